@@ -1,0 +1,65 @@
+"""Train the generator of cars: ``python -m training --out build/runs/NAME``."""
+
+import argparse
+import os
+import sys
+from dataclasses import MISSING, fields
+from pathlib import Path
+
+from training.config import TrainConfig
+
+
+def parse(argv: list[str] | None = None) -> TrainConfig:
+    """Return the settings on the command line."""
+    default = {f.name: f.default for f in fields(TrainConfig) if f.default is not MISSING}
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train a DCGAN on photographs of cars. Run it again to go on where it stopped.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", type=Path, required=True, help="run directory, e.g. build/runs/first")
+    add("--data", help="data set")
+    add("--data-path", type=Path, help="folder that holds the data set already")
+    add("--limit-images", type=int, help="train on the first so many images only")
+    add("--epochs", type=int, help="epochs in all, those before a restart counted in")
+    add("--batch-size", type=int, help="images a step")
+    add("--seed", type=int, help="decides every random number of the run")
+    add("--learning-rate", type=float, help="Adam's step size")
+    add("--beta-1", type=float, help="Adam's first-moment decay")
+    add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
+    add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")
+    add("--ema-decay", type=float, help="decay a step of the averaged generator")
+    policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+    add("--precision", choices=policies, help="auto takes what the hardware is fast at")
+    parser.set_defaults(**default)
+    try:
+        return TrainConfig(**vars(parser.parse_args(argv)))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train as the command line says; return the exit status."""
+    config = parse(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.checkpoints import RunMismatch
+    from training.data import DataError, load_images
+    from training.trainer import Diverged, train
+
+    try:
+        images = load_images(config.data, config.data_path, config.limit_images)
+        print(f"{len(images)} photographs of {config.data}", flush=True)
+        saved_model = train(config, images, progress=sys.stdout.isatty())
+    except (DataError, RunMismatch, Diverged) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the last finished epoch", file=sys.stderr)
+        return 130
+    print(f"done: {saved_model}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Where a run was when it was killed: weights, optimizers, average, step and epoch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from training.gan import DCGAN
+
+KEPT = 3
+"""Checkpoints kept: the newest, and older ones in case a disk lost it."""
+
+
+class RunMismatch(Exception):
+    """The run directory belongs to a run with other settings."""
+
+
+class Checkpoints:
+    """Saves a DCGAN after every epoch and restores the newest.
+
+    TensorFlow writes a checkpoint beside the older ones and names it the newest last, so a
+    kill while it is being written loses that epoch and nothing else.
+    """
+
+    def __init__(self, folder: Path, gan: DCGAN) -> None:
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False, name="epoch")
+        self.gan = gan
+        state = tf.train.Checkpoint(
+            generator=gan.generator,
+            discriminator=gan.discriminator,
+            ema_generator=gan.ema_generator,
+            g_optimizer=gan.g_optimizer,
+            d_optimizer=gan.d_optimizer,
+            step=gan.step,
+            epoch=self.epoch,
+        )
+        self._state = state
+        self._files = tf.train.CheckpointManager(state, str(folder), max_to_keep=KEPT)
+
+    def restore(self) -> int:
+        """Load the newest checkpoint, if there is one; return how many epochs are done."""
+        newest = self._files.latest_checkpoint
+        if newest:
+            self._state.restore(newest).assert_existing_objects_matched()
+        return int(self.epoch.numpy())
+
+    def save(self, epochs_done: int) -> None:
+        """Write a checkpoint, unless a weight is NaN or infinite: then raise, and keep the old.
+
+        Raises:
+            FloatingPointError: a weight is not finite.
+        """
+        for network in (self.gan.generator, self.gan.discriminator, self.gan.ema_generator):
+            for weight in network.weights:
+                if not np.isfinite(weight.numpy()).all():
+                    raise FloatingPointError(f"the weights {weight.path} are no longer finite")
+        self.epoch.assign(epochs_done)
+        self._files.save(checkpoint_number=epochs_done)
+
+
+def claim(folder: Path, recipe: dict[str, Any]) -> None:
+    """Make ``folder`` this run's own, or check that it was made with the same ``recipe``.
+
+    Raises:
+        RunMismatch: the directory's run has other settings; the message names them.
+    """
+    recipe = json.loads(json.dumps(recipe))
+    path = folder / "recipe.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(recipe, indent=2) + "\n")
+        return
+    was = json.loads(path.read_text())
+    names = [name for name in recipe if recipe[name] != was.get(name)]
+    if names:
+        changed = ", ".join(f"{name} was {was.get(name)!r}, is {recipe[name]!r}" for name in names)
+        raise RunMismatch(
+            f"{folder} holds a run with other settings ({changed}); go on with the old ones, "
+            "or give another --out"
+        )

@@ -1,0 +1,63 @@
+"""The settings of one training run, read once from the command line and kept in ``run.json``."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides what a run computes, plus where it reads and writes.
+
+    Raises:
+        ValueError: a setting is out of its range; the message names it and what was wanted.
+    """
+
+    out: Path
+    """The run directory: checkpoints, samples, history, and at the end the SavedModel."""
+    data: str = "cifar10-cars"
+    """Name of the data set, one of ``training.data.SOURCES``."""
+    data_path: Path | None = None
+    """Where the data set lies already; None fetches it once into the cache."""
+    limit_images: int | None = None
+    """Train on the first so many images only: for trying things out."""
+    epochs: int = 60
+    batch_size: int = 64
+    seed: int = 0
+    learning_rate: float = 2e-4
+    """Adam's step size, for both networks. Source: Radford et al. 2016 (DCGAN)."""
+    beta_1: float = 0.5
+    """Adam's first-moment decay. Source: Radford et al. 2016 (DCGAN)."""
+    label_smoothing: float = 0.1
+    """Real images are labelled 1 minus this, fakes stay 0. Source: Salimans et al. 2016."""
+    flip: bool = True
+    """Mirror half of the real images left to right."""
+    ema_decay: float = 0.999
+    """Decay per step of the averaged generator, the one that is exported."""
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        limit = self.limit_images
+        _require(limit is None or limit >= 1, "limit_images", limit, "1 or more")
+        _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
+        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        _require(0 <= self.beta_1 < 1, "beta_1", self.beta_1, "0 or more, less than 1")
+        smoothing = self.label_smoothing
+        _require(0 <= smoothing < 0.5, "label_smoothing", smoothing, "0 or more, less than 0.5")
+        _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 or more, less than 1")
+
+    def recipe(self) -> dict[str, Any]:
+        """Return what decides the weights, as JSON: all but the paths and the number of epochs."""
+        settings = asdict(self)
+        for name in ("out", "data_path", "epochs"):
+            del settings[name]
+        return settings
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value}; wanted {wanted}")

