@@ -13,6 +13,15 @@ SLOPE = 0.2
 """LeakyReLU's slope below zero."""
 
 
+def _narrow() -> keras.initializers.Initializer:
+    """Return the paper's initial weights, N(0, 0.02).
+
+    With Keras's own (Glorot uniform) the discriminator had won after three epochs and the
+    generator drew orange noise; with these, the outlines of cars show after two.
+    """
+    return keras.initializers.RandomNormal(0.0, 0.02)
+
+
 def build_generator(policy: str = "float32") -> keras.Sequential:
     """Return the generator: latents float32 [N, 100] to images float32 [N, 32, 32, 3] in [-1, 1].
 
@@ -20,14 +29,22 @@ def build_generator(policy: str = "float32") -> keras.Sequential:
     """
     generator = keras.Sequential(name="generator")
     generator.add(keras.Input((LATENT_DIM,), name="latents"))
-    generator.add(layers.Dense(4 * 4 * 256, dtype=policy))
+    generator.add(layers.Dense(4 * 4 * 256, kernel_initializer=_narrow(), dtype=policy))
     generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
     generator.add(layers.Reshape((4, 4, 256), dtype=policy))
     for _ in range(3):  # 4x4 -> 8x8 -> 16x16 -> 32x32
-        generator.add(layers.Conv2DTranspose(128, 4, 2, "same", dtype=policy))
+        generator.add(
+            layers.Conv2DTranspose(
+                128, 4, 2, "same", kernel_initializer=_narrow(), dtype=policy
+            )
+        )
         generator.add(layers.BatchNormalization(dtype=policy))
         generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
-    generator.add(layers.Conv2D(3, 3, padding="same", activation="tanh", dtype="float32"))
+    generator.add(
+        layers.Conv2D(
+            3, 3, padding="same", activation="tanh", kernel_initializer=_narrow(), dtype="float32"
+        )
+    )
     return generator
 
 
@@ -40,10 +57,16 @@ def build_discriminator(policy: str = "float32", seed: int = 0) -> keras.Sequent
     discriminator.add(keras.Input(IMAGE_SHAPE, name="images"))
     # 32x32 -> 32x32 -> 16x16 -> 8x8 -> 4x4
     for filters, kernel, stride in ((64, 3, 1), (128, 4, 2), (128, 4, 2), (256, 4, 2)):
-        discriminator.add(layers.Conv2D(filters, kernel, stride, "same", dtype=policy))
+        discriminator.add(
+            layers.Conv2D(
+                filters, kernel, stride, "same", kernel_initializer=_narrow(), dtype=policy
+            )
+        )
         discriminator.add(layers.BatchNormalization(dtype=policy))
         discriminator.add(layers.LeakyReLU(SLOPE, dtype=policy))
     discriminator.add(layers.Flatten(dtype=policy))
     discriminator.add(layers.Dropout(0.4, seed=seed, dtype=policy))
-    discriminator.add(layers.Dense(1, activation="sigmoid", dtype="float32"))
+    discriminator.add(
+        layers.Dense(1, activation="sigmoid", kernel_initializer=_narrow(), dtype="float32")
+    )
     return discriminator
