@@ -1,0 +1,28 @@
+"""For those who watch: liveness, readiness, metrics."""
+
+from flask import Blueprint, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from server import metrics
+from server.engine.client import EngineClient
+
+
+def blueprint(client: EngineClient) -> Blueprint:
+    """Return the routes /healthz, /readyz and /metrics."""
+    routes = Blueprint("health", __name__)
+
+    @routes.get("/healthz")
+    def healthz() -> Response:
+        """This HTTP worker runs; it says nothing of the engine, which gunicorn restarts itself."""
+        return jsonify(live=True)
+
+    @routes.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        """The model is loaded, warm, passed its self-test, and answers."""
+        return jsonify(ready=client.ready), 200 if client.ready else 503
+
+    @routes.get("/metrics")
+    def exposition() -> Response:
+        return Response(metrics.exposition(client.ready), content_type=CONTENT_TYPE_LATEST)
+
+    return routes

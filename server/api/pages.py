@@ -1,0 +1,31 @@
+"""The front page: what this is, with cars drawn as the page loads."""
+
+from flask import Blueprint, Response, jsonify, render_template, request
+
+from server.bundle import Manifest
+from server.config import ServerConfig
+
+SHOWN = 48
+
+
+def blueprint(config: ServerConfig, manifest: Manifest) -> Blueprint:
+    """Return the route /: a page for people, JSON for programs."""
+    routes = Blueprint("pages", __name__)
+    facts = {
+        "name": "carfront",
+        "what": "draws cars that do not exist; an image's name is its seed",
+        "model": manifest.name,
+        "version": manifest.version,
+        "image": {"shape": manifest.image.shape, "dtype": manifest.image.dtype},
+        "try": ["GET /v1/images/{seed}.png", "POST /v1/images", "GET /readyz", "GET /metrics"],
+    }
+
+    @routes.get("/")
+    def front() -> Response:
+        best = request.accept_mimetypes.best_match(["application/json", "text/html"])
+        if best == "application/json":
+            return jsonify(facts)
+        page = render_template("index.html", manifest=manifest, seeds=range(SHOWN))
+        return Response(page, mimetype="text/html")
+
+    return routes

@@ -1,0 +1,52 @@
+"""The HTTP side: routes, one error handler, and what every request has in common."""
+
+import time
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from server import metrics
+from server.api import health, images, pages, problem
+from server.bundle import find_bundle, read_manifest
+from server.config import ServerConfig
+from server.engine.client import EngineClient
+from server.engine.wire import SlotShape
+from server.errors import ServingError
+
+MAX_BODY = 64 * 1024
+"""Bytes of a request's body: what is asked for here is always small."""
+
+
+def create_app(config: ServerConfig | None = None, client: EngineClient | None = None) -> Flask:
+    """Return the WSGI application of one HTTP worker.
+
+    Raises:
+        ConfigError, BundleError: the environment or the model repository is amiss.
+    """
+    config = config or ServerConfig.from_env()
+    folder = find_bundle(config.models, config.model, config.version)
+    manifest = read_manifest(folder / "manifest.json")
+    if client is None:
+        shape = SlotShape(manifest.latents.dim, tuple(manifest.image.shape))
+        client = EngineClient(config.socket_path(), shape, config.arena_mib * 2**20)
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.register_blueprint(images.blueprint(config, manifest, client))
+    app.register_blueprint(health.blueprint(client))
+    app.register_blueprint(pages.blueprint(config, manifest))
+    app.register_error_handler(ServingError, problem.from_serving_error)
+    app.register_error_handler(HTTPException, problem.from_http_exception)
+    app.before_request(_start_clock)
+    app.after_request(_observe)
+    return app
+
+
+def _start_clock() -> None:
+    g.began = time.perf_counter()
+
+
+def _observe(response: Response) -> Response:
+    route = request.url_rule.rule if request.url_rule else "none"
+    seconds = time.perf_counter() - g.began
+    metrics.REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(seconds)
+    return response

@@ -1,0 +1,236 @@
+"""The bundle: one version of one model, with the facts that the server needs and can check.
+
+The reader of the bundle owns its format; ``export`` writes what these classes say.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import GenericAlias
+from typing import Any, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.latents import RULE
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+class BundleError(Exception):
+    """A bundle that cannot be served: missing, incomplete, altered, or of a newer format."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class LatentsFacts:
+    dim: int
+    distribution: str
+    rule: int
+    """Version of the seed-to-latents rule, ``server.latents.RULE``."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    shape: list[int]
+    """Height, width, channels."""
+    dtype: str
+    range: list[int]
+    colors: str
+    """Order of the channels, "RGB"."""
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    input: str
+    output: str
+    opset: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One ONNX file: the same generator in one precision and one form."""
+
+    name: str
+    file: str
+    precision: str
+    rewrite: str
+    parity: dict[str, Any]
+    """What the parity check measured on it; ``parity.json`` has it all."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Images that every runtime has to reproduce before it may serve."""
+
+    seeds: list[int]
+    sha256: list[str]
+    """Of each golden image's pixels, uint8 in row-major order."""
+    file: str
+    """uint8 [len(seeds), *image.shape], as a .npy file."""
+    tolerance: int
+    """Grey levels by which a pixel may differ on other hardware or in another precision."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is: the contract between export and server."""
+
+    schema_version: int
+    name: str
+    version: str
+    latents: LatentsFacts
+    image: ImageFacts
+    graph: GraphFacts
+    variants: list[Variant]
+    golden: Golden
+    files: dict[str, FileFacts]
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the manifest as it stands in ``manifest.json``."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant called ``name``.
+
+        Raises:
+            BundleError: the bundle has no such variant.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(variant.name for variant in self.variants)
+        raise BundleError(f"{self.name} {self.version} has no variant {name!r}; it has {names}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A manifest together with the directory whose files were checked against it."""
+
+    path: Path
+    manifest: Manifest
+
+    def golden_images(self) -> NDArray[np.uint8]:
+        """Return the golden images, uint8 [seeds, height, width, channels]."""
+        images: NDArray[np.uint8] = np.load(self.path / self.manifest.golden.file)
+        return images
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Return the SHA-256 and the size of the file at ``path``."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileFacts(sha256, path.stat().st_size)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Return the bundle in ``path``, every file of it checked.
+
+    Raises:
+        BundleError: the first thing that is wrong with it.
+    """
+    manifest = read_manifest(path / MANIFEST)
+    for name, wanted in manifest.files.items():
+        file = path / name
+        if Path(name).name != name or not file.is_file():
+            raise BundleError(f"{path}: the manifest lists {name}, which is not there")
+        found = file_facts(file)
+        if found != wanted:
+            raise BundleError(
+                f"{file} is not the file that was exported: {found.size} bytes with SHA-256 "
+                f"{found.sha256[:16]}..., the manifest says {wanted.size} with {wanted.sha256[:16]}..."
+            )
+    for name in (*(variant.file for variant in manifest.variants), manifest.golden.file):
+        if name not in manifest.files:
+            raise BundleError(f"{path}: {name} is used, but its digest is not in the manifest")
+    return Bundle(path, manifest)
+
+
+def find_bundle(models: Path, name: str, version: str = "latest") -> Path:
+    """Return the directory of a model's version; ``latest`` is the highest number.
+
+    Raises:
+        BundleError: there is none; the message lists what there is.
+    """
+    versions = {x.name for x in models.glob(f"{name}/*") if VERSION.fullmatch(x.name)}
+    versions = {x for x in versions if (models / name / x / MANIFEST).exists()}
+    chosen = max(versions, key=int, default="") if version == "latest" else version
+    if chosen not in versions:
+        there = ", ".join(sorted(f"{x.parent.parent.name}/{x.parent.name}" for x in _all(models)))
+        raise BundleError(
+            f"{models} has no bundle {name}/{version}; it has {there or 'none at all'}"
+        )
+    return models / name / chosen
+
+
+def _all(models: Path) -> list[Path]:
+    return list(models.glob(f"*/*/{MANIFEST}"))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in the file ``path``, every member of the right type.
+
+    Raises:
+        BundleError: unreadable, of another schema or another seed rule, or a member is amiss.
+    """
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    schema = facts.get("schema_version") if isinstance(facts, dict) else None
+    if schema != SCHEMA_VERSION:
+        raise BundleError(f"{path} has schema version {schema!r}; this server reads {SCHEMA_VERSION}")
+    manifest: Manifest = _read(Manifest, facts, str(path))
+    if manifest.latents.rule != RULE:
+        raise BundleError(f"{path} wants seed rule {manifest.latents.rule}; this server has {RULE}")
+    return manifest
+
+
+def _read(kind: Any, value: Any, place: str) -> Any:
+    """Return ``value``, from JSON, as a ``kind``: a dataclass, list, dict or plain type."""
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _read_fields(kind, value, place)
+    if isinstance(kind, GenericAlias):
+        return _read_container(kind, value, place)
+    if type(value) is not kind:
+        raise BundleError(f"{place} is {value!r}; wanted a {kind.__name__}")
+    return value
+
+
+def _read_fields(kind: Any, value: Any, place: str) -> Any:
+    names = {f.name for f in fields(kind)}
+    if not isinstance(value, dict) or set(value) != names:
+        found = sorted(value) if isinstance(value, dict) else value
+        raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")
+    return kind(**{f.name: _read(f.type, value[f.name], f"{place}: {f.name}") for f in fields(kind)})
+
+
+def _read_container(kind: Any, value: Any, place: str) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if type(value) is not origin:
+        raise BundleError(f"{place} is {value!r}; wanted a {origin.__name__}")
+    if origin is list:
+        return [_read(inner[0], x, f"{place}[{i}]") for i, x in enumerate(value)]
+    return {name: _read(inner[1], x, f"{place}: {name}") for name, x in value.items()}
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.json`` into ``folder`` and make sure that it is on the disk."""
+    with (folder / MANIFEST).open("w") as file:
+        file.write(manifest.to_json())
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,141 @@
+"""The server's settings, read once from the environment (``CARFRONT_*``)."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+PROVIDERS = ("auto", "openvino", "cpu", "cuda")
+PRECISIONS = ("auto", "bf16", "f32")
+PREFIX = "CARFRONT_"
+
+
+class ConfigError(Exception):
+    """A setting has a value that cannot be used."""
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        super().__init__(f"{PREFIX}{name.upper()} is {value!r}; wanted {wanted}")
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """What the one who deploys may choose; what the manifest says is never a setting.
+
+    Every field is read from ``CARFRONT_<FIELD>``.
+
+    Raises:
+        ConfigError: a value cannot be used; the message names the variable.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    models: Path = Path("models")
+    """The model repository: ``<name>/<version>/manifest.json``."""
+    model: str = "cars-dcgan"
+    version: str = "latest"
+    workers: int = 0
+    """HTTP workers; 0 takes one a processor this process may use, at most 16."""
+    provider: str = "auto"
+    precision: str = "auto"
+    streams: int = 0
+    """Batches in flight; 0 takes one a processor this process may use, at most 4."""
+    threads: int = 0
+    """Inference threads of all streams together; 0 takes one a processor."""
+    max_batch_size: int = 64
+    max_queue_rows: int = 16384
+    request_timeout_ms: int = 30_000
+    arena_mib: int = 32
+    """Shared memory of one HTTP worker, for latents and images on their way."""
+    runtime_dir: Path | None = None
+    """For the engine's socket and the metrics' files; None makes one and removes it at the end."""
+    log_level: str = "info"
+
+    def __post_init__(self) -> None:
+        _between("port", self.port, 1, 65535)
+        _between("workers", self.workers, 0, 256)
+        _between("streams", self.streams, 0, 64)
+        _between("threads", self.threads, 0, 1024)
+        _between("max_batch_size", self.max_batch_size, 1, 4096)
+        _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
+        _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
+        _between("arena_mib", self.arena_mib, 16, 4096)
+        _one_of("provider", self.provider, PROVIDERS)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+
+    @property
+    def request_timeout_s(self) -> float:
+        """How long a caller may wait for its images, in seconds."""
+        return self.request_timeout_ms / 1000
+
+    @property
+    def http_workers(self) -> int:
+        """How many HTTP workers to start."""
+        return self.workers or min(16, available_cpus())
+
+    @property
+    def inference_streams(self) -> int:
+        """How many batches are in flight.
+
+        On two cores two streams of one thread beat one stream of two at every batch size: threads
+        that wait for each other after each layer lose both cores' time when one is interrupted.
+        """
+        return self.streams or min(4, self.threads or available_cpus())
+
+    @property
+    def threads_a_stream(self) -> int:
+        """How many threads one inference uses."""
+        return max(1, (self.threads or available_cpus()) // self.inference_streams)
+
+    def socket_path(self) -> Path:
+        """Return where the engine listens.
+
+        Raises:
+            ConfigError: no runtime directory was chosen; ``gunicorn.conf.py`` makes one.
+        """
+        if self.runtime_dir is None:
+            raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")
+        return self.runtime_dir / "engine.sock"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ServerConfig":
+        """Return the settings in ``environ``; a variable that no setting has is an error."""
+        known = {PREFIX + field.name.upper(): field for field in fields(cls)}
+        for variable in environ:
+            if variable.startswith(PREFIX) and variable not in known:
+                name = variable.removeprefix(PREFIX)
+                raise ConfigError(name, environ[variable], f"one of the settings {', '.join(known)}")
+        settings: dict[str, object] = {}
+        for variable, field in known.items():
+            if environ.get(variable):
+                settings[field.name] = _parse(field.name, field.type, environ[variable])
+        return cls(**settings)  # type: ignore[arg-type]
+
+
+def available_cpus() -> int:
+    """Return how many processors this process may use: its affinity and its cgroup's quota."""
+    cpus = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return cpus
+    return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
+
+
+def _parse(name: str, kind: object, text: str) -> object:
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise ConfigError(name, text, "a whole number") from None
+    return text if kind is str else Path(text)
+
+
+def _between(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise ConfigError(name, value, f"{low} to {high}")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(name, value, f"one of {', '.join(choices)}")

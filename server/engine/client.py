@@ -1,0 +1,279 @@
+"""The HTTP worker's side of the engine: one connection, many greenlets waiting on it.
+
+Submits that are waiting together leave in one packet, and answers are handed to their greenlets
+straight from the event loop. When the engine dies, the latents still lie in this worker's arena:
+the client reconnects and submits everything unanswered again, and callers see latency, not an
+error.
+"""
+
+import itertools
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gevent
+import numpy as np
+from gevent.hub import Waiter
+from gevent.monkey import get_original
+from numpy.typing import NDArray
+
+from server.engine import wire
+from server.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    InferenceFailed,
+    InvalidRequest,
+    QueueFull,
+    ServingError,
+)
+from server.latents import latents_range
+
+log = logging.getLogger(__name__)
+
+RECONNECT_S = 0.05
+"""Pause between two tries to reach the engine."""
+SWEEP_S = 0.25
+"""How often overdue calls are looked for."""
+GRACE_S = 1.0
+"""How long after a deadline the engine's own word on it is waited for."""
+
+
+@dataclass
+class Generated:
+    """Images in shared memory, to be read before the context ends, and what they took."""
+
+    images: NDArray[np.uint8]
+    """uint8 [n, H, W, C], RGB."""
+    queue_s: float
+    infer_s: float
+
+
+class Call:
+    """One request on its way; its slot stays taken until the engine can no longer write to it."""
+
+    __slots__ = ("abandoned", "deadline", "offset", "rows", "waiter")
+
+    def __init__(self, offset: int, rows: int, deadline: float) -> None:
+        self.offset = offset
+        self.rows = rows
+        self.deadline = deadline
+        self.waiter: Any = Waiter()
+        self.abandoned = False
+
+
+class EngineClient:
+    """Turns seeds into images through the engine listening at ``path``.
+
+    ``arena_bytes`` of shared memory hold what is on its way; a request that finds no room waits
+    for others to finish.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: wire.SlotShape,
+        arena_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._shape = shape
+        self._clock = clock
+        self._arena = wire.Arena.create(arena_bytes, shape)
+        self._slots = wire.Slots(arena_bytes)
+        self._calls: dict[int, Call] = {}
+        self._ids = itertools.count(1)
+        self._outbox: deque[wire.Submit] = deque()
+        self._flushing = False
+        self._room: deque[Any] = deque()
+        self._sock: Any = None
+        self._watcher: Any = None
+        self._hub = gevent.get_hub()
+        self._tasks = [gevent.spawn(self._stay_connected), gevent.spawn(self._sweep)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether an engine answers: it opens its socket when the model has passed its test."""
+        return self._sock is not None
+
+    @property
+    def max_rows(self) -> int:
+        """The rows of the largest request that fits into the arena."""
+        return self._slots.size // (self._shape.size(1) + wire.ALIGN)
+
+    @contextmanager
+    def generate(self, seed: int, n: int, timeout_s: float) -> Iterator[Generated]:
+        """Draw the images ``seed`` to ``seed + n - 1``; they are valid inside the context only.
+
+        Raises:
+            EngineUnavailable: no engine appeared in time.
+            QueueFull, DeadlineExceeded, InferenceFailed: the engine's own word.
+        """
+        if n > self.max_rows:
+            raise InvalidRequest("n", n, f"at most {self.max_rows} images a request")
+        deadline = self._clock() + timeout_s
+        call = Call(self._take_slot(n, deadline, timeout_s), n, deadline)
+        self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)
+        request_id = next(self._ids)
+        self._calls[request_id] = call
+        try:
+            self._submit(request_id, call)
+            result = call.waiter.get()
+            if result is None:
+                raise DeadlineExceeded(timeout_s) if self.ready else EngineUnavailable()
+            _raise_for(result, timeout_s)
+            images = self._arena.images(call.offset, n)
+            yield Generated(images, result.queue_s, result.infer_s)
+        finally:
+            self._finish(request_id, call)
+
+    def close(self) -> None:
+        """Hang up: the engine drops what this worker still waits for."""
+        gevent.killall(self._tasks)
+        self._disconnect()
+        self._arena.close()
+
+    # slots
+
+    def _take_slot(self, rows: int, deadline: float, timeout_s: float) -> int:
+        size = self._shape.size(rows)
+        while (offset := self._slots.take(size)) is None:
+            waiter = Waiter()
+            self._room.append(waiter)
+            left = deadline - self._clock()
+            with gevent.Timeout(max(left, 0), False):
+                waiter.get()
+                continue
+            raise DeadlineExceeded(timeout_s)
+        return offset
+
+    def _finish(self, request_id: int, call: Call) -> None:
+        """End a call: free its slot, unless the engine may still write there."""
+        if request_id in self._calls:
+            call.abandoned = True
+        else:
+            self._free(call)
+
+    def _free(self, call: Call) -> None:
+        self._slots.give_back(call.offset)
+        while self._room:
+            self._hub.loop.run_callback(self._room.popleft().switch, None)
+
+    # sending and receiving, on the event loop
+
+    def _submit(self, request_id: int, call: Call) -> None:
+        self._outbox.append(wire.Submit(request_id, call.offset, call.rows, call.deadline))
+        if not self._flushing:
+            self._flushing = True
+            self._hub.loop.run_callback(self._flush)
+
+    def _flush(self) -> None:
+        """Send everything that waits, as few packets as it fits in."""
+        self._flushing = False
+        if self._sock is None:
+            self._outbox.clear()  # it goes out again with the next connection
+            return
+        try:
+            for packet in wire.pack_submits(self._outbox):
+                self._sock.send(packet)
+                for _ in range(min(wire.PACKET, len(self._outbox))):
+                    self._outbox.popleft()
+        except BlockingIOError:
+            self._flushing = True
+            gevent.spawn_later(0.001, self._flush)
+        except OSError:
+            self._disconnect()
+
+    def _receive(self) -> None:
+        try:
+            while packet := self._sock.recv(wire.MAX_PACKET):
+                for result in wire.unpack_results(packet):
+                    self._deliver(result)
+                if self._sock is None:
+                    return
+            self._disconnect()
+        except BlockingIOError:
+            return
+        except OSError:
+            self._disconnect()
+
+    def _deliver(self, result: wire.Result) -> None:
+        call = self._calls.pop(result.request_id, None)
+        if call is None:
+            return
+        if call.abandoned:
+            self._free(call)
+        else:
+            call.waiter.switch(result)
+
+    # connecting
+
+    def _stay_connected(self) -> None:
+        while True:
+            if self._sock is None:
+                self._connect()
+            gevent.sleep(RECONNECT_S)
+
+    def _connect(self) -> None:
+        # Not gevent's socket: reads and writes happen on the event loop and never block.
+        sock = get_original("socket", "socket")(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            sock.connect(str(self._path))
+            wire.send_hello(sock, self._arena)
+        except OSError:
+            sock.close()
+            return
+        sock.setblocking(False)
+        self._sock = sock
+        self._watcher = self._hub.loop.io(sock.fileno(), 1)
+        self._watcher.start(self._receive)
+        self._outbox.clear()
+        self._resubmit()
+
+    def _resubmit(self) -> None:
+        for request_id, call in list(self._calls.items()):
+            if call.abandoned:  # the engine that could have written there is gone
+                del self._calls[request_id]
+                self._free(call)
+            else:
+                self._submit(request_id, call)
+
+    def _disconnect(self) -> None:
+        if self._sock is None:
+            return
+        self._watcher.stop()
+        self._watcher.close()
+        self._sock.close()
+        self._sock = None
+        if self._calls:
+            log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
+
+    def _sweep(self) -> None:
+        """End the calls whose deadline passed without a word from the engine."""
+        while True:
+            gevent.sleep(SWEEP_S)
+            overdue = self._clock() - (GRACE_S if self.ready else 0)
+            for request_id, call in list(self._calls.items()):
+                if call.deadline < overdue:
+                    self._hub.loop.run_callback(self._give_up, request_id, call)
+
+    def _give_up(self, request_id: int, call: Call) -> None:
+        if request_id in self._calls and not call.abandoned:
+            call.waiter.switch(None)
+
+
+def _raise_for(result: wire.Result, timeout_s: float) -> None:
+    error: ServingError | None = None
+    if result.status == wire.Status.FULL:
+        error = QueueFull(result.waiting_rows, result.limit_rows, result.retry_after_s)
+    elif result.status == wire.Status.EXPIRED:
+        error = DeadlineExceeded(timeout_s)
+    elif result.status == wire.Status.FAILED:
+        error = InferenceFailed()
+    if error:
+        raise error

@@ -1,0 +1,99 @@
+"""What can go wrong for a caller, each with its HTTP status.
+
+::
+
+    ServingError                500
+    ├── InvalidRequest          400  a field has a value that cannot be served
+    ├── UnsupportedFormat       406  the caller accepts none of our formats
+    ├── QueueFull               503  the queue holds as much as can be served in time
+    ├── EngineUnavailable       503  no engine answers: starting, restarting or stopping
+    ├── DeadlineExceeded        504  the answer would have come too late
+    └── InferenceFailed         500  the runtime raised on this request
+"""
+
+import math
+from http import HTTPStatus
+from typing import Any
+
+
+class ServingError(Exception):
+    """Anything that ends a request without its images."""
+
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+
+    def headers(self) -> dict[str, str]:
+        """Return the HTTP headers that go with the error."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a program may want to read: the members beside RFC 9457's own."""
+        return {}
+
+
+class InvalidRequest(ServingError):
+    """A field has a value that cannot be served."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        super().__init__(f"{field} is {shown(value)}; wanted {wanted}")
+        self.field = field
+
+    def facts(self) -> dict[str, Any]:
+        return {"field": self.field}
+
+
+class QueueFull(ServingError):
+    """The queue holds as much as can be served in time."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, rows: int, limit: int, retry_after_s: float) -> None:
+        super().__init__(f"{rows} images are waiting (limit {limit}); retry in {retry_after_s:.1f} s")
+        self.rows = rows
+        self.limit = limit
+        self.retry_after_s = retry_after_s
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "queue_rows": self.rows,
+            "limit": self.limit,
+            "retry_after_s": round(self.retry_after_s, 3),
+        }
+
+
+class EngineUnavailable(ServingError):
+    """No engine answers: it starts, restarts or stops."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, detail: str = "the engine is not ready; retry in 1 s") -> None:
+        super().__init__(detail)
+
+    def headers(self) -> dict[str, str]:
+        return {"Retry-After": "1"}
+
+
+class DeadlineExceeded(ServingError):
+    """The answer would have come after the request's deadline."""
+
+    status = HTTPStatus.GATEWAY_TIMEOUT
+
+    def __init__(self, timeout_s: float) -> None:
+        super().__init__(f"not done within {timeout_s:g} s, so the images were not computed")
+
+
+class InferenceFailed(ServingError):
+    """The runtime raised on this request; the server's log says what."""
+
+    def __init__(self) -> None:
+        super().__init__("the model failed on this request; the server's log says why")
+
+
+def shown(value: object) -> str:
+    """Return ``value`` as a caller may see it again: quoted, and short."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,69 @@
+"""How gunicorn runs the server: settings and hooks only. ``gunicorn -c server/gunicorn.conf.py``."""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from server.bundle import BundleError, find_bundle, load_bundle
+from server.config import ConfigError, ServerConfig
+
+try:
+    server_config = ServerConfig.from_env()
+    bundle = load_bundle(find_bundle(server_config.models, server_config.model, server_config.version))
+except (ConfigError, BundleError) as error:
+    sys.exit(f"carfront cannot start: {error}")
+
+made_here = server_config.runtime_dir is None
+runtime_dir = server_config.runtime_dir or Path(tempfile.mkdtemp(prefix="carfront-"))
+metrics_dir = runtime_dir / "metrics"
+shutil.rmtree(metrics_dir, ignore_errors=True)
+metrics_dir.mkdir(parents=True)
+os.environ["CARFRONT_RUNTIME_DIR"] = str(runtime_dir)
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+
+wsgi_app = "server.app:create_app()"
+bind = f"{server_config.host}:{server_config.port}"
+proc_name = "carfront"
+loglevel = server_config.log_level
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s [%(process)d] %(levelname)s %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"level": loglevel.upper(), "handlers": ["stderr"]},
+    "loggers": {"gunicorn.error": {"propagate": True, "level": loglevel.upper()}},
+}
+control_socket_disable = True
+
+worker_class = "gevent"
+workers = server_config.http_workers
+keepalive = 5
+timeout = 60
+graceful_timeout = 30
+
+# ":1" is the number of engines; it also keeps the arbiter from importing ONNX Runtime.
+dirty_apps = ["server.engine.process:EngineApp:1"]
+dirty_workers = 1
+dirty_graceful_timeout = 30
+
+
+def when_ready(server):
+    url = f"http://{server_config.host}:{server_config.port}"
+    name = f"{bundle.manifest.name} {bundle.manifest.version}"
+    server.log.info("%s on %s; try: curl %s/v1/images/7.png -o car.png", name, url, url)
+
+
+def pre_fork(server, worker):
+    taken = {other.slot for other in server.WORKERS.values()}
+    worker.slot = min(set(range(len(taken) + 1)) - taken)
+
+
+def post_fork(server, worker):
+    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = f"http-{worker.slot}"
+
+
+def on_exit(server):
+    if made_here:
+        shutil.rmtree(runtime_dir, ignore_errors=True)

@@ -1,0 +1,177 @@
+"""Every metric of the server, in one place; ``/metrics`` adds up all processes.
+
+Each process writes to files of its own slot in ``PROMETHEUS_MULTIPROC_DIR``. A worker that takes a
+dead one's place takes its slot too, so counters go on and the number of files stays the same.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.values import MultiProcessValue
+
+from server.bundle import Manifest
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+SLOT = "PROMETHEUS_MULTIPROC_SLOT"
+"""Names this process's files; gunicorn's hooks set it after the fork, before this is imported."""
+ENGINE_SLOT = "engine"
+
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Bucket boundaries of what a caller waits for."""
+STEPS = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, *SECONDS[:11])
+"""Bucket boundaries of one step, which may take microseconds."""
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+_SLOT = os.environ.get(SLOT, f"pid-{os.getpid()}")
+if DIRECTORY in os.environ:
+    values.ValueClass = MultiProcessValue(lambda: _SLOT)
+
+REGISTRY = CollectorRegistry()
+
+REQUEST_SECONDS = Histogram(
+    "http_server_request_duration_seconds",
+    "From the parsed request line to the finished answer, without sending it.",
+    ["method", "route", "status"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+IMAGES = Counter(
+    "carfront_images", "Images sent to callers.", ["model", "version"], registry=REGISTRY
+)
+ENCODE_SECONDS = Histogram(
+    "carfront_encode_seconds",
+    "Turning one answer's pixels into bytes.",
+    ["format"],
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+QUEUE_DELAY_SECONDS = Histogram(
+    "carfront_queue_delay_seconds",
+    "From a request's arrival at the engine until its first images run.",
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+INFERENCE_SECONDS = Histogram(
+    "carfront_inference_seconds",
+    "One batch in ONNX Runtime.",
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+BATCH_ROWS = Histogram(
+    "carfront_batch_rows", "Images in one batch.", buckets=ROWS, registry=REGISTRY
+)
+REJECTED = Counter(
+    "carfront_rejected",
+    "Requests refused before any work was done.",
+    ["reason"],
+    registry=REGISTRY,
+)
+DROPPED = Counter(
+    "carfront_dropped",
+    "Images given up while they waited.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ENGINE_STARTS = Counter(
+    "carfront_engine_starts",
+    "Engines that became ready; more than one means a restart.",
+    registry=REGISTRY,
+)
+FALLBACKS = Counter(
+    "carfront_provider_fallbacks",
+    "Providers that were tried and could not serve.",
+    ["wanted", "got"],
+    registry=REGISTRY,
+)
+QUEUE_ROWS = Gauge(
+    "carfront_queue_rows",
+    "Images that wait for the engine.",
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+CAPACITY = Gauge(
+    "carfront_estimated_capacity_images_per_second",
+    "Images a second of recent batches.",
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+MODEL_INFO = Gauge(
+    "carfront_model_info",
+    "1; what is served, and with what.",
+    ["model", "version", "digest", "provider", "precision"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
+
+
+def forget_gauges(directory: Path, slot: str) -> None:
+    """Remove what a dead process of ``slot`` said about a moment that has passed."""
+    for file in directory.glob(f"gauge_*_{slot}.db"):
+        file.unlink()
+
+
+def exposition(engine_up: bool) -> bytes:
+    """Return the metrics of all processes in Prometheus's text format."""
+    registry = REGISTRY
+    if DIRECTORY in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry) + generate_latest(_EngineUp(engine_up))
+
+
+class _EngineUp(Collector):
+    """Whether the engine is up is not for the engine to say: a dead one says nothing."""
+
+    def __init__(self, up: bool) -> None:
+        self._up = up
+
+    def collect(self) -> Iterable[Metric]:
+        help_text = "1 while an engine answers the HTTP worker that is asked."
+        yield GaugeMetricFamily("carfront_engine_up", help_text, value=self._up)
+
+
+class EngineMetrics:
+    """What the engine tells about itself."""
+
+    def __init__(
+        self, manifest: Manifest, provider: str, precision: str, failed: Sequence[str]
+    ) -> None:
+        """``failed`` names the providers that were tried in vain, as ``provider/precision``."""
+        digest = next(iter(manifest.variants)).file
+        MODEL_INFO.labels(
+            manifest.name,
+            manifest.version,
+            manifest.files[digest].sha256[:12],
+            provider,
+            precision,
+        ).set(1)
+        for wanted in failed:
+            FALLBACKS.labels(wanted, f"{provider}/{precision}").inc()
+        ENGINE_STARTS.inc()
+
+    def batch(self, rows: int, seconds: float) -> None:
+        """Note a batch that ran."""
+        BATCH_ROWS.observe(rows)
+        INFERENCE_SECONDS.observe(seconds)
+
+    def queue_delay(self, seconds: float) -> None:
+        """Note how long a request waited for its first rows to run."""
+        QUEUE_DELAY_SECONDS.observe(seconds)
+
+    def dropped(self, reason: str, rows: int) -> None:
+        """Note rows that left the queue without having run."""
+        DROPPED.labels(reason).inc(rows)
+
+    def rejected(self, reason: str) -> None:
+        """Note a request that was refused at the door."""
+        REJECTED.labels(reason).inc()
+
+    def queue(self, rows: int, drain_rate: float | None) -> None:
+        """Note what waits now, and how fast it goes."""
+        QUEUE_ROWS.set(rows)
+        CAPACITY.set(drain_rate or 0.0)
