@@ -1,0 +1,44 @@
+"""The settings of one export, read once from the command line."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.bundle import NAME, VERSION
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Which run becomes which version of which model.
+
+    Raises:
+        ValueError: the name or the version is not one that the server would find.
+    """
+
+    run: Path
+    """The run directory: ``saved_model/`` and ``run.json``."""
+    name: str
+    version: str
+    models: Path = Path("models")
+    """The model repository; the bundle becomes ``models/<name>/<version>``."""
+    force: bool = False
+    """Replace the version if it is there already."""
+
+    def __post_init__(self) -> None:
+        _require(NAME, self.name, "name", "at most 63 of a-z, 0-9, '.', '_', '-'")
+        _require(VERSION, self.version, "version", "a whole number from 1 on, such as 1 or 20")
+
+    @property
+    def saved_model(self) -> Path:
+        """Return where the run keeps its SavedModel."""
+        return self.run / "saved_model"
+
+    @property
+    def target(self) -> Path:
+        """Return the directory that the bundle becomes."""
+        return self.models / self.name / self.version
+
+
+def _require(pattern: re.Pattern[str], value: str, setting: str, wanted: str) -> None:
+    if not pattern.fullmatch(value):
+        raise ValueError(f"--{setting} is {value!r}; wanted {wanted}")

@@ -1,0 +1,73 @@
+"""How two sets of images differ, in the numbers that the tolerances limit."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.head import HALF_RANGE, to_uint8
+from export.tolerances import Tolerance
+
+PSNR_CAP = 99.0
+"""Decibels that stand for equal images, whose ratio is infinite."""
+FLOAT32_LEVEL = 2.0**-15
+"""Grey levels that float32 cannot tell apart near 255, twice over."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Images of a session against the SavedModel's, both uint8."""
+
+    levels: int
+    mean_levels: float
+    share_above_one: float
+    psnr_db: float
+    worst_row: int
+    """Row with the largest difference."""
+
+
+def compare(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Difference:
+    """Return how ``images`` differ from those ``wanted``, both uint8 [N, H, W, C]."""
+    off = np.abs(images.astype(np.int16) - wanted.astype(np.int16))
+    mse = float(np.square(off, dtype=np.float64).mean())
+    psnr = 10 * math.log10(255.0**2 / mse) if mse else PSNR_CAP
+    return Difference(
+        levels=int(off.max()),
+        mean_levels=float(off.mean()),
+        share_above_one=float((off > 1).mean()),
+        psnr_db=min(psnr, PSNR_CAP),
+        worst_row=int(np.argmax(_by_row(off).max(axis=1))),
+    )
+
+
+def exceeded(found: Difference, limit: Tolerance) -> Iterator[str]:
+    """Yield each limit that ``found`` breaks, in words."""
+    if found.levels > limit.levels:
+        yield f"largest difference {found.levels} grey levels (limit {limit.levels})"
+    if found.mean_levels > limit.mean_levels:
+        yield f"mean difference {found.mean_levels:.4f} grey levels (limit {limit.mean_levels})"
+    if found.share_above_one > limit.share_above_one:
+        share, most = found.share_above_one, limit.share_above_one
+        yield f"{share:.3%} of values off by more than one grey level (limit {most:.1%})"
+    if found.psnr_db < limit.psnr_db:
+        yield f"PSNR {found.psnr_db:.1f} dB (limit {limit.psnr_db} dB)"
+
+
+def off_boundary(
+    images: NDArray[np.uint8], wanted: NDArray[np.float32], floats: float
+) -> NDArray[np.intp]:
+    """Return the rows with a byte that differs although its float is far from a rounding boundary.
+
+    ``wanted`` is float32 in [-1, 1]; ``floats`` is how far off a float may be.
+    """
+    levels = (wanted.astype(np.float64) + 1) * HALF_RANGE
+    to_boundary = np.abs(levels - np.floor(levels) - 0.5)
+    far = to_boundary > floats * HALF_RANGE + FLOAT32_LEVEL
+    wrong = (images != to_uint8(wanted)) & far
+    return np.flatnonzero(_by_row(wrong).any(axis=1))
+
+
+def _by_row(values: NDArray[np.generic]) -> NDArray[np.generic]:
+    return values.reshape(len(values), -1)

@@ -1,0 +1,223 @@
+"""Proof that the sessions which will serve draw what the SavedModel draws.
+
+The images of every plan that the server would try on this host are compared with those of
+TensorFlow, on ordinary and on extreme latents, in several batch sizes. All that is amiss is
+reported together, with the latents that show it worst.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from export.convert import LATENTS, write_onnx
+from export.differences import Difference, compare, exceeded, off_boundary
+from export.head import FLOAT_IMAGES, cut_head, to_uint8
+from export.probes import Probe, place
+from export.reference import Reference
+from export.tolerances import Limits, Tolerance, limits
+from server.engine.session import Plan, Session
+
+BATCH_SIZES = (64, 32, 7, 2, 1)
+"""The first gives the images that are compared; the others have to give the same bits."""
+GOLDEN_PLAN = Plan("cpu", "f32")
+"""ONNX Runtime's own provider in float32: everywhere, and the most exact."""
+
+Floats = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+
+@dataclass
+class PlanParity:
+    """What was measured of one plan."""
+
+    plan: Plan
+    differences: dict[str, Difference] = field(default_factory=dict)
+    """On ordinary and on extreme latents."""
+    same_in_any_batch: bool = False
+    unavailable: str = ""
+    """Why the plan cannot run on this host; it was not measured then."""
+    images: Bytes | None = field(default=None, repr=False)
+    """Images of all probes, uint8 [rows, height, width, channels]."""
+
+    @property
+    def label(self) -> str:
+        """Return the plan's name, such as ``openvino bf16``."""
+        return f"{self.plan.provider} {self.plan.precision}"
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was measured, as JSON, beside the limits."""
+        if self.unavailable:
+            return {"unavailable": self.unavailable}
+        return {
+            **{kind: asdict(difference) for kind, difference in self.differences.items()},
+            "same_in_any_batch": self.same_in_any_batch,
+            "limits": asdict(limits(self.plan)),
+        }
+
+
+@dataclass
+class Report:
+    """What was measured, and everything that is amiss."""
+
+    probes: list[Probe]
+    plans: list[PlanParity] = field(default_factory=list)
+    float_difference: dict[str, float] = field(default_factory=dict)
+    """Largest difference before the head on ordinary and extreme latents, range [-1, 1]."""
+    misses: list[str] = field(default_factory=list)
+
+    def images(self, plan: Plan) -> Bytes:
+        """Return what ``plan`` drew, uint8 [rows of all probes, height, width, channels]."""
+        for parity in self.plans:
+            if parity.plan == plan and parity.images is not None:
+                return parity.images
+        raise KeyError(f"{plan} drew nothing")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the report as it stands in ``parity.json``."""
+        return {
+            "reference": "the SavedModel in TensorFlow, rounded half to even to uint8",
+            "probes": {probe.name: len(probe.latents) for probe in self.probes},
+            "batch_sizes": sorted(BATCH_SIZES),
+            "float_difference": self.float_difference,
+            "plans": {parity.label: parity.facts() for parity in self.plans},
+            "misses": self.misses,
+        }
+
+    def table(self) -> str:
+        """Return the report for people: a line for each plan and kind of latents."""
+        lines = [f"{'plan':15}{'latents':10}{'max':>5}{'mean':>9}{'>1':>9}{'PSNR':>9}  any batch"]
+        for parity in self.plans:
+            if parity.unavailable:
+                lines.append(f"{parity.label:15}not measured: {parity.unavailable}")
+            for kind, d in parity.differences.items():
+                row = f"{parity.label:15}{kind:10}{d.levels:5}{d.mean_levels:9.5f}"
+                row += f"{d.share_above_one:9.3%}{d.psnr_db:6.1f} dB"
+                lines.append(row + ("  same" if parity.same_in_any_batch else "  DIFFERS"))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The questions and the right answers: every probe's latents and the SavedModel's images."""
+
+    probes: list[Probe]
+    latents: Floats
+    wanted: Floats
+    """float32 [rows, height, width, channels] in [-1, 1]."""
+
+    def kinds(self, allowed: Limits) -> Iterator[tuple[str, NDArray[np.intp], Tolerance]]:
+        """Yield the ordinary and the extreme rows, each with its limit."""
+        extreme = np.concatenate([np.full(len(p.latents), p.extreme) for p in self.probes])
+        yield "ordinary", np.flatnonzero(~extreme), allowed.ordinary
+        yield "extreme", np.flatnonzero(extreme), allowed.extreme
+
+    def at(self, rows: NDArray[np.intp]) -> str:
+        """Return the first of ``rows`` by its probe and index, such as ``seeds[17]``."""
+        return place(self.probes, int(rows[0]))
+
+
+def check_parity(
+    model: Path, reference: Reference, probes: list[Probe], plans: list[Plan], threads: int
+) -> Report:
+    """Return how the ONNX file ``model``, uint8 head included, compares with ``reference``."""
+    latents = np.concatenate([probe.latents for probe in probes])
+    exam = Exam(probes, latents, reference(latents))
+    report = Report(probes)
+    report.misses += _not_finite("the SavedModel", exam.wanted, exam)
+    if report.misses:
+        return report  # nothing to compare with
+    report.misses += _check_floats(model, exam, report)
+    for plan in plans:
+        parity = PlanParity(plan)
+        report.plans.append(parity)
+        report.misses += [f"{parity.label}: {m}" for m in _check_plan(parity, model, exam, threads)]
+    return report
+
+
+def _check_floats(model: Path, exam: Exam, report: Report) -> Iterator[str]:
+    """Compare what enters the uint8 head, on the golden plan."""
+    cut = model.with_name("float-" + model.name)
+    write_onnx(cut_head(onnx.load(str(model))), cut)
+    session = ort.InferenceSession(str(cut), providers=["CPUExecutionProvider"])
+    images: Floats = session.run([FLOAT_IMAGES], {LATENTS: exam.latents})[0]
+    yield from _not_finite("cpu f32 before the head", images, exam)
+    off = np.nan_to_num(np.abs(images - exam.wanted), nan=2.0, posinf=2.0)  # the whole range
+    by_row = off.reshape(len(off), -1).max(axis=1)
+    for kind, rows, limit in exam.kinds(limits(GOLDEN_PLAN)):
+        worst = rows[[np.argmax(by_row[rows])]]
+        found = float(by_row[worst[0]])
+        report.float_difference[kind] = found
+        if limit.floats is not None and found > limit.floats:
+            yield (
+                f"cpu f32 before the head, {kind} latents: largest difference {found:.2g} "
+                f"(limit {limit.floats:.0e}), worst at {exam.at(worst)}"
+            )
+
+
+def _not_finite(who: str, images: Floats, exam: Exam) -> Iterator[str]:
+    rows = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(axis=1))
+    if len(rows):
+        yield f"{who}: NaN or infinity in {len(rows)} images, first at {exam.at(rows)}"
+
+
+def _check_plan(parity: PlanParity, model: Path, exam: Exam, threads: int) -> Iterator[str]:
+    try:
+        session = Session(model, parity.plan, threads)
+        images = run_in_batches(session, exam.latents, BATCH_SIZES[0])
+    except ImportError as error:  # the plugin is not installed: the server would go on without
+        parity.unavailable = str(error)
+        return
+    except Exception as error:  # whatever a provider raises, the other plans are measured too
+        yield f"it cannot run the model: {error}"
+        return
+    if images.shape != exam.wanted.shape or images.dtype != np.uint8:
+        yield f"it draws {images.dtype} {images.shape}, not uint8 {exam.wanted.shape}"
+        return
+    parity.images = images
+    yield from _check_images(parity, images, exam)
+    different = list(_batch_dependent(session, images, exam))
+    parity.same_in_any_batch = not different
+    if limits(parity.plan).any_batch:
+        yield from different
+
+
+def _check_images(parity: PlanParity, images: Bytes, exam: Exam) -> Iterator[str]:
+    for kind, rows, limit in exam.kinds(limits(parity.plan)):
+        found = compare(images[rows], to_uint8(exam.wanted[rows]))
+        parity.differences[kind] = found
+        where = exam.at(rows[[found.worst_row]])
+        for excess in exceeded(found, limit):
+            yield f"{kind} latents: {excess}, worst at {where}"
+        if limit.floats is None:
+            continue
+        wrong = off_boundary(images[rows], exam.wanted[rows], limit.floats)
+        if len(wrong):
+            yield (
+                f"{kind} latents: bytes differ away from a rounding boundary in "
+                f"{len(wrong)} images, first at {exam.at(rows[wrong])}"
+            )
+
+
+def _batch_dependent(session: Session, images: Bytes, exam: Exam) -> Iterator[str]:
+    """Yield where the same latents give other bits: in another batch size, or beside others."""
+    in_order = np.arange(len(images))
+    runs = [(f"in batches of {size}", size, in_order) for size in BATCH_SIZES[1:]]
+    runs.append(("beside other latents", BATCH_SIZES[2], in_order[::-1]))
+    for what, size, order in runs:
+        again = np.empty_like(images)
+        again[order] = run_in_batches(session, exam.latents[order], size)
+        rows = np.flatnonzero((again != images).reshape(len(images), -1).any(axis=1))
+        if len(rows):
+            yield f"{len(rows)} images change {what}, first at {exam.at(rows)}"
+
+
+def run_in_batches(session: Session, latents: Floats, size: int) -> Bytes:
+    """Return the images of ``latents``, drawn ``size`` at a time."""
+    starts = range(0, len(latents), size)
+    return np.concatenate([session.run(latents[i : i + size]) for i in starts])

@@ -1,0 +1,60 @@
+"""The latents on which parity is measured: what seeds give, and what no seed ever gives."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.latents import latents
+
+Latents = NDArray[np.float32]
+
+GOLDEN_SEEDS = [0, 1, 2, 3, 7, 42, 99, 1234, 65535, 999_999]
+GOLDEN_SEEDS += [2**31 - 1, 2**32, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
+"""Both ends of the range, and where a 32-bit or a float64 seed would go wrong."""
+SEED_ROWS = 256
+LARGEST = 8.572
+"""sqrt(-2 ln 2**-53): no seed gives a latent beyond it."""
+DENORMAL = 1e-40
+"""A float32 below the normal range, which a processor may flush to zero."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Latents of one kind, float32 [rows, latent_dim]."""
+
+    name: str
+    latents: Latents
+    extreme: bool
+    """No seed gives such latents: sums are larger here, and so are rounding errors."""
+
+
+def make_probes(latent_dim: int) -> list[Probe]:
+    """Return every kind of latents, ordinary ones first.
+
+    The first rows are the golden seeds', then those of seed 0, 1, 2, ...
+    """
+    one_hot = np.eye(latent_dim, dtype=np.float32)
+    ones = np.ones((1, latent_dim), np.float32)
+    signs = np.where(np.arange(latent_dim) % 2, -1, 1).astype(np.float32)[None]
+    flat = np.concatenate([ones, -ones, signs])
+    seeds = GOLDEN_SEEDS + list(range(SEED_ROWS - len(GOLDEN_SEEDS)))
+    some = one_hot[:: max(1, latent_dim // 8)]
+    return [
+        Probe("seeds", latents(seeds, latent_dim), extreme=False),
+        Probe("repeated", np.repeat(latents([5], latent_dim), 9, axis=0), extreme=False),
+        Probe("zeros", np.zeros((2, latent_dim), np.float32), extreme=False),
+        Probe("denormal", np.float32(DENORMAL) * flat, extreme=False),
+        Probe("one-hot", one_hot, extreme=False),
+        Probe("five sigma", 5 * np.concatenate([flat, some, -some]), extreme=True),
+        Probe("largest", np.float32(LARGEST) * np.concatenate([some, -some]), extreme=True),
+    ]
+
+
+def place(probes: list[Probe], row: int) -> str:
+    """Return the name of ``row`` of all probes laid end to end, such as ``seeds[17]``."""
+    for probe in probes:
+        if row < len(probe.latents):
+            return f"{probe.name}[{row}]"
+        row -= len(probe.latents)
+    raise IndexError(row)

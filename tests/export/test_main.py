@@ -1,0 +1,108 @@
+"""The command from end to end: real TensorFlow, tf2onnx and ONNX Runtime."""
+
+import onnx
+import pytest
+
+from export import pipeline
+from export.__main__ import main
+from server.bundle import find_bundle, load_bundle
+
+
+@pytest.fixture
+def exporting(monkeypatch, converted_bytes, reference):
+    """Export without the slow steps; gives the graph that comes out of the converter, to alter."""
+    model = onnx.load_from_string(converted_bytes)
+    monkeypatch.setattr(pipeline, "convert", lambda *_: model)
+    monkeypatch.setattr(pipeline, "load_reference", lambda _: reference)
+    return model
+
+
+def swap_colors(model):
+    """Put the last layer's bias for blue before that for red and green."""
+    (bias,) = [x for x in model.graph.initializer if x.name == "Conv_1.2"]
+    bias.raw_data = bias.raw_data[8:] + bias.raw_data[:8]
+
+
+def arguments(config, *more):
+    required = [str(config.run), "--name", config.name, "--version", config.version]
+    return [*required, "--models", str(config.models), *more]
+
+
+def test_second_export_of_the_same_weights_gives_the_same_bytes(
+    run_again, model_path, tmp_path, capsys
+):
+    models = tmp_path / "models"
+    command = [str(run_again), "--name", "cars-dcgan", "--version", "3", "--models", str(models)]
+    assert main(command) == 0
+    bundle = load_bundle(find_bundle(models, "cars-dcgan"))
+    assert (bundle.path / "generator.onnx").read_bytes() == model_path.read_bytes()
+    assert (bundle.manifest.name, bundle.manifest.version) == ("cars-dcgan", "3")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"done: {models / 'cars-dcgan' / '3'}"
+    assert [line for line in lines if line.startswith("cpu f32 ")]
+    assert [line.split("  ")[0] for line in lines if line.endswith(" s")] == [
+        "convert to ONNX",
+        "compare with TensorFlow",
+        "write the bundle",
+    ]
+
+
+def test_failed_parity_writes_no_bundle_and_lists_every_miss(exporting, config, capsys):
+    swap_colors(exporting)
+    assert main(arguments(config)) == 1
+    assert not config.models.exists()
+    said = capsys.readouterr()
+    assert "error: parity failed in " in said.err
+    assert "  - cpu f32: ordinary latents: largest difference" in said.err
+    assert "done" not in said.out
+
+
+def test_failed_parity_keeps_the_version_that_force_would_replace(exporting, config):
+    config.target.mkdir(parents=True)
+    (config.target / "manifest.json").write_text("old")
+    swap_colors(exporting)
+    assert main(arguments(config, "--force")) == 1
+    assert (config.target / "manifest.json").read_text() == "old"
+    assert [x.name for x in config.target.parent.iterdir()] == ["1"]
+
+
+def test_existing_version_is_refused_before_any_work(config, capsys, monkeypatch):
+    config.target.mkdir(parents=True)
+    monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("it began to work"))
+    assert main(arguments(config)) == 1
+    assert "exists already; give the next --version, or --force" in capsys.readouterr().err
+
+
+def test_interrupt_while_writing_leaves_nothing(exporting, config, monkeypatch, capsys):
+    def interrupted(draft, *_):
+        (draft / "manifest.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pipeline, "_compare", lambda *_: pipeline.Report([]))
+    monkeypatch.setattr(pipeline, "write_contents", interrupted)
+    assert main(arguments(config)) == 130
+    assert not config.models.exists()
+    assert "nothing was written" in capsys.readouterr().err
+
+
+def test_missing_run_is_one_sentence_on_stderr(tmp_path, capsys):
+    assert main([str(tmp_path / "none"), "--name", "cars", "--version", "1"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("bad", [("--name", "Cars"), ("--version", "v1")])
+def test_wrong_name_or_version_is_a_usage_error(config, capsys, bad):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments(config, *bad))
+    assert stop.value.code == 2
+    assert f"{bad[0]} is '{bad[1]}'; wanted " in capsys.readouterr().err
+
+
+def test_help_explains_itself(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    said = capsys.readouterr().out
+    assert "prove on this host" in said
+    assert "example: python -m export" in said
