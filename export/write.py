@@ -67,7 +67,7 @@ def check_free(target: Path, force: bool) -> None:
 
 def _publish(draft: Path, target: Path, force: bool) -> None:
     try:
-        os.rename(draft, target)
+        draft.rename(target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
@@ -82,11 +82,11 @@ def _replace(draft: Path, target: Path) -> None:
     if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
         return
     old = draft.with_name("old")  # two steps where one cannot be: for a moment there is neither
-    os.rename(target, old)
+    target.rename(old)
     try:
-        os.rename(draft, target)
+        draft.rename(target)
     except BaseException:
-        os.rename(old, target)
+        old.rename(target)
         raise
 
 

@@ -27,13 +27,13 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     folder = find_bundle(config.models, config.model, config.version)
     manifest = read_manifest(folder / "manifest.json")
     if client is None:
-        shape = SlotShape(manifest.latents.dim, tuple(manifest.image.shape))
+        shape = SlotShape(manifest.latents.dim, manifest.image.shape)
         client = EngineClient(config.socket_path(), shape, config.arena_mib * 2**20)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.register_blueprint(images.blueprint(config, manifest, client))
     app.register_blueprint(health.blueprint(client))
-    app.register_blueprint(pages.blueprint(config, manifest))
+    app.register_blueprint(pages.blueprint(manifest))
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.before_request(_start_clock)

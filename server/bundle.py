@@ -149,8 +149,8 @@ def load_bundle(path: Path) -> Bundle:
         found = file_facts(file)
         if found != wanted:
             raise BundleError(
-                f"{file} is not the file that was exported: {found.size} bytes with SHA-256 "
-                f"{found.sha256[:16]}..., the manifest says {wanted.size} with {wanted.sha256[:16]}..."
+                f"{file} is not what was exported: {found.size} bytes, SHA-256 "
+                f"{found.sha256[:12]}...; wanted {wanted.size}, {wanted.sha256[:12]}..."
             )
     for name in (*(variant.file for variant in manifest.variants), manifest.golden.file):
         if name not in manifest.files:
@@ -191,7 +191,9 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path} cannot be read: {error}") from error
     schema = facts.get("schema_version") if isinstance(facts, dict) else None
     if schema != SCHEMA_VERSION:
-        raise BundleError(f"{path} has schema version {schema!r}; this server reads {SCHEMA_VERSION}")
+        raise BundleError(
+            f"{path} has schema version {schema!r}; this server reads {SCHEMA_VERSION}"
+        )
     manifest: Manifest = _read(Manifest, facts, str(path))
     if manifest.latents.rule != RULE:
         raise BundleError(f"{path} wants seed rule {manifest.latents.rule}; this server has {RULE}")
@@ -216,7 +218,9 @@ def _read_fields(kind: Any, value: Any, place: str) -> Any:
     if not isinstance(value, dict) or set(value) != names:
         found = sorted(value) if isinstance(value, dict) else value
         raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")
-    return kind(**{f.name: _read(f.type, value[f.name], f"{place}: {f.name}") for f in fields(kind)})
+    return kind(
+        **{f.name: _read(f.type, value[f.name], f"{place}: {f.name}") for f in fields(kind)}
+    )
 
 
 def _read_container(kind: Any, value: Any, place: str) -> Any:

@@ -78,4 +78,3 @@ def _png_header(width: int, height: int) -> bytes:
 
 
 _IEND = _chunk(b"IEND", b"")
-

@@ -104,7 +104,9 @@ class ServerConfig:
         for variable in environ:
             if variable.startswith(PREFIX) and variable not in known:
                 name = variable.removeprefix(PREFIX)
-                raise ConfigError(name, environ[variable], f"one of the settings {', '.join(known)}")
+                raise ConfigError(
+                    name, environ[variable], f"one of the settings {', '.join(known)}"
+                )
         settings: dict[str, object] = {}
         for variable, field in known.items():
             if environ.get(variable):

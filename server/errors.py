@@ -49,7 +49,9 @@ class QueueFull(ServingError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, rows: int, limit: int, retry_after_s: float) -> None:
-        super().__init__(f"{rows} images are waiting (limit {limit}); retry in {retry_after_s:.1f} s")
+        super().__init__(
+            f"{rows} images are waiting (limit {limit}); retry in {retry_after_s:.1f} s"
+        )
         self.rows = rows
         self.limit = limit
         self.retry_after_s = retry_after_s

@@ -1,5 +1,6 @@
-"""How gunicorn runs the server: settings and hooks only. ``gunicorn -c server/gunicorn.conf.py``."""
+"""How gunicorn runs the server, settings and hooks: ``gunicorn -c server/gunicorn.conf.py``."""
 
+import logging
 import os
 import shutil
 import sys
@@ -11,7 +12,9 @@ from server.config import ConfigError, ServerConfig
 
 try:
     server_config = ServerConfig.from_env()
-    bundle = load_bundle(find_bundle(server_config.models, server_config.model, server_config.version))
+    bundle = load_bundle(
+        find_bundle(server_config.models, server_config.model, server_config.version)
+    )
 except (ConfigError, BundleError) as error:
     sys.exit(f"carfront cannot start: {error}")
 
@@ -23,18 +26,16 @@ metrics_dir.mkdir(parents=True)
 os.environ["CARFRONT_RUNTIME_DIR"] = str(runtime_dir)
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
+logging.basicConfig(
+    level=server_config.log_level.upper(),
+    format="%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+    datefmt="[%Y-%m-%d %H:%M:%S %z]",  # as gunicorn's own lines
+)
+
 wsgi_app = "server.app:create_app()"
 bind = f"{server_config.host}:{server_config.port}"
 proc_name = "carfront"
 loglevel = server_config.log_level
-logconfig_dict = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s [%(process)d] %(levelname)s %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"level": loglevel.upper(), "handlers": ["stderr"]},
-    "loggers": {"gunicorn.error": {"propagate": True, "level": loglevel.upper()}},
-}
 control_socket_disable = True
 
 worker_class = "gevent"

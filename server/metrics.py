@@ -19,17 +19,18 @@ from server.bundle import Manifest
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 SLOT = "PROMETHEUS_MULTIPROC_SLOT"
 """Names this process's files; gunicorn's hooks set it after the fork, before this is imported."""
-ENGINE_SLOT = "engine"
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Bucket boundaries of what a caller waits for."""
-STEPS = (0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, *SECONDS[:11])
+STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS[:11])
 """Bucket boundaries of one step, which may take microseconds."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 _SLOT = os.environ.get(SLOT, f"pid-{os.getpid()}")
 if DIRECTORY in os.environ:
-    values.ValueClass = MultiProcessValue(lambda: _SLOT)
+    for file in Path(os.environ[DIRECTORY]).glob(f"gauge_*_{_SLOT}.db"):
+        file.unlink()  # what a dead process of this slot said about a moment that has passed
+    values.ValueClass = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()
 
@@ -107,12 +108,6 @@ MODEL_INFO = Gauge(
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
-
-
-def forget_gauges(directory: Path, slot: str) -> None:
-    """Remove what a dead process of ``slot`` said about a moment that has passed."""
-    for file in directory.glob(f"gauge_*_{slot}.db"):
-        file.unlink()
 
 
 def exposition(engine_up: bool) -> bytes:

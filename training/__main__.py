@@ -30,6 +30,7 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
     add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")
     add("--ema-decay", type=float, help="decay a step of the averaged generator")
+    add("--statistics-passes", type=int, help="of 256 latents, for the exported statistics")
     policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     add("--precision", choices=policies, help="auto takes what the hardware is fast at")
     parser.set_defaults(**default)

@@ -33,6 +33,7 @@ class Checkpoints:
             ema_generator=gan.ema_generator,
             g_optimizer=gan.g_optimizer,
             d_optimizer=gan.d_optimizer,
+            dropout=gan.dropout_state,
             step=gan.step,
             epoch=self.epoch,
         )

@@ -36,10 +36,12 @@ class TrainConfig:
     """Mirror half of the real images left to right."""
     ema_decay: float = 0.999
     """Decay per step of the averaged generator, the one that is exported."""
+    statistics_passes: int = 60
+    """Forward passes of 256 latents behind the exported BatchNormalization statistics."""
     precision: Precision = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "statistics_passes"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         limit = self.limit_images
         _require(limit is None or limit >= 1, "limit_images", limit, "1 or more")

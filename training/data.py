@@ -73,7 +73,7 @@ def load_cifar10_cars(path: Path | None = None) -> Images:
     cached.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".npy", delete=False) as file:
         np.save(file, images)
-    os.replace(file.name, cached)
+    Path(file.name).replace(cached)
     return images
 
 

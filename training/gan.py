@@ -36,6 +36,13 @@ class DCGAN(keras.Model):
         self.compile(jit_compile=False)  # XLA was three times slower on the CPU
 
     @property
+    def dropout_state(self) -> tf.Variable:
+        """The counter that the discriminator's dropout draws its random numbers from."""
+        layers = self.discriminator.layers
+        (dropout,) = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
+        return dropout.seed_generator.state.value
+
+    @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 

@@ -28,7 +28,7 @@ def _cpu() -> bool:
 
 
 def git_commit() -> str | None:
-    """Return the commit of the code that runs, marked ``-dirty`` if it was altered; None outside git."""
+    """Return the commit of this code, marked ``-dirty`` if it was altered; None outside git."""
     command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
         found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True)

@@ -34,9 +34,7 @@ def build_generator(policy: str = "float32") -> keras.Sequential:
     generator.add(layers.Reshape((4, 4, 256), dtype=policy))
     for _ in range(3):  # 4x4 -> 8x8 -> 16x16 -> 32x32
         generator.add(
-            layers.Conv2DTranspose(
-                128, 4, 2, "same", kernel_initializer=_narrow(), dtype=policy
-            )
+            layers.Conv2DTranspose(128, 4, 2, "same", kernel_initializer=_narrow(), dtype=policy)
         )
         generator.add(layers.BatchNormalization(dtype=policy))
         generator.add(layers.LeakyReLU(SLOPE, dtype=policy))

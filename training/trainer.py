@@ -19,10 +19,8 @@ from training.lineage import git_commit, versions, write_json
 from training.models import IMAGE_SHAPE, LATENT_DIM, build_generator
 from training.samples import save_samples
 
-STATISTICS_PASSES = 60
-"""Forward passes of 256 latents behind the exported BatchNormalization statistics."""
 SAMPLE_PASSES = 4
-"""The same for the grid after an epoch, where a rough estimate does."""
+"""Of BatchNormalization statistics for the grid after an epoch, where a rough estimate does."""
 SAMPLES = 100
 SAMPLES_SEED = 1
 
@@ -134,7 +132,9 @@ def choose_policy(precision: str) -> str:
         return precision
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        major, _ = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+        major, _ = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
         return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major == 7 else "float32"
     flags = Path("/proc/cpuinfo")
     known = flags.read_text() if flags.exists() else ""
@@ -168,12 +168,12 @@ def train(config: TrainConfig, images: Images, progress: bool = False) -> Path:
             verbose=1 if progress else 0,
             callbacks=[AfterEachEpoch(config, checkpoints, done)],
         )
-    saved_model = export_generator(gan.ema_generator, config.out / "saved_model")
+    saved_model = export_generator(gan.ema_generator, config.out / "saved_model", config)
     write_json(config.out / "run.json", run_facts(config, policy, images, gan))
     return saved_model
 
 
-def export_generator(ema_generator: keras.Model, path: Path) -> Path:
+def export_generator(ema_generator: keras.Model, path: Path, config: TrainConfig) -> Path:
     """Write the averaged generator, in float32, as a SavedModel with measured batch statistics.
 
     The signature ``serving_default`` takes ``latents`` float32 [N, 100] and returns ``images``
@@ -181,7 +181,7 @@ def export_generator(ema_generator: keras.Model, path: Path) -> Path:
     """
     generator = build_generator()
     generator.set_weights(ema_generator.get_weights())
-    estimate_batch_statistics(generator, STATISTICS_PASSES)
+    estimate_batch_statistics(generator, config.statistics_passes)
     archive = keras.export.ExportArchive()
     archive.track(generator)
     archive.add_endpoint(

@@ -3,12 +3,11 @@
 from flask import Blueprint, Response, jsonify, render_template, request
 
 from server.bundle import Manifest
-from server.config import ServerConfig
 
 SHOWN = 48
 
 
-def blueprint(config: ServerConfig, manifest: Manifest) -> Blueprint:
+def blueprint(manifest: Manifest) -> Blueprint:
     """Return the route /: a page for people, JSON for programs."""
     routes = Blueprint("pages", __name__)
     facts = {
@@ -22,8 +21,7 @@ def blueprint(config: ServerConfig, manifest: Manifest) -> Blueprint:
 
     @routes.get("/")
     def front() -> Response:
-        best = request.accept_mimetypes.best_match(["application/json", "text/html"])
-        if best == "application/json":
+        if request.accept_mimetypes.best_match(["application/json", "text/html"]) != "text/html":
             return jsonify(facts)
         page = render_template("index.html", manifest=manifest, seeds=range(SHOWN))
         return Response(page, mimetype="text/html")

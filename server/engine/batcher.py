@@ -93,9 +93,11 @@ class Batcher:
         now = self.clock()
         over = self.rows + job.rows - self.max_queue_rows
         late = now + self.wait_s(self.rows) - job.deadline
-        if over > 0 or late > 0:
-            retry_after_s = max(self.wait_s(max(over, 0)), late, 0.1)
-            raise QueueFull(self.rows, self.max_queue_rows, retry_after_s)
+        expired = job.deadline <= now  # take will say so
+        if over > 0 or (late > 0 and not expired):
+            raise QueueFull(
+                self.rows, self.max_queue_rows, max(self.wait_s(max(over, 0)), late, 0.1)
+            )
         job.arrived = now
         job.credit = self.max_batch_size
         self.rows += job.rows

@@ -86,6 +86,7 @@ class EngineClient:
         self._clock = clock
         self._arena = wire.Arena.create(arena_bytes, shape)
         self._slots = wire.Slots(arena_bytes)
+        self._max_rows = shape.rows_in(arena_bytes)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._outbox: deque[wire.Submit] = deque()
@@ -101,11 +102,6 @@ class EngineClient:
         """Whether an engine answers: it opens its socket when the model has passed its test."""
         return self._sock is not None
 
-    @property
-    def max_rows(self) -> int:
-        """The rows of the largest request that fits into the arena."""
-        return self._slots.size // (self._shape.size(1) + wire.ALIGN)
-
     @contextmanager
     def generate(self, seed: int, n: int, timeout_s: float) -> Iterator[Generated]:
         """Draw the images ``seed`` to ``seed + n - 1``; they are valid inside the context only.
@@ -114,8 +110,8 @@ class EngineClient:
             EngineUnavailable: no engine appeared in time.
             QueueFull, DeadlineExceeded, InferenceFailed: the engine's own word.
         """
-        if n > self.max_rows:
-            raise InvalidRequest("n", n, f"at most {self.max_rows} images a request")
+        if n > self._max_rows:
+            raise InvalidRequest("n", n, f"at most {self._max_rows}: the arena holds no more")
         deadline = self._clock() + timeout_s
         call = Call(self._take_slot(n, deadline, timeout_s), n, deadline)
         self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)

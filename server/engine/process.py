@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -28,7 +27,7 @@ from server.bundle import find_bundle, load_bundle
 from server.config import ServerConfig
 from server.engine import wire
 from server.engine.batcher import Batch, Batcher, Job, Slice
-from server.engine.session import SessionError, choose_plans, open_session
+from server.engine.session import SessionError, choose_plans, give_back_memory, open_session
 from server.errors import QueueFull
 
 log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class Engine:
         self._running = 0
 
     def stop(self, within_s: float = DRAIN_S) -> None:
-        """Ask ``serve`` to end once every worker has hung up, at the latest ``within_s`` from now."""
+        """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
         self._stop_at = self._clock() + within_s
 
     def serve(self) -> None:
@@ -122,12 +121,14 @@ class Engine:
         Raises:
             Exception: whatever a stream's loop raised; the engine is of no use any more.
         """
-        with ThreadPoolExecutor(len(self._streams), "stream") as threads:
-            for loop in as_completed([threads.submit(self._loop, run) for run in self._streams]):
-                if error := loop.exception():
-                    self.stop(0)
-                    raise error
-        self._close()
+        try:
+            with ThreadPoolExecutor(len(self._streams), "stream") as threads:
+                for loop in as_completed([threads.submit(self._loop, x) for x in self._streams]):
+                    if error := loop.exception():
+                        self.stop(0)
+                        raise error
+        finally:
+            self._close()
 
     def _loop(self, run: Run) -> None:
         buffer = np.empty((self._batcher.max_batch_size, self._shape.latent_dim), np.float32)
@@ -352,7 +353,9 @@ def start_engine(config: ServerConfig) -> Engine:
     Raises:
         BundleError, SessionError: the model cannot be served on this host.
     """
-    metrics = _engine_metrics()
+    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = "engine"
+    from server import metrics  # only now: on import it opens the files of the slot
+
     began = time.monotonic()
     bundle = load_bundle(find_bundle(config.models, config.model, config.version))
     manifest = bundle.manifest
@@ -363,6 +366,7 @@ def start_engine(config: ServerConfig) -> Engine:
         streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
     for stream in streams:
         stream.warm_up(config.max_batch_size, manifest.latents.dim)
+    give_back_memory()
     engine_metrics = metrics.EngineMetrics(
         manifest,
         session.plan.provider,
@@ -372,7 +376,7 @@ def start_engine(config: ServerConfig) -> Engine:
     engine = Engine(
         config.socket_path(),
         [stream.run for stream in streams],
-        wire.SlotShape(manifest.latents.dim, tuple(manifest.image.shape)),
+        wire.SlotShape(manifest.latents.dim, manifest.image.shape),
         Batcher(config.max_batch_size, config.max_queue_rows, time.monotonic),
         engine_metrics,
     )
@@ -387,13 +391,3 @@ def start_engine(config: ServerConfig) -> Engine:
         time.monotonic() - began,
     )
     return engine
-
-
-def _engine_metrics() -> ModuleType:
-    """Return ``server.metrics``, which writes as the engine and is rid of a dead engine's gauges."""
-    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = "engine"
-    from server import metrics
-
-    if metrics.DIRECTORY in os.environ:
-        metrics.forget_gauges(Path(os.environ[metrics.DIRECTORY]), metrics.ENGINE_SLOT)
-    return metrics

@@ -7,11 +7,12 @@ together. Latents and images never pass through the socket: both lie in the requ
 the arena, latents first.
 """
 
+import math
 import mmap
 import os
 import socket
 from bisect import insort
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
@@ -91,11 +92,13 @@ def _pack(form: Struct, messages: Iterable[tuple[float, ...]]) -> Iterator[bytes
         yield b"".join(packed[start : start + PACKET])
 
 
-class SlotShape(NamedTuple):
-    """How one row looks in a slot."""
+class SlotShape:
+    """How the rows of one model look in a slot."""
 
-    latent_dim: int
-    image_shape: tuple[int, ...]
+    def __init__(self, latent_dim: int, image_shape: Sequence[int]) -> None:
+        self.latent_dim = latent_dim
+        self.image_shape = tuple(image_shape)
+        self.image_bytes = math.prod(image_shape)
 
     def images_at(self, rows: int) -> int:
         """Return where the images start, in bytes from the slot's start."""
@@ -103,7 +106,11 @@ class SlotShape(NamedTuple):
 
     def size(self, rows: int) -> int:
         """Return the bytes of a slot for ``rows`` rows."""
-        return self.images_at(rows) + _aligned(rows * int(np.prod(self.image_shape)))
+        return self.images_at(rows) + _aligned(rows * self.image_bytes)
+
+    def rows_in(self, size: int) -> int:
+        """Return the rows that surely fit into a slot of ``size`` bytes."""
+        return (size - 2 * ALIGN) // (self.latent_dim * 4 + self.image_bytes)
 
 
 class Arena:
@@ -129,8 +136,8 @@ class Arena:
 
     def images(self, offset: int, rows: int) -> NDArray[np.uint8]:
         """Return the images of the slot at ``offset``: uint8 [rows, H, W, C], not a copy."""
-        count = rows * int(np.prod(self.shape.image_shape))
-        flat = np.frombuffer(self._map, np.uint8, count, offset + self.shape.images_at(rows))
+        start = offset + self.shape.images_at(rows)
+        flat = np.frombuffer(self._map, np.uint8, rows * self.shape.image_bytes, start)
         return flat.reshape(rows, *self.shape.image_shape)
 
     def close(self) -> None:

@@ -1,0 +1,57 @@
+# Carfront: every target makes the environment it needs from requirements/*.txt.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+NAME ?= cars-dcgan
+VERSION ?= 1
+RUN ?= build/runs/cars
+EPOCHS ?= 60
+SECONDS ?= 20
+
+SERVE := .venvs/serve
+DEV := .venvs/dev
+LOADTEST := .venvs/loadtest
+
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
+	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
+
+test: $(DEV)/.done $(LOADTEST)/.done ## Run all tests
+	$(DEV)/bin/lint-imports
+	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python $(DEV)/bin/python -m pytest $(ARGS)
+
+train: $(DEV)/.done ## Train on photographs of cars into RUN, EPOCHS epochs; goes on where it stopped
+	$(DEV)/bin/python -m training --out $(RUN) --epochs $(EPOCHS) $(ARGS)
+
+export: $(DEV)/.done ## Export RUN as models/NAME/VERSION, once parity is proven
+	$(DEV)/bin/python -m export $(RUN) --name $(NAME) --version $(VERSION) $(ARGS)
+
+loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECONDS, check every answer
+	$(LOADTEST)/bin/python -m loadtests.run --python $(SERVE)/bin/python --seconds $(SECONDS) $(ARGS)
+
+bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
+	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
+
+lint: $(DEV)/.done ## Check style, types and the import law
+	$(DEV)/bin/ruff check
+	$(DEV)/bin/ruff format --check
+	$(DEV)/bin/mypy
+	$(DEV)/bin/lint-imports
+
+lock: ## Lock requirements/*.txt anew from pyproject.toml
+	test -x .venvs/lock/bin/uv || ($(PYTHON) -m venv .venvs/lock && .venvs/lock/bin/pip install -q uv)
+	PATH=$(abspath .venvs/lock/bin):$$PATH sh requirements/lock.sh
+
+clean: ## Remove the environments and caches, not the runs
+	rm -rf .venvs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.venvs/%/.done: requirements/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
+	touch $@
+
+.PHONY: help serve test train export loadtest bench lint lock clean
+.DEFAULT_GOAL := help

@@ -1,0 +1,1 @@
+"""Load against the server, every answer checked; this package knows only HTTP."""

@@ -1,0 +1,172 @@
+"""One load test, from the server's start to its end.
+
+    python -m loadtests.run --seconds 20 --users 32 --python .venvs/serve/bin/python
+
+Arguments that it does not know go to Locust: ``--max-p95-ms 500``, ``--csv out``, ``PageView``.
+"""
+
+import argparse
+import importlib.util
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.serving import ROOT, ServerFailed, is_ready, serving
+
+LOCUSTFILE = Path(__file__).with_name("locustfile.py")
+LAST_ANSWERS_S = 10
+"""For requests under way when the time is up: they are waited for, and count."""
+MARGIN_S = 60
+"""Locust's own start and end; after that it hangs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run."""
+
+    seconds: int
+    users: int
+    url: str | None
+    """A running server; None starts one."""
+    python: str
+    env: dict[str, str]
+    locust_args: tuple[str, ...]
+
+
+class RunFailed(Exception):
+    """The load test missed a threshold, or could not be done."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, print one line of verdict, and return the exit status."""
+    plan = parse(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops the server
+    began = time.monotonic()
+    try:
+        with server_of(plan) as url:
+            load(plan, url)
+    except (RunFailed, ServerFailed) as error:
+        print(f"load test FAILED: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("load test stopped by Ctrl-C", file=sys.stderr)
+        return 130
+    took = time.monotonic() - began
+    print(f"load test passed: {plan.users} users, {plan.seconds} s of load, {took:.0f} s in all")
+    return 0
+
+
+def parse(argv: list[str] | None) -> Plan:
+    """Return the plan that the command line asks for; a bad one ends with status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.run",
+        description="Load a server and check every answer.",
+        epilog="Other arguments go to Locust, such as --max-p95-ms and --max-failure-ratio.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--seconds", type=positive, default=20, help="of load (%(default)s)")
+    parser.add_argument("--users", type=positive, default=32, help="at a time (%(default)s)")
+    parser.add_argument("--url", help="of a running server; without it, one is started")
+    parser.add_argument(
+        "--python", default=sys.executable, help="interpreter that has the server's libraries"
+    )
+    parser.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="for the server; repeatable",
+    )
+    options, rest = parser.parse_known_args(argv)
+    if importlib.util.find_spec("locust") is None:
+        parser.error(f"{sys.executable} has no Locust; requirements/loadtest.txt names it")
+    for pair in options.env:
+        if "=" not in pair:
+            parser.error(f"--env is {pair!r}; wanted NAME=VALUE")
+    if options.url and options.env:
+        parser.error("--env is for a server that is started here; --url names a running one")
+    env = dict(pair.split("=", 1) for pair in options.env)
+    url = options.url.rstrip("/") if options.url else None
+    return Plan(options.seconds, options.users, url, options.python, env, tuple(rest))
+
+
+def positive(text: str) -> int:
+    """Return a whole number above 0."""
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
+def server_of(plan: Plan) -> AbstractContextManager[str]:
+    """Return the URL to load, for a ``with`` block: of the user's server or of one of our own.
+
+    Raises:
+        RunFailed: the user's server is not ready.
+    """
+    if plan.url is None:
+        return own_server(plan)
+    if not is_ready(plan.url, timeout_s=10.0):
+        raise RunFailed(f"the server at {plan.url} is not ready")
+    return nullcontext(plan.url)
+
+
+@contextmanager
+def own_server(plan: Plan) -> Iterator[str]:
+    """Start a server, and say so."""
+    try:
+        with serving(plan.python, plan.env) as server:
+            print(f"server {server.pid} is ready on {server.url}", flush=True)
+            yield server.url
+    except FileNotFoundError as error:
+        raise RunFailed(f"--python is {plan.python!r}; wanted an interpreter") from error
+
+
+def load(plan: Plan, url: str) -> None:
+    """Run Locust, bounded in time.
+
+    Raises:
+        RunFailed: Locust ended with another status than 0, or did not end.
+    """
+    process = subprocess.Popen(command(plan, url), cwd=ROOT, start_new_session=True)
+    try:
+        status = process.wait(plan.seconds + LAST_ANSWERS_S + MARGIN_S)
+    except subprocess.TimeoutExpired:
+        raise RunFailed("Locust did not end in time") from None
+    finally:
+        end(process)
+    if status:
+        raise RunFailed(f"Locust ended with status {status}; its lines above say why")
+
+
+def command(plan: Plan, url: str) -> list[str]:
+    """Return Locust's command line."""
+    return [
+        *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
+        *("--host", url, "--users", str(plan.users), "--spawn-rate", str(plan.users)),
+        *("--run-time", f"{plan.seconds}s", "--stop-timeout", str(LAST_ANSWERS_S)),
+        *plan.locust_args,
+    ]
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop Locust if it still runs: politely, so that it prints its summary, then not."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(LAST_ANSWERS_S + 5)
+    except subprocess.TimeoutExpired:
+        print("Locust did not stop and was killed", file=sys.stderr)
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

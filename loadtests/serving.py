@@ -1,0 +1,148 @@
+"""A server of one's own for as long as a ``with`` block lasts."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMAND = ("-m", "gunicorn", "-c", "server/gunicorn.conf.py")
+POLL_S = 0.05
+LAST_CHILD_S = 2.0
+
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class ServerFailed(Exception):
+    """A server did not come up, ended by itself, or did not stop as it should."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server."""
+
+    url: str
+    pid: int
+    """Of gunicorn's arbiter, which leads a process group of its own."""
+    log: Path
+    """What the server wrote; removed when the server ends well."""
+
+
+@contextmanager
+def serving(
+    python: str | Path = sys.executable,
+    env: Mapping[str, str] | None = None,
+    ready_within_s: float = 60.0,
+    stop_within_s: float = 40.0,
+) -> Iterator[Server]:
+    """Start a server on a free loopback port, wait until it is ready, and stop it at the end.
+
+    ``python`` is the interpreter of the serving environment; ``env`` is laid over this process's
+    environment. SIGTERM must end the server with status 0: that is checked whenever the block
+    itself ends well. No process of the server's group outlives the block.
+
+    Raises:
+        ServerFailed: the server did not become or stay ready, or did not stop; the message ends
+            with its last log lines.
+    """
+    port = free_port()
+    own = {"CARFRONT_HOST": "127.0.0.1", "CARFRONT_PORT": str(port)}
+    descriptor, name = tempfile.mkstemp(prefix="carfront-server-", suffix=".log")
+    with os.fdopen(descriptor, "wb") as output:
+        process = subprocess.Popen(
+            [str(python), *COMMAND],
+            cwd=ROOT,
+            env={**os.environ, **(env or {}), **own},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # the Ctrl-C of a terminal is ours to pass on, in our order
+        )
+    server = Server(f"http://127.0.0.1:{port}", process.pid, Path(name))
+    try:
+        _wait_until_ready(server, process, ready_within_s)
+        yield server
+    finally:
+        trouble = _stop(process, stop_within_s)
+    if trouble:
+        raise ServerFailed(f"{trouble}\n{last_lines(server.log)}")
+    server.log.unlink()
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def is_ready(url: str, timeout_s: float = 2.0) -> bool:
+    """Say whether the server at ``url`` reports that it can serve."""
+    try:
+        with _opener.open(f"{url}/readyz", timeout=timeout_s) as response:
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def last_lines(log: Path, lines: int = 20) -> str:
+    """Return the end of a log, indented, below its path."""
+    tail = log.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join([f"the server's log, {log}, ends:", *(f"    {line}" for line in tail)])
+
+
+def _wait_until_ready(
+    server: Server, process: subprocess.Popen[bytes], ready_within_s: float
+) -> None:
+    deadline = time.monotonic() + ready_within_s
+    while process.poll() is None:
+        if is_ready(server.url):
+            return
+        if time.monotonic() > deadline:
+            why = f"the server was not ready within {ready_within_s:g} s"
+            raise ServerFailed(f"{why}\n{last_lines(server.log)}")
+        time.sleep(POLL_S)
+    why = f"the server ended with status {process.returncode} before it was ready"
+    raise ServerFailed(f"{why}\n{last_lines(server.log)}")
+
+
+def _stop(process: subprocess.Popen[bytes], within_s: float) -> str:
+    """End the server and all of its group; return what was wrong about its end, or nothing."""
+    try:
+        if process.poll() is not None:
+            return f"the server ended by itself with status {process.returncode}"
+        process.terminate()
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return f"the server did not stop within {within_s:g} s of SIGTERM"
+    finally:
+        left = _end_group(process)
+    if process.returncode:
+        return f"the server ended with status {process.returncode} after SIGTERM, wanted 0"
+    return "the server left processes of its own behind" if left else ""
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> bool:
+    """Kill what stays of the server's group; say whether anything outlived its leader.
+
+    Children whose leader has just ended get a moment to be gone.
+    """
+    deadline = time.monotonic() + LAST_CHILD_S
+    try:
+        while process.poll() is not None and time.monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            time.sleep(POLL_S)
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    process.wait()
+    return True

@@ -1,0 +1,54 @@
+"""A small bundle of its own for every test that wants to break one."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from server.bundle import (
+    FileFacts,
+    Golden,
+    GraphFacts,
+    ImageFacts,
+    LatentsFacts,
+    Manifest,
+    Variant,
+    file_facts,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def write_bundle(tmp_path):
+    """Write a complete bundle of two files and return its directory; keywords alter the manifest."""
+
+    def write(version="1", name="tiny", **changes):
+        folder = tmp_path / "models" / name / version
+        folder.mkdir(parents=True)
+        golden = np.zeros((2, 4, 4, 3), np.uint8)
+        (folder / "generator.onnx").write_bytes(b"a graph")
+        np.save(folder / "golden.npy", golden)
+        files = {x: file_facts(folder / x) for x in ("generator.onnx", "golden.npy")}
+        manifest = Manifest(
+            schema_version=1,
+            name=name,
+            version=version,
+            latents=LatentsFacts(8, "normal", 1),
+            image=ImageFacts([4, 4, 3], "uint8", [0, 255], "RGB"),
+            graph=GraphFacts("latents", "images", 18),
+            variants=[Variant("fp32", "generator.onnx", "float32", "none", {})],
+            golden=Golden(
+                [0, 1], [hashlib.sha256(x.tobytes()).hexdigest() for x in golden], "golden.npy", 2
+            ),
+            files=files,
+        )
+        write_manifest(replace(manifest, **changes), folder)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def file_facts_of_nothing():
+    return FileFacts("0" * 64, 0)

@@ -1,0 +1,202 @@
+"""Client and engine together, over a real socket and real shared memory."""
+
+import threading
+import time
+
+import gevent
+import pytest
+
+from server.engine.client import EngineClient
+from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed, InvalidRequest, QueueFull
+from server.latents import latents_range
+from tests_engine import SHAPE, picture, running, until
+
+ARENA = 2**20
+
+
+@pytest.fixture
+def client(path):
+    client = EngineClient(path, SHAPE, ARENA)
+    yield client
+    client.close()
+
+
+def draw(client, seed, n=1, timeout_s=10.0):
+    with client.generate(seed, n, timeout_s) as generated:
+        return generated.images.copy()
+
+
+def expected(seed, n=1):
+    return picture(latents_range(seed, n, 8))
+
+
+class Gate:
+    """A model that waits until it is let through, and can be told to fail."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.entered = threading.Event()
+
+    def __call__(self, latents):
+        self.entered.set()
+        assert self.open.wait(10)
+        return picture(latents)
+
+
+def test_images_are_those_of_their_seeds(path, client):
+    with running(path):
+        assert (draw(client, 5, 3) == expected(5, 3)).all()
+
+
+def test_request_larger_than_a_batch_comes_back_whole(path, client):
+    with running(path) as engine:
+        assert (draw(client, 0, 100) == expected(0, 100)).all()
+        assert max(engine.notes.batches) == 16
+
+
+def test_requests_of_many_greenlets_share_batches(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        calls = [gevent.spawn(draw, client, seed) for seed in range(20)]
+        until(gate.entered.is_set)
+        until(lambda: len(client._calls) == 20)
+        gate.open.set()
+        gevent.joinall(calls, raise_error=True)
+        assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+        assert len(engine.notes.batches) < 20
+
+
+def test_two_streams_answer_each_request_with_its_own_images(path, client):
+    with running(path, [picture, picture]):
+        calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(200)]
+        gevent.joinall(calls, raise_error=True)
+    for seed, call in enumerate(calls):
+        assert (call.value == expected(seed, 1 + seed % 40)).all()
+
+
+def test_request_sent_before_the_engine_listens_is_answered_when_it_does(path, client):
+    call = gevent.spawn(draw, client, 9)
+    until(lambda: client._calls)
+    assert not client.ready
+    with running(path):
+        assert (call.get() == expected(9)).all()
+        assert client.ready
+
+
+def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
+    gate = Gate()
+    with running(path, [gate]):
+        calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
+        until(gate.entered.is_set)
+        client._disconnect()  # what a killed engine looks like from here
+        with running(path):
+            gevent.joinall(calls, raise_error=True)
+        gate.open.set()
+    assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+
+
+def test_request_without_any_engine_ends_at_its_deadline(client):
+    with pytest.raises(EngineUnavailable):
+        draw(client, 1, timeout_s=0.05)
+
+
+def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        blocker = gevent.spawn(draw, client, 0)
+        until(gate.entered.is_set)
+        late = gevent.spawn(draw, client, 1, timeout_s=0.05)
+        until(lambda: len(client._calls) == 2)
+        deadline = time.monotonic() + 0.05
+        until(lambda: time.monotonic() > deadline)
+        gate.open.set()
+        with pytest.raises(DeadlineExceeded):
+            late.get()
+        assert (blocker.get() == expected(0)).all()
+        assert engine.notes.dropped_rows == {"deadline": 1}
+    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+
+
+def test_poisonous_request_fails_alone(path, client):
+    poison = latents_range(666, 1, 8)[0]
+
+    def model(latents):
+        if (latents == poison).all(axis=1).any():
+            raise RuntimeError("bad latents")
+        return picture(latents)
+
+    gate = Gate()
+
+    def gated(latents):
+        gate(latents)
+        return model(latents)
+
+    with running(path, [gated]):
+        calls = {seed: gevent.spawn(draw, client, seed) for seed in (1, 2, 666, 3)}
+        until(lambda: len(client._calls) == 4)
+        gate.open.set()
+        gevent.joinall(list(calls.values()))
+    with pytest.raises(InferenceFailed):
+        calls[666].get()
+    assert all((calls[seed].get() == expected(seed)).all() for seed in (1, 2, 3))
+
+
+def test_full_queue_refuses_with_its_length_and_limit(path, client):
+    gate = Gate()
+    with running(path, [gate], max_queue_rows=4096) as engine:
+        first = gevent.spawn(draw, client, 0)
+        until(gate.entered.is_set)
+        waiting = gevent.spawn(draw, client, 0, 3000)
+        until(lambda: len(client._calls) == 2)
+        over = gevent.spawn(draw, client, 0, 1500)
+        until(lambda: len(client._calls) == 3)
+        gate.open.set()
+        with pytest.raises(QueueFull) as full:
+            over.get()
+        assert (full.value.rows, full.value.limit) == (3000, 4096)
+        assert len(waiting.get()) == 3000
+        first.get()
+        assert engine.notes.rejections == ["queue_full"]
+
+
+def test_request_that_finds_no_room_waits_for_others_to_finish(path):
+    small = EngineClient(path, SHAPE, SHAPE.size(100) + 64)
+    gate = Gate()
+    with running(path, [gate]):
+        calls = [gevent.spawn(draw, small, seed, 90) for seed in (1, 2, 3)]
+        until(gate.entered.is_set)
+        gate.open.set()
+        gevent.joinall(calls, raise_error=True)
+        assert all((call.value == expected(s, 90)).all() for s, call in enumerate(calls, 1))
+        with pytest.raises(InvalidRequest, match="n is 4096; wanted at most"):
+            draw(small, 0, 4096)
+    small.close()
+
+
+def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
+    other = EngineClient(path, SHAPE, ARENA)
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        mine = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        theirs = gevent.spawn(draw, other, 2, 50)
+        until(lambda: other._calls)
+        gevent.sleep(0.01)  # let the submit leave
+        other.close()
+        theirs.kill()
+        gate.open.set()
+        assert (mine.get() == expected(1)).all()
+        until(lambda: engine.notes.dropped_rows.get("worker_gone") == 50)
+        assert (draw(client, 3) == expected(3)).all()
+
+
+def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):
+    gate = Gate()
+    with running(path, [gate]):
+        call = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        call.kill()
+        assert client._slots.take(ARENA) is None, "the engine may still write there"
+        gate.open.set()
+        until(lambda: not client._calls)
+    assert client._slots.take(ARENA) == 0

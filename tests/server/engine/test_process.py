@@ -1,0 +1,87 @@
+"""The engine's own rules of beginning and ending; what it does for clients is in test_client."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from server.engine import wire
+from server.engine.batcher import Batcher
+from server.engine.client import EngineClient
+from server.engine.process import Engine
+from tests_engine import SHAPE, Notes, picture, running, until
+
+
+def connect(path):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(str(path))
+    return sock
+
+
+def test_engine_without_workers_ends_at_once_when_asked(path):
+    with running(path):
+        pass
+    assert not path.exists()
+
+
+def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
+    client = EngineClient(path, SHAPE, 2**20)
+    with running(path) as engine:
+        until(lambda: client.ready)
+        engine.stop()
+        with client.generate(4, 2, timeout_s=10) as generated:
+            assert generated.images.shape == (2, 4, 4, 3)
+        client.close()
+
+
+def test_replaced_engine_sends_its_workers_to_the_new_one(path):
+    client = EngineClient(path, SHAPE, 2**20)
+    with running(path) as old:
+        until(lambda: client.ready)
+        with running(path) as new:
+            old.stop()
+            until(lambda: new._links)
+            with client.generate(4, 2, timeout_s=10) as generated:
+                assert generated.images.shape == (2, 4, 4, 3)
+            assert new.notes.batches == [2]
+            client.close()
+        assert not path.exists()
+
+
+def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
+    with running(path):
+        newer = wire.listen(path)
+    assert path.exists()
+    newer.close()
+
+
+def test_stranger_on_the_socket_harms_nobody(path):
+    client = EngineClient(path, SHAPE, 2**20)
+    with running(path):
+        stranger = connect(path)
+        stranger.send(b"who is there?")
+        stranger.settimeout(10)
+        assert stranger.recv(10) == b""
+        connect(path).close()
+        with client.generate(1, 1, timeout_s=10) as generated:
+            assert generated.images.shape == (1, 4, 4, 3)
+        stranger.close()
+    client.close()
+
+
+def test_loop_that_raises_ends_the_engine_with_its_error(path):
+    class Broken(Notes):
+        def queue(self, rows, drain_rate):
+            raise OSError("disk full")
+
+    engine = Engine(path, [picture, picture], SHAPE, Batcher(8, 4096, time.monotonic), Broken())
+    with pytest.raises(OSError, match="disk full"):
+        engine.serve()
+
+
+def test_engine_whose_parent_is_gone_ends_by_itself(path, monkeypatch):
+    with running(path) as engine:
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        until(lambda: engine._stop_at is not None)
+        until(lambda: not path.exists())

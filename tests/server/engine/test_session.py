@@ -1,0 +1,106 @@
+"""The real default bundle on the real runtimes of this machine."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from server.bundle import find_bundle, load_bundle
+from server.engine.session import (
+    Plan,
+    SessionError,
+    choose_plans,
+    has_bf16,
+    open_session,
+    self_test,
+    warm_sizes,
+)
+from server.latents import latents
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle(find_bundle(ROOT / "models", "cars-dcgan"))
+
+
+@pytest.fixture(scope="module", params=choose_plans(), ids=lambda p: f"{p.provider}-{p.precision}")
+def session(request, bundle):
+    session, failed = open_session(bundle, [request.param], threads=1)
+    assert not failed
+    return session
+
+
+def test_images_have_the_same_bits_in_every_batch(session):
+    batch = latents(range(64), 100)
+    images = session.run(batch)
+    for rows in (1, 2, 3, 7, 16, 31, 33, 63):
+        for start in range(0, 64 - rows + 1, 16):
+            part = session.run(batch[start : start + rows])
+            assert (part == images[start : start + rows]).all(), (rows, start)
+
+
+def test_golden_images_are_drawn_within_the_tolerance(session, bundle):
+    assert self_test(session, bundle) <= bundle.manifest.golden.tolerance
+
+
+def test_images_are_not_all_alike(session):
+    images = session.run(latents(range(16), 100))
+    assert images.dtype == np.uint8
+    assert len({image.tobytes() for image in images}) == 16
+    assert images.std() > 30
+
+
+def altered(bundle, images, tmp_path):
+    """Return a bundle whose golden images are other ones."""
+    for file in bundle.path.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    np.save(tmp_path / bundle.manifest.golden.file, images)
+    return replace(bundle, path=tmp_path)
+
+
+def test_wrong_golden_image_stops_the_session(bundle, tmp_path):
+    images = bundle.golden_images()
+    images[1, 3, 4, 0] ^= 128
+    with pytest.raises(SessionError, match="off by 128 grey levels"):
+        open_session(altered(bundle, images, tmp_path), [Plan("cpu", "f32")], threads=1)
+
+
+def test_golden_images_of_another_shape_stop_the_session(bundle, tmp_path):
+    images = bundle.golden_images()[:, :16]
+    with pytest.raises(SessionError, match="not uint8"):
+        open_session(altered(bundle, images, tmp_path), [Plan("cpu", "f32")], threads=1)
+
+
+def test_plan_that_cannot_serve_is_passed_over_and_told(bundle, caplog):
+    wanted = [Plan("cuda", "f32"), Plan("cpu", "f32")]
+    session, failed = open_session(bundle, wanted, threads=1)
+    assert session.plan == Plan("cpu", "f32")
+    assert failed == wanted[:1]
+    assert "cuda in f32 cannot serve" in caplog.text
+
+
+def test_no_plan_left_is_an_error_with_every_reason(bundle):
+    with pytest.raises(SessionError, match=r"cuda in f32: .*CUDAExecutionProvider"):
+        open_session(bundle, [Plan("cuda", "f32")], threads=1)
+
+
+def test_auto_prefers_openvino_in_the_fastest_precision():
+    assert choose_plans()[0] == Plan("openvino", "bf16" if has_bf16() else "f32")
+    assert choose_plans()[-1] == Plan("cpu", "f32")
+
+
+def test_chosen_provider_and_precision_are_never_departed_from():
+    assert choose_plans("cpu") == [Plan("cpu", "f32")]
+    assert choose_plans("openvino", "f32") == [Plan("openvino", "f32")]
+    assert choose_plans("cuda") == [Plan("cuda", "f32")]
+    with pytest.raises(SessionError, match="cpu has no precision bf16"):
+        choose_plans("cpu", "bf16")
+
+
+def test_every_small_batch_size_is_warmed_and_the_largest():
+    assert list(warm_sizes(3)) == [1, 2, 3]
+    assert list(warm_sizes(64)) == list(range(1, 65))
+    assert list(warm_sizes(300)) == [*range(1, 65), 128, 256, 300]

@@ -1,0 +1,102 @@
+"""Messages come out as they went in, and no two requests ever share a byte of an arena."""
+
+import os
+import socket
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from server.engine import wire
+
+SHAPE = wire.SlotShape(100, (32, 32, 3))
+
+
+def test_messages_come_out_as_they_went_in():
+    submits = [wire.Submit(2**64 - 1, 2**40, 4096, 1.5), wire.Submit(1, 0, 1, 2.5)]
+    results = [wire.Result(7, wire.Status.FULL, 0.1, 0.2, 3, 4, 0.5)]
+    assert list(wire.unpack_submits(b"".join(wire.pack_submits(submits)))) == submits
+    assert list(wire.unpack_results(b"".join(wire.pack_results(results)))) == results
+
+
+def test_messages_that_wait_together_travel_together():
+    submits = [wire.Submit(i, 0, 1, 0.0) for i in range(wire.PACKET + 1)]
+    packets = list(wire.pack_submits(submits))
+    assert len(packets) == 2
+    assert max(map(len, packets)) <= wire.MAX_PACKET
+
+
+def test_worker_and_engine_see_the_same_memory(tmp_path):
+    listener = wire.listen(tmp_path / "engine.sock")
+    worker = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    worker.connect(str(tmp_path / "engine.sock"))
+    engine, _ = listener.accept()
+    arena = wire.Arena.create(2**20, SHAPE)
+    wire.send_hello(worker, arena)
+    seen = wire.receive_hello(engine, SHAPE)
+    arena.latents(640, 3)[:] = 1.25
+    seen.images(640, 3)[2, 31, 31] = (1, 2, 3)
+    assert (seen.latents(640, 3) == 1.25).all()
+    assert arena.images(640, 3)[2, 31, 31].tolist() == [1, 2, 3]
+    for thing in (worker, engine, listener, arena, seen):
+        thing.close()
+
+
+def test_stranger_is_no_worker(tmp_path):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    theirs.send(b"GET / HTTP/1.1")
+    assert wire.receive_hello(ours, SHAPE) is None
+    read, write = os.pipe()
+    socket.send_fds(theirs, [b"carfront-engine/9"], [read])
+    before = len(os.listdir("/proc/self/fd"))
+    assert wire.receive_hello(ours, SHAPE) is None
+    assert len(os.listdir("/proc/self/fd")) == before, "a stranger's descriptor stayed open"
+    for fd in (read, write):
+        os.close(fd)
+    ours.close()
+    theirs.close()
+
+
+def test_newer_engine_takes_the_older_ones_place(tmp_path):
+    path = tmp_path / "engine.sock"
+    old = wire.listen(path)
+    inode = path.stat().st_ino
+    new = wire.listen(path)
+    assert path.stat().st_ino != inode
+    assert os.listdir(tmp_path) == ["engine.sock"]
+    old.close()
+    new.close()
+
+
+def test_latents_and_images_of_a_slot_do_not_overlap():
+    arena = wire.Arena.create(2**20, SHAPE)
+    arena.latents(0, 5)[:] = 1.0
+    arena.images(0, 5)[:] = 255
+    assert (arena.latents(0, 5) == 1.0).all()
+    assert SHAPE.images_at(5) + arena.images(0, 5).nbytes <= SHAPE.size(5)
+    arena.close()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(1, 400)), max_size=80))
+def test_slots_never_overlap_and_all_come_back(steps):
+    slots = wire.Slots(1000)
+    held = {}
+    for give_back, size in steps:
+        if give_back and held:
+            slots.give_back(next(iter(held)))
+            held.pop(next(iter(held)))
+        elif (offset := slots.take(size)) is not None:
+            held[offset] = size
+        cells = [cell for start, n in held.items() for cell in range(start, start + n)]
+        assert len(cells) == len(set(cells))
+        assert all(0 <= cell < 1000 for cell in cells)
+    for offset in held:
+        slots.give_back(offset)
+    assert slots.take(1000) == 0
+
+
+def test_slot_that_fits_nowhere_is_none():
+    slots = wire.Slots(100)
+    assert slots.take(60) == 0
+    assert slots.take(60) is None
+    assert np.array(slots.take(40)) == 60

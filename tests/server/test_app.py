@@ -1,0 +1,209 @@
+"""Every route, through Flask's own client, down to a real engine on the real default model."""
+
+import io
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from server.app import create_app
+from server.bundle import find_bundle, load_bundle
+from server.config import ServerConfig
+from server.engine.batcher import Batcher
+from server.engine.client import EngineClient
+from server.engine.process import Engine
+from server.engine.session import Plan, open_session
+from server.engine.wire import SlotShape
+from tests_engine import Notes, until
+
+ROOT = Path(__file__).parents[2]
+LAST = 2**64 - 1
+
+
+@pytest.fixture(scope="module")
+def config():
+    return ServerConfig(models=ROOT / "models")
+
+
+@pytest.fixture(scope="module")
+def engine_client(tmp_path_factory, config):
+    """Serve the default bundle from threads of this process."""
+    path = tmp_path_factory.mktemp("run") / "engine.sock"
+    bundle = load_bundle(find_bundle(config.models, config.model))
+    session, _ = open_session(bundle, [Plan("cpu", "f32")], threads=1)
+    shape = SlotShape(bundle.manifest.latents.dim, bundle.manifest.image.shape)
+    engine = Engine(path, [session.run], shape, Batcher(64, 16384, time.monotonic), Notes())
+    thread = threading.Thread(target=engine.serve)
+    thread.start()
+    client = EngineClient(path, shape, 2**25)
+    until(lambda: client.ready)
+    yield client
+    client.close()
+    engine.stop(within_s=0)
+    thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def http(config, engine_client):
+    return create_app(config, engine_client).test_client()
+
+
+def pixels(response):
+    assert response.status_code == 200, response.text
+    assert response.mimetype == "image/png"
+    return np.asarray(Image.open(io.BytesIO(response.data)))
+
+
+def test_image_is_a_png_of_its_seed(http):
+    response = http.get("/v1/images/7.png")
+    assert pixels(response).shape == (32, 32, 3)
+    assert response.headers["Carfront-Seed"] == "7"
+    assert http.get("/v1/images/7.png").data == response.data
+    assert http.get("/v1/images/8.png").data != response.data
+
+
+def test_server_timing_tells_queue_inference_and_encoding_apart(http):
+    timing = http.get("/v1/images/7.png").headers["Server-Timing"]
+    assert [part.split(";")[0] for part in timing.split(", ")] == ["queue", "infer", "encode"]
+
+
+def test_first_and_last_seed_work(http):
+    for seed in (0, LAST):
+        assert pixels(http.get(f"/v1/images/{seed}.png")).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize("seed", ["-1", str(LAST + 1), "1e3", "seven", "٣", " 1", "1" * 5000])
+def test_seed_that_is_none_is_told_so(http, seed):
+    response = http.get(f"/v1/images/{seed}.png")
+    assert response.status_code == 400
+    assert response.mimetype == "application/problem+json"
+    assert response.json["field"] == "seed"
+    assert f"wanted a whole number from 0 to {LAST}" in response.json["detail"]
+    assert len(response.data) < 6000
+
+
+def test_many_images_are_those_of_the_seeds_that_follow(http):
+    response = http.post("/v1/images", json={"n": 70, "seed": 5, "format": "npy"})
+    assert response.mimetype == "application/x-npy"
+    images = np.load(io.BytesIO(response.data))
+    assert images.shape == (70, 32, 32, 3)
+    for i in (0, 33, 69):
+        assert (images[i] == pixels(http.get(f"/v1/images/{5 + i}.png"))).all()
+
+
+def test_sheet_holds_the_same_images(http):
+    sheet = pixels(http.post("/v1/images", json={"n": 4, "seed": 5}))
+    assert sheet.shape == (64, 64, 3)
+    assert (sheet[32:, :32] == pixels(http.get("/v1/images/7.png"))).all()
+
+
+def test_largest_request_is_served(http):
+    images = np.load(
+        io.BytesIO(http.post("/v1/images", json={"n": 4096, "seed": 1, "format": "npy"}).data)
+    )
+    assert images.shape == (4096, 32, 32, 3)
+
+
+def test_seed_that_was_not_chosen_is_told_and_draws_the_same_again(http):
+    first = http.post("/v1/images", json={})
+    seed = int(first.headers["Carfront-Seed"])
+    assert http.get(f"/v1/images/{seed}.png").data == first.data
+    assert http.post("/v1/images", json={}).headers["Carfront-Seed"] != str(seed)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "told"),
+    [
+        ({"n": 0}, "n", "n is 0; wanted a whole number from 1 to 4096"),
+        ({"n": 4097}, "n", "n is 4097"),
+        ({"n": True}, "n", "n is True"),
+        ({"n": 1.0}, "n", "n is 1.0"),
+        ({"n": "3"}, "n", "n is '3'"),
+        ({"seed": -1}, "seed", "seed is -1"),
+        ({"seed": LAST + 1}, "seed", "seed is 18446744073709551616"),
+        ({"seed": LAST, "n": 2}, "seed", f"at most {LAST - 1}, so that 2 images follow"),
+        ({"format": "gif"}, "format", "format is 'gif'; wanted \"png\" or \"npy\""),
+        ({"format": ["png"]}, "format", "format is ['png']"),
+        ({"count": 3}, "count", 'wanted the members "n", "seed", "format"'),
+        ([1], "body", "wanted a JSON object"),
+        ("null", "body", "wanted a JSON object"),
+    ],
+)
+def test_bad_member_is_named_with_its_value_and_the_wish(http, body, field, told):
+    response = http.post("/v1/images", json=body)
+    assert response.status_code == 400
+    assert response.json["field"] == field
+    assert told in response.json["detail"]
+    assert response.json["type"] == "urn:carfront:problem:invalid-request"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kwargs", "status"),
+    [
+        ("get", "/v1/nothing", {}, 404),
+        ("get", "/v1/images/7.gif", {}, 404),
+        ("put", "/v1/images/7.png", {}, 405),
+        ("get", "/v1/images", {}, 405),
+        ("post", "/v1/images", {"data": "n=1"}, 415),
+        ("post", "/v1/images", {"data": "{", "content_type": "application/json"}, 400),
+        ("post", "/v1/images", {"data": b" " * 70000, "content_type": "application/json"}, 413),
+    ],
+)
+def test_what_flask_refuses_is_a_problem_document_too(http, method, path, kwargs, status):
+    response = getattr(http, method)(path, **kwargs)
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    assert response.json["status"] == status
+    assert response.json["instance"] == path
+    assert response.json["detail"]
+    if status == 405:
+        assert response.headers["Allow"]
+
+
+def test_unexpected_error_shows_no_trace(config, engine_client, monkeypatch):
+    app = create_app(config, engine_client)
+    monkeypatch.setattr(engine_client, "generate", lambda *_: 1 / 0)
+    response = app.test_client().get("/v1/images/7.png")
+    assert response.status_code == 500
+    assert "Zero" not in response.text
+
+
+def test_without_an_engine_it_lives_and_is_not_ready(config, tmp_path):
+    shape = SlotShape(100, (32, 32, 3))
+    client = EngineClient(tmp_path / "engine.sock", shape, 2**24)
+    http = create_app(ServerConfig(models=ROOT / "models", request_timeout_ms=50), client)
+    http = http.test_client()
+    assert http.get("/healthz").status_code == 200
+    assert http.get("/readyz").status_code == 503
+    response = http.get("/v1/images/7.png")
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    assert b"carfront_engine_up 0.0" in http.get("/metrics").data
+    client.close()
+
+
+def test_ready_server_says_so(http):
+    assert (http.get("/readyz").status_code, http.get("/readyz").json) == (200, {"ready": True})
+    assert http.get("/healthz").json == {"live": True}
+
+
+def test_metrics_count_requests_by_route_and_images(http):
+    http.get("/v1/images/7.png")
+    http.get("/v1/images/-7.png")
+    text = http.get("/metrics").text
+    assert 'route="/v1/images/<seed>.png",status="200"' in text
+    assert 'route="/v1/images/<seed>.png",status="400"' in text
+    assert 'carfront_images_total{model="cars-dcgan"' in text
+    assert "carfront_engine_up 1.0" in text
+
+
+def test_front_page_is_a_page_for_people_and_json_for_programs(http):
+    page = http.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert page.mimetype == "text/html"
+    assert page.text.count("<img") == 48
+    facts = http.get("/").json
+    assert facts["model"] == "cars-dcgan"
+    assert http.get("/", headers={"Accept": "*/*"}).json == facts

@@ -1,0 +1,97 @@
+"""Only a bundle that is whole, unaltered and of a known format is ever served."""
+
+import json
+
+import pytest
+
+from server.bundle import MANIFEST, BundleError, find_bundle, load_bundle, read_manifest
+
+
+def edit(folder, change):
+    facts = json.loads((folder / MANIFEST).read_text())
+    change(facts)
+    (folder / MANIFEST).write_text(json.dumps(facts))
+
+
+def test_manifest_survives_writing_and_reading(write_bundle):
+    manifest = load_bundle(write_bundle()).manifest
+    assert (manifest.name, manifest.version) == ("tiny", "1")
+    assert json.loads(manifest.to_json())["golden"]["seeds"] == [0, 1]
+
+
+def test_flipped_byte_is_refused_by_name(write_bundle):
+    folder = write_bundle()
+    (folder / "generator.onnx").write_bytes(b"b graph")
+    with pytest.raises(BundleError, match=r"generator\.onnx is not what was exported: 7 bytes"):
+        load_bundle(folder)
+
+
+def test_missing_file_is_refused_by_name(write_bundle):
+    folder = write_bundle()
+    (folder / "golden.npy").unlink()
+    with pytest.raises(BundleError, match=r"lists golden\.npy, which is not there"):
+        load_bundle(folder)
+
+
+def test_file_outside_the_bundle_is_refused(write_bundle, tmp_path, file_facts_of_nothing):
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    (tmp_path / "models" / "tiny" / "outside").write_bytes(b"")
+    folder = write_bundle(files={"../outside": file_facts_of_nothing})
+    with pytest.raises(BundleError, match="not there"):
+        load_bundle(folder)
+
+
+def test_file_without_a_digest_is_refused(write_bundle):
+    folder = write_bundle()
+    edit(folder, lambda facts: facts["files"].pop("golden.npy"))
+    with pytest.raises(BundleError, match="digest is not in the manifest"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda f: f.update(schema_version=2), "schema version 2; this server reads 1"),
+        (lambda f: f["latents"].update(rule=2), "wants seed rule 2"),
+        (lambda f: f["latents"].update(dim="100"), "latents: dim is '100'; wanted a int"),
+        (lambda f: f["image"]["shape"].append(True), r"shape\[3\] is True; wanted a int"),
+        (lambda f: f.pop("golden"), "wanted the members"),
+        (lambda f: f.update(extra=1), "extra"),
+        (lambda f: f["variants"].append("fp16"), r"variants\[1\]"),
+    ],
+)
+def test_wrong_member_is_named(write_bundle, change, told):
+    folder = write_bundle()
+    edit(folder, change)
+    with pytest.raises(BundleError, match=told):
+        read_manifest(folder / MANIFEST)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"manifest"'])
+def test_manifest_that_is_no_manifest_is_refused(tmp_path, text):
+    (tmp_path / MANIFEST).write_text(text)
+    with pytest.raises(BundleError):
+        read_manifest(tmp_path / MANIFEST)
+
+
+def test_latest_is_the_highest_number_not_the_last_name(write_bundle, tmp_path):
+    for version in ("2", "10", "9"):
+        write_bundle(version)
+    (tmp_path / "models" / "tiny" / "11").mkdir()  # no manifest: still being copied
+    (tmp_path / "models" / "tiny" / "99.partial").mkdir()
+    assert find_bundle(tmp_path / "models", "tiny").name == "10"
+    assert find_bundle(tmp_path / "models", "tiny", "9").name == "9"
+
+
+def test_unknown_version_is_answered_with_what_there_is(write_bundle, tmp_path):
+    write_bundle("3")
+    with pytest.raises(BundleError, match="no bundle tiny/4; it has tiny/3"):
+        find_bundle(tmp_path / "models", "tiny", "4")
+    with pytest.raises(BundleError, match="none at all"):
+        find_bundle(tmp_path / "nowhere", "tiny")
+
+
+def test_unknown_variant_is_answered_with_what_there_is(write_bundle):
+    manifest = load_bundle(write_bundle()).manifest
+    with pytest.raises(BundleError, match="no variant 'int8'; it has fp32"):
+        manifest.variant("int8")

@@ -1,0 +1,58 @@
+"""A bad setting stops the boot and names the variable, the value and what was wanted."""
+
+from pathlib import Path
+
+import pytest
+
+from server.config import ConfigError, ServerConfig
+
+
+def test_empty_environment_gives_the_defaults():
+    assert ServerConfig.from_env({}) == ServerConfig()
+
+
+def test_every_setting_is_read_from_its_variable():
+    config = ServerConfig.from_env(
+        {"CARFRONT_PORT": "9000", "CARFRONT_MODELS": "/srv/models", "CARFRONT_PROVIDER": "cpu"}
+    )
+    assert (config.port, config.models, config.provider) == (9000, Path("/srv/models"), "cpu")
+
+
+def test_empty_variable_means_the_default():
+    assert ServerConfig.from_env({"CARFRONT_PORT": ""}).port == 8000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "wanted"),
+    [
+        ("CARFRONT_PORT", "http", "a whole number"),
+        ("CARFRONT_PORT", "70000", "1 to 65535"),
+        ("CARFRONT_PROVIDER", "tpu", "one of auto, openvino, cpu, cuda"),
+        ("CARFRONT_PRECISION", "int8", "one of auto, bf16, f32"),
+        ("CARFRONT_MAX_BATCH_SIZE", "0", "1 to 4096"),
+        ("CARFRONT_MAX_QUEUE_ROWS", "10", "4096 to"),
+        ("CARFRONT_LOG_LEVEL", "loud", "one of debug"),
+        ("CARFRONT_WORKER", "4", "one of the settings"),
+    ],
+)
+def test_bad_value_names_variable_value_and_wish(variable, value, wanted):
+    with pytest.raises(ConfigError) as error:
+        ServerConfig.from_env({variable: value})
+    assert f"{variable} is '{value}'" in str(error.value).replace(f"is {value};", f"is '{value}';")
+    assert wanted in str(error.value)
+
+
+def test_other_programs_variables_are_left_alone():
+    assert ServerConfig.from_env({"PATH": "/bin", "PORT": "1"}).port == 8000
+
+
+def test_threads_are_shared_out_over_the_streams():
+    config = ServerConfig(threads=8, streams=2)
+    assert (config.inference_streams, config.threads_a_stream) == (2, 4)
+    assert ServerConfig(threads=1).threads_a_stream == 1
+    assert ServerConfig(threads=1, streams=3).threads_a_stream == 1
+
+
+def test_socket_without_a_runtime_directory_is_an_error():
+    with pytest.raises(ConfigError, match="CARFRONT_RUNTIME_DIR"):
+        ServerConfig().socket_path()

@@ -1,0 +1,235 @@
+"""Real gunicorn processes: what only shows when workers, engine and signals are real."""
+
+import http.client
+import io
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loadtests.serving import serving
+
+ROOT = Path(__file__).parents[1]
+PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+
+
+class Caller:
+    """One keep-alive connection."""
+
+    def __init__(self, url):
+        self.connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+
+    def __del__(self):
+        self.connection.close()
+
+    def __call__(self, method, path, body=None):
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        data = json.dumps(body) if body is not None else None
+        self.connection.request(method, path, data, headers)
+        response = self.connection.getresponse()
+        return response.status, response.read()
+
+    def png(self, seed):
+        status, data = self("GET", f"/v1/images/{seed}.png")
+        assert status == 200, data
+        return data
+
+    def npy(self, seed, n):
+        status, data = self("POST", "/v1/images", {"seed": seed, "n": n, "format": "npy"})
+        assert status == 200, data
+        return np.load(io.BytesIO(data))
+
+
+def processes(arbiter):
+    """Return the server's processes by kind: HTTP workers, and the engine with its arbiter."""
+    rows = subprocess.run(
+        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    children = {}
+    for pid, parent in (map(int, row.split()) for row in rows):
+        children.setdefault(parent, []).append(pid)
+    engines = {p: children[p] for p in children.get(arbiter, []) if children.get(p)}
+    workers = [p for p in children.get(arbiter, []) if p not in engines]
+    return workers, [pid for pids in engines.values() for pid in pids], list(engines)
+
+
+def until(condition, within_s=30.0):
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)  # between two looks, not instead of one
+    return found
+
+
+@pytest.fixture(scope="module")
+def runtime_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def server(runtime_dir):
+    environ = {"CARFRONT_WORKERS": "3", "CARFRONT_RUNTIME_DIR": str(runtime_dir)}
+    with serving(PYTHON, environ) as server:
+        yield server
+
+
+@pytest.fixture
+def call(server):
+    return Caller(server.url)
+
+
+def test_same_seed_gives_the_same_bytes_whatever_rides_along(server):
+    """1,000 requests of 1 to 200 images by 16 clients; each image is checked against its seed's."""
+    rng = random.Random(1)
+    jobs = [(rng.randrange(300), rng.choice((0, 0, 0, 0, 0, 1, 2, 30, 200))) for _ in range(1000)]
+    alone = Caller(server.url)
+    golden = alone.npy(0, 500)
+    pngs = {seed: alone.png(seed) for seed in range(300)}
+
+    def client(mine):
+        caller = Caller(server.url)
+        wrong = 0
+        for seed, n in mine:
+            if n:
+                wrong += not (caller.npy(seed, n) == golden[seed : seed + n]).all()
+            else:
+                wrong += caller.png(seed) != pngs[seed]
+        return wrong
+
+    with ThreadPoolExecutor(16) as clients:
+        assert sum(clients.map(client, [jobs[i::16] for i in range(16)])) == 0
+    for seed in (0, 150, 299):
+        assert (np.asarray(Image.open(io.BytesIO(pngs[seed]))) == golden[seed]).all()
+
+
+def test_killed_engine_loses_no_request(server):
+    """Clients ask without pause; the engine is killed under them, twice; every answer is right."""
+    alone = Caller(server.url)
+    golden = alone.npy(1000, 64)
+
+    def client(first):
+        caller = Caller(server.url)
+        for i in range(60):
+            n = 1 + (first + i) % 40
+            assert (caller.npy(1000, n) == golden[:n]).all()
+        return True
+
+    with ThreadPoolExecutor(8) as clients:
+        answers = [clients.submit(client, first) for first in range(8)]
+        for _ in range(2):
+            engine = until(lambda: processes(server.pid)[1])[0]
+            os.kill(engine, signal.SIGKILL)
+            until(lambda old=engine: old not in processes(server.pid)[1])
+            assert alone.npy(1000, 3).shape == (3, 32, 32, 3)
+        assert all(answer.result() for answer in answers)
+    until(lambda: metric(Caller(server.url), "carfront_engine_starts_total") >= 3)
+
+
+def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
+    golden = call.npy(5, 4)
+    arbiter = processes(server.pid)[2][0]
+    os.kill(arbiter, signal.SIGKILL)
+    until(lambda: processes(server.pid)[2] not in ([], [arbiter]))
+    for _ in range(30):
+        assert (call.npy(5, 4) == golden).all()
+
+
+def test_killed_worker_is_replaced_and_takes_over_its_metrics(server, call, runtime_dir):
+    png = call.png(3)
+    victim = processes(server.pid)[0][0]
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: len(set(processes(server.pid)[0]) - {victim}) == 3)
+    for _ in range(10):
+        assert Caller(server.url).png(3) == png
+    files = set((runtime_dir / "metrics").iterdir())
+    os.kill(processes(server.pid)[0][0], signal.SIGKILL)
+    until(lambda: len(processes(server.pid)[0]) == 3)
+    for _ in range(30):
+        Caller(server.url).png(3)
+    assert set((runtime_dir / "metrics").iterdir()) == files, "it did not take the dead one's slot"
+
+
+def metric(call, name):
+    text = call("GET", "/metrics")[1].decode()
+    return sum(float(x) for x in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+
+
+def test_metrics_add_up_over_all_workers(server, call):
+    before = metric(call, "carfront_images_total")
+    for n in (1, 10, 100):
+        Caller(server.url).npy(0, n)  # a connection of its own may reach another worker
+    assert metric(call, "carfront_images_total") == before + 111
+    assert metric(call, "carfront_engine_up") == 1
+    until(lambda: metric(Caller(server.url), "carfront_model_info") == 1)
+
+
+def test_waiting_requests_share_batches(server, call):
+    batches = metric(call, "carfront_batch_rows_count")
+    with ThreadPoolExecutor(32) as clients:
+        list(clients.map(lambda seed: [Caller(server.url).png(seed)] * 5, range(320)))
+    assert metric(call, "carfront_batch_rows_count") - batches < 320
+
+
+def test_sigterm_finishes_what_was_accepted():
+    with serving(PYTHON, {"CARFRONT_WORKERS": "2", "CARFRONT_PROVIDER": "cpu"}) as server:
+        with ThreadPoolExecutor(4) as clients:
+            callers = [Caller(server.url) for _ in range(4)]
+            golden = callers[0].npy(0, 64)
+            big = [clients.submit(caller.npy, 0, 400) for caller in callers]
+            until(lambda: metric(Caller(server.url), "carfront_queue_rows") > 0)
+            os.kill(server.pid, signal.SIGTERM)
+            for answer in big:
+                images = answer.result()
+                assert images.shape == (400, 32, 32, 3)
+                assert (images[:64] == golden).all()
+
+
+def start(**environ):
+    return subprocess.run(
+        [PYTHON, "-m", "gunicorn", "-c", "server/gunicorn.conf.py"],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "told"),
+    [
+        ({"CARFRONT_PORT": "http"}, "CARFRONT_PORT is 'http'; wanted a whole number"),
+        ({"CARFRONT_MODEL": "boats"}, "has no bundle boats/latest; it has cars-dcgan/"),
+        ({"CARFRONT_MODELS": "nowhere"}, "it has none at all"),
+    ],
+)
+def test_setting_that_cannot_work_stops_the_boot_with_one_sentence(environ, told):
+    ended = start(**environ)
+    assert ended.returncode != 0
+    assert told in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_altered_bundle_stops_the_boot(tmp_path):
+    source = sorted((ROOT / "models" / "cars-dcgan").iterdir())[0]
+    target = tmp_path / "cars-dcgan" / source.name
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        (target / file.name).write_bytes(file.read_bytes())
+    with (target / "golden.npy").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x7f")
+    ended = start(CARFRONT_MODELS=str(tmp_path))
+    assert ended.returncode != 0
+    assert "golden.npy is not what was exported" in ended.stderr

@@ -1,0 +1,43 @@
+"""A setting out of range is refused before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+
+from training.__main__ import parse
+from training.config import TrainConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"epochs": 0}, "epochs is 0; wanted 1 or more"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"limit_images": 0}, "limit_images is 0"),
+        ({"seed": -1}, "seed is -1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"beta_1": 1.0}, "beta_1 is 1.0"),
+        ({"label_smoothing": 0.5}, "label_smoothing is 0.5"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+    ],
+)
+def test_bad_setting_is_named_with_its_value_and_the_wish(settings, told):
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(out=Path("run"), **settings)
+
+
+def test_command_line_has_the_same_defaults():
+    assert parse(["--out", "run"]) == TrainConfig(out=Path("run"))
+
+
+def test_bad_command_line_ends_with_the_reason(capsys):
+    with pytest.raises(SystemExit) as ended:
+        parse(["--out", "run", "--epochs", "0"])
+    assert ended.value.code == 2
+    assert "epochs is 0; wanted 1 or more" in capsys.readouterr().err
+
+
+def test_recipe_is_what_decides_the_weights():
+    one = TrainConfig(out=Path("a"), epochs=1)
+    assert one.recipe() == TrainConfig(out=Path("b"), epochs=9).recipe()
+    assert one.recipe() != TrainConfig(out=Path("a"), seed=1).recipe()

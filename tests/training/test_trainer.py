@@ -1,0 +1,170 @@
+"""A run trains on real photographs, goes on where it was killed, and stops when it diverges."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from training.checkpoints import RunMismatch
+from training.config import TrainConfig
+from training.gan import DCGAN
+from training.trainer import Batches, Diverged, choose_policy, train
+
+ROOT = Path(__file__).parents[2]
+
+
+def config(out, **settings):
+    defaults = {"epochs": 2, "batch_size": 32, "limit_images": 128, "precision": "float32"}
+    defaults["statistics_passes"] = 2
+    return TrainConfig(out=out, **(defaults | settings))
+
+
+@pytest.fixture(autouse=True)
+def few_statistics(monkeypatch):
+    monkeypatch.setattr("training.trainer.SAMPLE_PASSES", 1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, photographs):
+    """A run of two epochs that nobody interrupted."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.trainer.SAMPLE_PASSES", 1)
+        out = tmp_path_factory.mktemp("runs") / "whole"
+        train(config(out), photographs[:128])
+    return out
+
+
+def weights(run):
+    """Return the numbers in a run's newest checkpoint, optimizers included.
+
+    All but the averaged generator's batch statistics: these are measured anew for every picture.
+    """
+    reader = tf.train.load_checkpoint(str(run / "checkpoints"))
+    names = [n for n in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in n]
+    names = [n for n in names if not ("ema_generator" in n and "moving" in n)]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def history(run):
+    return list(csv.DictReader((run / "history.csv").read_text().splitlines()))
+
+
+def test_run_leaves_model_facts_history_and_pictures(whole):
+    facts = json.loads((whole / "run.json").read_text())
+    assert facts["data"]["images"] == 128
+    assert facts["steps"] == 8
+    assert facts["recipe"]["policy"] == "float32"
+    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake"}
+    rows = history(whole)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    for name in ("epoch-0001", "epoch-0002", "final"):
+        assert Image.open(whole / "samples" / f"{name}.png").size == (684, 684)
+
+
+def test_saved_model_draws_images_from_latents(whole):
+    signature = tf.saved_model.load(str(whole / "saved_model")).signatures["serving_default"]
+    images = signature(latents=tf.zeros((3, 100)))["images"]
+    assert images.shape == (3, 32, 32, 3)
+    assert float(tf.reduce_max(tf.abs(images))) <= 1
+
+
+def test_interrupted_run_ends_with_the_same_weights(whole, tmp_path, photographs):
+    train(config(tmp_path, epochs=1), photographs[:128])
+    train(config(tmp_path, epochs=2), photographs[:128])
+    wanted, found = weights(whole), weights(tmp_path)
+    assert wanted.keys() == found.keys()
+    for name, value in wanted.items():
+        if "save_counter" not in name:
+            np.testing.assert_array_equal(value, found[name], err_msg=name)
+
+
+def test_killed_run_goes_on_from_its_last_epoch(tmp_path):
+    command = [
+        *(sys.executable, "-m", "training", "--out", str(tmp_path), "--epochs", "1000"),
+        *("--limit-images", "64", "--batch-size", "32", "--statistics-passes", "1"),
+    ]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "checkpoints" / "ckpt-2.index").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)  # between two looks
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    done = int(tf.train.latest_checkpoint(str(tmp_path / "checkpoints")).rpartition("-")[2])
+    command[command.index("1000")] = str(done + 1)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ})
+    assert ended.returncode == 0, ended.stderr
+    assert f"{done} epochs are done, going on from there" in ended.stdout
+    assert f"epoch {done + 1}/{done + 1}" in ended.stdout
+    rows = history(tmp_path)
+    assert int(rows[-1]["epoch"]) == done + 1
+
+
+def test_run_directory_of_other_settings_is_refused(whole, photographs):
+    with pytest.raises(RunMismatch, match="seed was 0, is 1"):
+        train(config(whole, seed=1), photographs[:128])
+    with pytest.raises(RunMismatch, match="data_sha256"):
+        train(config(whole), photographs[128:256])
+
+
+def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(whole, tmp_path, photographs, monkeypatch):
+    train(config(tmp_path, epochs=1), photographs[:128])
+    before = weights(tmp_path)
+    step = DCGAN._train_generator
+    monkeypatch.setattr(DCGAN, "_train_generator", lambda *a: step(*a) * float("nan"))
+    with pytest.raises(Diverged, match=r"g_loss became nan in batch 1\. The checkpoint of epoch 1"):
+        train(config(tmp_path, epochs=2), photographs[:128])
+    after = weights(tmp_path)
+    assert all((before[name] == after[name]).all() for name in before)
+
+
+def test_weight_that_is_not_finite_is_never_saved(tmp_path, photographs, monkeypatch):
+    update = DCGAN._train_generator
+
+    def spoil(gan, latents):
+        loss = update(gan, latents)
+        gan.generator.layers[0].bias.assign(gan.generator.layers[0].bias * float("inf"))
+        return loss
+
+    monkeypatch.setattr(DCGAN, "_train_generator", spoil)
+    with pytest.raises(Diverged):
+        train(config(tmp_path, epochs=1, limit_images=32), photographs[:32])
+    assert not list((tmp_path / "checkpoints").glob("ckpt-*"))
+
+
+def test_order_depends_on_seed_and_epoch_alone(photographs, tmp_path):
+    first = Batches(photographs[:128], config(tmp_path), epoch=0)
+    first.on_epoch_end()
+    later = Batches(photographs[:128], config(tmp_path), epoch=1)
+    assert (first.order == later.order).all()
+    assert (first.order != Batches(photographs[:128], config(tmp_path), 0).order).any()
+    (batch,) = later[3]
+    assert batch.shape == (32, 32, 32, 3)
+    assert batch.dtype == np.float32
+    assert -1 <= batch.min() < -0.5
+    assert 0.5 < batch.max() <= 1
+
+
+def test_flip_mirrors_about_half_of_the_images(photographs, tmp_path):
+    gan = DCGAN(config(tmp_path), "float32")
+    images = photographs[:200].astype(np.float32)
+    flipped = np.asarray(gan._flip(tf.constant(images)))
+    same = (flipped == images).all(axis=(1, 2, 3))
+    mirrored = (flipped == images[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (same | mirrored).all()
+    assert 60 < mirrored.sum() < 140
+
+
+def test_precision_that_was_chosen_is_kept():
+    assert choose_policy("float32") == "float32"
+    assert choose_policy("auto") in ("float32", "mixed_bfloat16", "mixed_float16")
