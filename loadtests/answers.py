@@ -120,7 +120,7 @@ def check_npy(answer: Answer, n: int, shape: tuple[int, int, int]) -> NDArray[np
     """Return the images of a .npy file: uint8 [n, height, width, 3]."""
     stream = io.BytesIO(answer.require("application/x-npy"))
     try:
-        images = np.load(stream, allow_pickle=False)
+        images: NDArray[np.generic] = np.load(stream, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise WrongAnswer(f"the npy does not load: {type(error).__name__}") from error
     if stream.read(1):
@@ -131,7 +131,7 @@ def check_npy(answer: Answer, n: int, shape: tuple[int, int, int]) -> NDArray[np
         raise WrongAnswer(f"an image of the npy is {images.shape[1:]}, wanted {shape}")
     if len(images) != n:
         raise WrongAnswer("the npy has another number of images than were asked for")
-    return images
+    return images.astype(np.uint8, copy=False)
 
 
 def check_row(row: NDArray[np.uint8], png: bytes) -> None:

@@ -34,7 +34,7 @@ class Server:
     pid: int
     """Of gunicorn's arbiter, which leads a process group of its own."""
     log: Path
-    """What the server wrote; removed when the server ends well."""
+    """What the server wrote; removed when the block and the server end well."""
 
 
 @contextmanager

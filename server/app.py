@@ -31,13 +31,15 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
         client = EngineClient(config.socket_path(), shape, config.arena_mib * 2**20)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    app.register_blueprint(images.blueprint(config, manifest, client))
+    artist = images.Artist(config, manifest, client)
+    app.register_blueprint(images.blueprint(artist))
     app.register_blueprint(health.blueprint(client))
     app.register_blueprint(pages.blueprint(manifest))
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.before_request(_start_clock)
     app.after_request(_observe)
+    app.wsgi_app = images.ShortCut(artist, app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 

@@ -22,6 +22,7 @@ RULE = 1
 SEEDS = 2**64
 """Seeds are 0 to SEEDS - 1."""
 
+_PHILOX: Any = np.random.Philox(key=0)
 _EXHAUSTED: Any = {"buffer": (0, 0, 0, 0), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
 
 
@@ -33,15 +34,14 @@ def latents(seeds: Sequence[int], latent_dim: int) -> NDArray[np.float32]:
     """
     half = -(-latent_dim // 2)
     words = np.empty((len(seeds), 2 * half), np.uint64)
-    philox = np.random.Philox(key=0)
-    for row, seed in zip(words, seeds, strict=True):
-        state: Any = {
-            "bit_generator": "Philox",
-            "state": {"counter": (0, 0, 0, 0), "key": (seed, 0)},
-            **_EXHAUSTED,
-        }
-        philox.state = state
-        row[:] = philox.random_raw(2 * half)
+    with _PHILOX.lock:
+        for row, seed in zip(words, seeds, strict=True):
+            _PHILOX.state = {
+                "bit_generator": "Philox",
+                "state": {"counter": (0, 0, 0, 0), "key": (seed, 0)},
+                **_EXHAUSTED,
+            }
+            row[:] = _PHILOX.random_raw(2 * half)
     return _box_muller(words, half)[:, :latent_dim]
 
 

@@ -182,17 +182,17 @@ def test_waiting_requests_share_batches(server, call):
 
 
 def test_sigterm_finishes_what_was_accepted():
-    with serving(PYTHON, {"CARFRONT_WORKERS": "2", "CARFRONT_PROVIDER": "cpu"}) as server:
-        with ThreadPoolExecutor(4) as clients:
-            callers = [Caller(server.url) for _ in range(4)]
-            golden = callers[0].npy(0, 64)
-            big = [clients.submit(caller.npy, 0, 400) for caller in callers]
-            until(lambda: metric(Caller(server.url), "carfront_queue_rows") > 0)
-            os.kill(server.pid, signal.SIGTERM)
-            for answer in big:
-                images = answer.result()
-                assert images.shape == (400, 32, 32, 3)
-                assert (images[:64] == golden).all()
+    settings = {"CARFRONT_WORKERS": "2", "CARFRONT_PROVIDER": "cpu"}
+    with serving(PYTHON, settings) as server, ThreadPoolExecutor(4) as clients:
+        callers = [Caller(server.url) for _ in range(4)]
+        golden = callers[0].npy(0, 64)
+        big = [clients.submit(caller.npy, 0, 400) for caller in callers]
+        until(lambda: metric(Caller(server.url), "carfront_queue_rows") > 0)
+        os.kill(server.pid, signal.SIGTERM)
+        for answer in big:
+            images = answer.result()
+            assert images.shape == (400, 32, 32, 3)
+            assert (images[:64] == golden).all()
 
 
 def start(**environ):
@@ -222,7 +222,7 @@ def test_setting_that_cannot_work_stops_the_boot_with_one_sentence(environ, told
 
 
 def test_altered_bundle_stops_the_boot(tmp_path):
-    source = sorted((ROOT / "models" / "cars-dcgan").iterdir())[0]
+    source = min((ROOT / "models" / "cars-dcgan").iterdir())
     target = tmp_path / "cars-dcgan" / source.name
     target.mkdir(parents=True)
     for file in source.iterdir():

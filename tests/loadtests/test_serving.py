@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -27,8 +28,9 @@ http.server.HTTPServer(address, Ready).serve_forever()
 
 
 @pytest.fixture
-def python(tmp_path):
+def python(tmp_path, monkeypatch):
     """Return a function that makes an interpreter which runs one program, whatever it is told."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where kept logs go
 
     def make(program: str) -> Path:
         (tmp_path / "program.py").write_text(program)
@@ -105,9 +107,7 @@ def test_a_server_that_dies_under_load_is_reported(python):
 
 
 def test_a_child_left_behind_is_reported_and_killed(python):
-    leave = (
-        'import subprocess\nsubprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])'
-    )
+    leave = 'import subprocess\nsubprocess.Popen(["sleep", "3600"])'
     with (
         pytest.raises(ServerFailed, match="left processes of its own behind"),
         serving(python(SERVE + leave + FOREVER)),

@@ -21,7 +21,7 @@ from server.bundle import (
 
 @pytest.fixture
 def write_bundle(tmp_path):
-    """Write a complete bundle of two files and return its directory; keywords alter the manifest."""
+    """Write a bundle of two files and return its directory; keywords alter the manifest."""
 
     def write(version="1", name="tiny", **changes):
         folder = tmp_path / "models" / name / version

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests_engine import Notes, until
 
 from server.app import create_app
 from server.bundle import find_bundle, load_bundle
@@ -17,7 +18,6 @@ from server.engine.client import EngineClient
 from server.engine.process import Engine
 from server.engine.session import Plan, open_session
 from server.engine.wire import SlotShape
-from tests_engine import Notes, until
 
 ROOT = Path(__file__).parents[2]
 LAST = 2**64 - 1
@@ -125,7 +125,7 @@ def test_seed_that_was_not_chosen_is_told_and_draws_the_same_again(http):
         ({"seed": -1}, "seed", "seed is -1"),
         ({"seed": LAST + 1}, "seed", "seed is 18446744073709551616"),
         ({"seed": LAST, "n": 2}, "seed", f"at most {LAST - 1}, so that 2 images follow"),
-        ({"format": "gif"}, "format", "format is 'gif'; wanted \"png\" or \"npy\""),
+        ({"format": "gif"}, "format", 'format is \'gif\'; wanted "png" or "npy"'),
         ({"format": ["png"]}, "format", "format is ['png']"),
         ({"count": 3}, "count", 'wanted the members "n", "seed", "format"'),
         ([1], "body", "wanted a JSON object"),

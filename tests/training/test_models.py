@@ -6,7 +6,10 @@ import pytest
 from training.models import build_discriminator, build_generator
 
 STAGE = [
-    ("Conv2DTranspose", {"filters": 128, "kernel_size": (4, 4), "strides": (2, 2), "padding": "same"}),
+    (
+        "Conv2DTranspose",
+        {"filters": 128, "kernel_size": (4, 4), "strides": (2, 2), "padding": "same"},
+    ),
     ("BatchNormalization", {}),
     ("LeakyReLU", {"negative_slope": 0.2}),
 ]

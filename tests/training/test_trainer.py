@@ -67,7 +67,8 @@ def test_run_leaves_model_facts_history_and_pictures(whole):
     rows = history(whole)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for name in ("epoch-0001", "epoch-0002", "final"):
-        assert Image.open(whole / "samples" / f"{name}.png").size == (684, 684)
+        with Image.open(whole / "samples" / f"{name}.png") as picture:
+            assert picture.size == (684, 684)
 
 
 def test_saved_model_draws_images_from_latents(whole):
@@ -117,7 +118,9 @@ def test_run_directory_of_other_settings_is_refused(whole, photographs):
         train(config(whole), photographs[128:256])
 
 
-def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(whole, tmp_path, photographs, monkeypatch):
+def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
+    whole, tmp_path, photographs, monkeypatch
+):
     train(config(tmp_path, epochs=1), photographs[:128])
     before = weights(tmp_path)
     step = DCGAN._train_generator

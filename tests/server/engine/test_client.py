@@ -5,11 +5,17 @@ import time
 
 import gevent
 import pytest
+from tests_engine import SHAPE, picture, running, until
 
 from server.engine.client import EngineClient
-from server.errors import DeadlineExceeded, EngineUnavailable, InferenceFailed, InvalidRequest, QueueFull
+from server.errors import (
+    DeadlineExceeded,
+    EngineUnavailable,
+    InferenceFailed,
+    InvalidRequest,
+    QueueFull,
+)
 from server.latents import latents_range
-from tests_engine import SHAPE, picture, running, until
 
 ARENA = 2**20
 

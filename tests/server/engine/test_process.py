@@ -5,12 +5,12 @@ import socket
 import time
 
 import pytest
+from tests_engine import SHAPE, Notes, picture, running, until
 
 from server.engine import wire
 from server.engine.batcher import Batcher
 from server.engine.client import EngineClient
 from server.engine.process import Engine
-from tests_engine import SHAPE, Notes, picture, running, until
 
 
 def connect(path):

@@ -1,0 +1,230 @@
+"""Measures the server beside ``session.run`` alone, in one run: ``make bench``.
+
+Rounds of: the raw rate, single images, requests for 64 images, the raw rate again. Each ratio is
+the served rate over the mean of the raw rates around it, so that a machine that is slow for a
+while is slow for both; the median over the rounds is what counts. Needs ``wrk``.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from loadtests.serving import ROOT, Server, serving
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+ANY_SEED = "math.randomseed(os.time()); local seed = math.random(0, 2^52)\n"
+SINGLE = (
+    ANY_SEED
+    + """
+function request()
+  seed = seed + 1
+  return wrk.format("GET", "/v1/images/" .. string.format("%d", seed) .. ".png")
+end
+"""
+)
+MANY = (
+    ANY_SEED
+    + """
+wrk.headers["Content-Type"] = "application/json"
+function request()
+  seed = seed + 64
+  local body = '{"n": 64, "format": "npy", "seed": ' .. string.format("%d", seed) .. '}'
+  return wrk.format("POST", "/v1/images", nil, body)
+end
+"""
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One kind of load: ``connections`` keep-alive clients asking for ``images`` a request."""
+
+    name: str
+    script: str
+    connections: int
+    images: int
+
+
+LOADS = (
+    Load("one PNG a request, 32 connections", SINGLE, 32, 1),
+    Load("64 images a request as npy, 16 connections", MANY, 16, 64),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one load reached in one round."""
+
+    images_per_s: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us_per_image: float
+    """CPU time of all server processes, inference included."""
+    raw_images_per_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.images_per_s / self.raw_images_per_s
+
+
+class BenchError(Exception):
+    """The measurement could not be made, or a request failed while it was."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the bench as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
+    parser.add_argument("--seconds", type=int, default=6, help="of each load in a round (6)")
+    parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
+    parser.add_argument("--save", type=Path, help="write the result there as JSON")
+    args = parser.parse_args(argv)
+    try:
+        if not shutil.which("wrk"):
+            raise BenchError("wrk is not installed; try: apt-get install wrk")
+        rounds = measure(args.python, args.rounds, args.seconds)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    report = summary(rounds)
+    print(table(report))
+    if args.save:
+        args.save.write_text(json.dumps(report, indent=2) + "\n")
+    return 0
+
+
+def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:
+    """Return the results of every round, by load."""
+    found = []
+    with serving(python) as server:
+        for number in range(1, rounds + 1):
+            before = raw_rate(python)
+            reached = {load.name: run(server, load, seconds) for load in LOADS}
+            raw = (before + raw_rate(python)) / 2
+            print(f"round {number} of {rounds}: session.run alone {raw:,.0f} images/s", flush=True)
+            found.append(
+                {k: Result(**values, raw_images_per_s=raw) for k, values in reached.items()}
+            )
+    return found
+
+
+def raw_rate(python: str) -> float:
+    """Return the best images a second of ``session.run``, in a process of its own."""
+    command = [python, "-m", "server.engine.rate"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode:
+        raise BenchError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")
+    return float(json.loads(ended.stdout)["best"])
+
+
+def run(server: Server, load: Load, seconds: int) -> dict[str, float]:
+    """Put ``load`` on ``server`` and return what it reached."""
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(load.script)
+        script.flush()
+        command = ["wrk", "-t1", f"-c{load.connections}", "--latency", "-s", script.name]
+        wrk([*command, "-d1s", server.url])  # warm
+        cpu = cpu_seconds(server.pid)
+        text = wrk([*command, f"-d{seconds}s", server.url])
+        cpu = cpu_seconds(server.pid) - cpu
+    requests = int(one(r"(\d+) requests in", text))
+    return {
+        "images_per_s": float(one(r"Requests/sec:\s+([\d.]+)", text)) * load.images,
+        "p50_ms": milliseconds(one(r"50%\s+(\S+)", text)),
+        "p99_ms": milliseconds(one(r"99%\s+(\S+)", text)),
+        "cpu_us_per_image": cpu * 1e6 / (requests * load.images),
+    }
+
+
+def wrk(command: list[str]) -> str:
+    """Run wrk and return what it prints; a request that failed is an error."""
+    ended = subprocess.run(command, capture_output=True, text=True)
+    text = ended.stdout + ended.stderr
+    if ended.returncode or "Non-2xx" in text or "Socket errors" in text:
+        raise BenchError(f"requests failed: {text.strip()}")
+    return text
+
+
+def cpu_seconds(arbiter: int) -> float:
+    """Return the CPU time of ``arbiter`` and all its descendants so far."""
+    own, parents = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended while we looked
+        parents[int(folder.name)] = int(fields[1])
+        own[int(folder.name)] = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    family = {arbiter}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return sum(own[pid] for pid in family)
+
+
+def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
+    """Return the medians over ``rounds``, and the hardware they were measured on."""
+    loads = {}
+    for load in LOADS:
+        results = [found[load.name] for found in rounds]
+        values = {
+            key: statistics.median(asdict(r)[key] for r in results) for key in asdict(results[0])
+        }
+        ratios = [r.ratio for r in results]
+        loads[load.name] = values | {"ratio": statistics.median(ratios), "ratios": ratios}
+    return {"hardware": hardware(), "rounds": len(rounds), "loads": loads}
+
+
+def hardware() -> str:
+    """Return the processor's name, the CPUs that may be used, and what matters of its features."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"model name\s*:\s*(.+)", info)
+    features = [x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {x}" in info]
+    cpus = len(os.sched_getaffinity(0))
+    model = name[1] if name else platform.processor()
+    return f"{cpus} CPUs, {model} ({features[0] if features else 'no AVX2'})"
+
+
+def table(report: dict[str, object]) -> str:
+    """Return ``report`` as a table in Markdown."""
+    lines = [
+        f"{report['hardware']}; medians of {report['rounds']} rounds",
+        "",
+        "| load | images/s | session.run alone | ratio | p50 | p99 | server CPU per image |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name, values in report["loads"].items():  # type: ignore[attr-defined]
+        lines.append(
+            f"| {name} | {values['images_per_s']:,.0f} | {values['raw_images_per_s']:,.0f} | "
+            f"{values['ratio']:.2f} | {values['p50_ms']:.1f} ms | {values['p99_ms']:.1f} ms | "
+            f"{values['cpu_us_per_image']:.0f} us |"
+        )
+    return "\n".join(lines)
+
+
+def one(pattern: str, text: str) -> str:
+    """Return what ``pattern`` finds in wrk's output."""
+    found = re.search(pattern, text)
+    if found is None:
+        raise BenchError(f"wrk printed something else than expected: {text.strip()}")
+    return found[1]
+
+
+def milliseconds(text: str) -> float:
+    """Return wrk's ``1.20ms``, ``950.00us`` or ``1.10s`` in milliseconds."""
+    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
+    return float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[unit]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

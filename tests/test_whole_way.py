@@ -1,0 +1,56 @@
+"""The whole way in small: photographs, a few steps, parity, a server, one car over HTTP."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from loadtests.serving import serving
+from server.bundle import load_bundle
+
+ROOT = Path(__file__).parents[1]
+PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+
+
+def run(*arguments):
+    command = [sys.executable, "-m", *map(str, arguments)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Train for a few steps on a few hundred photographs and export what comes of it."""
+    folder = tmp_path_factory.mktemp("whole-way")
+    few = ("--epochs", 2, "--limit-images", 256, "--statistics-passes", 4)
+    run("training", "--out", folder / "run", *few)
+    run("export", folder / "run", "--name", "few-cars", "--version", 3, "--models", folder)
+    return folder
+
+
+def test_bundle_tells_where_it_came_from(models):
+    lineage = load_bundle(models / "few-cars" / "3").manifest.lineage
+    assert "256" in json.dumps(lineage)
+    assert "cifar10-cars" in json.dumps(lineage)
+
+
+def test_trained_and_exported_model_is_served_as_its_golden_images_say(models):
+    bundle = load_bundle(models / "few-cars" / "3")
+    settings = {"CARFRONT_MODELS": str(models), "CARFRONT_MODEL": "few-cars"}
+    with serving(PYTHON, settings) as server:
+        for seed, golden in zip(bundle.manifest.golden.seeds, bundle.golden_images(), strict=True):
+            url = f"{server.url}/v1/images/{seed}.png"
+            with urllib.request.urlopen(url) as response:
+                image = np.asarray(Image.open(io.BytesIO(response.read())))
+            difference = np.abs(image.astype(int) - golden.astype(int)).max()
+            assert difference <= bundle.manifest.golden.tolerance
+        with urllib.request.urlopen(f"{server.url}/metrics") as response:
+            assert b'model="few-cars"' in response.read()
