@@ -187,7 +187,7 @@ def test_sigterm_finishes_what_was_accepted():
         callers = [Caller(server.url) for _ in range(4)]
         golden = callers[0].npy(0, 64)
         big = [clients.submit(caller.npy, 0, 400) for caller in callers]
-        until(lambda: metric(Caller(server.url), "carfront_queue_rows") > 0)
+        until(lambda: metric(Caller(server.url), "carfront_batch_rows_sum") > 64)
         os.kill(server.pid, signal.SIGTERM)
         for answer in big:
             images = answer.result()

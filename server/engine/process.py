@@ -331,9 +331,10 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
     def close(self) -> None:
         """Serve on until the HTTP workers are done, then end; an engine still loading just ends."""
-        if self._engine:
-            self._engine.stop()
-            self._thread.join(DRAIN_S + 1)
+        if self._engine is None:
+            os._exit(0)  # not through Python's exit: ONNX Runtime is at work in the other thread
+        self._engine.stop()
+        self._thread.join(DRAIN_S + 1)
 
     def _run(self) -> None:
         parent = os.getppid()

@@ -1,0 +1,51 @@
+"""The bench reads wrk right, and refuses a run in which a request failed."""
+
+import os
+import sys
+
+import pytest
+
+from loadtests import bench
+from loadtests.bench import LOADS, BenchError, Result, cpu_seconds, milliseconds, summary, table
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"), [("950.00us", 0.95), ("1.20ms", 1.2), ("1.50s", 1500.0), ("1.00m", 60000.0)]
+)
+def test_latencies_are_read_in_every_unit_of_wrk(text, wanted):
+    assert milliseconds(text) == pytest.approx(wanted)
+
+
+def results(images_per_s, raw):
+    return {load.name: Result(images_per_s, 1.0, 2.0, 300.0, raw) for load in LOADS}
+
+
+def test_ratio_is_the_median_over_rounds_of_each_rounds_own():
+    report = summary([results(100, 1000), results(300, 1000), results(100, 200)])
+    load = report["loads"][LOADS[0].name]
+    assert load["ratio"] == pytest.approx(0.3)
+    assert load["images_per_s"] == 100
+    assert "| 0.30 |" in table(report)
+
+
+@pytest.mark.parametrize("line", ["Non-2xx or 3xx responses: 3", "Socket errors: connect 0"])
+def test_failed_request_fails_the_bench(line):
+    with pytest.raises(BenchError, match="requests failed"):
+        bench.wrk([sys.executable, "-c", f"print('Requests/sec: 9'); print({line!r})"])
+
+
+def test_unexpected_output_is_shown():
+    with pytest.raises(BenchError, match="something else than expected: hello"):
+        bench.one(r"Requests/sec:\s+(\S+)", "hello")
+
+
+def test_cpu_time_of_a_process_and_its_children_grows():
+    before = cpu_seconds(os.getpid())
+    sum(range(10**7))
+    assert cpu_seconds(os.getpid()) > before >= 0
+
+
+def test_missing_wrk_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setattr(bench.shutil, "which", lambda name: None)
+    assert bench.main([]) == 1
+    assert "apt-get install wrk" in capsys.readouterr().err
