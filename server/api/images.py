@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import gevent
 import numpy as np
 from flask import Blueprint, Response, request
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ ERROR = "carfront.error"
 """Where the short cut leaves an error for Flask's error handler to render."""
 MAX_N = 4096
 """Images of one request."""
+INLINE_ROWS = 64
+"""More images than this are encoded in a thread: other requests of the worker need not wait."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,10 @@ class Artist:
         form = FORMATS[wanted.format]
         with self._client.generate(wanted.seed, wanted.n, self._timeout_s) as generated:
             began = time.perf_counter()
-            body = form.encode(generated.images)
+            if wanted.n <= INLINE_ROWS:
+                body = form.encode(generated.images)
+            else:
+                body = gevent.get_hub().threadpool.apply(form.encode, (generated.images,))
             encode_s = time.perf_counter() - began
         self._timers[wanted.format].observe(encode_s)
         self._images.inc(wanted.n)

@@ -160,6 +160,8 @@ def _create(path: Path, plan: Plan, threads: int) -> Any:
         options.add_provider_for_devices(_openvino_devices(), _openvino_options(plan, threads))
         return ort.InferenceSession(str(path), options)
     options.intra_op_num_threads = threads
+    if plan.provider == "cuda":
+        ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
     name = EP_NAMES[plan.provider]
     session = ort.InferenceSession(str(path), options, providers=[name])
     if session.get_providers()[0] != name:

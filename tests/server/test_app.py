@@ -5,11 +5,13 @@ import threading
 import time
 from pathlib import Path
 
+import gevent
 import numpy as np
 import pytest
 from PIL import Image
 from tests_engine import Notes, until
 
+from server.api.images import FORMATS, Format
 from server.app import create_app
 from server.bundle import find_bundle, load_bundle
 from server.config import ServerConfig
@@ -105,6 +107,21 @@ def test_largest_request_is_served(http):
         io.BytesIO(http.post("/v1/images", json={"n": 4096, "seed": 1, "format": "npy"}).data)
     )
     assert images.shape == (4096, 32, 32, 3)
+
+
+def test_encoding_of_many_images_keeps_nobody_waiting(http, monkeypatch):
+    served = threading.Event()
+
+    def encode(images):
+        assert served.wait(10), "the worker served nobody while it encoded"
+        return b"encoded"
+
+    monkeypatch.setitem(FORMATS, "npy", Format("application/x-npy", encode))
+    many = gevent.spawn(http.post, "/v1/images", json={"n": 65, "format": "npy"})
+    one = gevent.spawn(http.get, "/v1/images/7.png")
+    one.get()
+    served.set()
+    assert many.get().data == b"encoded"
 
 
 def test_seed_that_was_not_chosen_is_told_and_draws_the_same_again(http):
