@@ -6,12 +6,17 @@
 
 FROM python:3.11-slim-bookworm AS build
 
+# gunicorn-h1c comes as source alone for Linux; the compiler stays behind in this stage.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+    && rm -rf /var/lib/apt/lists/*
+
 ARG REQUIREMENTS=serve.txt
 COPY requirements/${REQUIREMENTS} /tmp/requirements.txt
 # The base image's pip installs into the venv, so that the venv, and the image's PATH, have no pip.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python --no-cache-dir --disable-pip-version-check \
-       install --require-hashes --only-binary :all: -r /tmp/requirements.txt
+       install --require-hashes --only-binary :all: --no-binary gunicorn-h1c -r /tmp/requirements.txt
 
 
 FROM python:3.11-slim-bookworm

@@ -110,16 +110,17 @@ def test_largest_request_is_served(http):
 
 
 def test_encoding_of_many_images_keeps_nobody_waiting(http, monkeypatch):
-    served = threading.Event()
+    encoding, served = threading.Event(), threading.Event()
 
     def encode(images):
+        encoding.set()
         assert served.wait(10), "the worker served nobody while it encoded"
         return b"encoded"
 
     monkeypatch.setitem(FORMATS, "npy", Format("application/x-npy", encode))
     many = gevent.spawn(http.post, "/v1/images", json={"n": 65, "format": "npy"})
-    one = gevent.spawn(http.get, "/v1/images/7.png")
-    one.get()
+    until(encoding.is_set)
+    http.get("/v1/images/7.png")
     served.set()
     assert many.get().data == b"encoded"
 

@@ -74,7 +74,7 @@ def test_requests_of_many_greenlets_share_batches(path, client):
 
 def test_two_streams_answer_each_request_with_its_own_images(path, client):
     with running(path, [picture, picture]):
-        calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(200)]
+        calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(150)]
         gevent.joinall(calls, raise_error=True)
     for seed, call in enumerate(calls):
         assert (call.value == expected(seed, 1 + seed % 40)).all()
