@@ -8,7 +8,7 @@ import numpy as np
 
 from server.engine import wire
 from server.engine.batcher import Batcher
-from server.engine.process import Engine
+from server.engine.loop import Engine
 
 SHAPE = wire.SlotShape(8, (4, 4, 3))
 

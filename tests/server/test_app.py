@@ -17,7 +17,7 @@ from server.bundle import find_bundle, load_bundle
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.client import EngineClient
-from server.engine.process import Engine
+from server.engine.loop import Engine
 from server.engine.session import Plan, open_session
 from server.engine.wire import SlotShape
 

@@ -147,6 +147,26 @@ def test_poisonous_request_fails_alone(path, client):
     assert all((calls[seed].get() == expected(seed)).all() for seed in (1, 2, 3))
 
 
+def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, client):
+    gate = Gate()
+
+    def model(latents):
+        if len(latents) < 16:
+            raise RuntimeError("too few")
+        return gate(latents)
+
+    with running(path, [model, model]) as engine:
+        call = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
+        until(gate.entered.is_set)
+        until(lambda: engine._batcher.rows == 0 and engine._running == 1)
+        with pytest.raises(InferenceFailed):
+            draw(client, 5)  # an answer to the first would have arrived before this one's
+        assert not call.ready()
+        gate.open.set()
+        with pytest.raises(InferenceFailed):
+            call.get()
+
+
 def test_full_queue_refuses_with_its_length_and_limit(path, client):
     gate = Gate()
     with running(path, [gate], max_queue_rows=4096) as engine:

@@ -1,4 +1,4 @@
-"""The engine's own rules of beginning and ending; what it does for clients is in test_client."""
+"""The engine's rules of beginning and ending; what it does for clients is in test_client."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from tests_engine import SHAPE, Notes, picture, running, until
 from server.engine import wire
 from server.engine.batcher import Batcher
 from server.engine.client import EngineClient
-from server.engine.process import Engine
+from server.engine.loop import Engine
 
 
 def connect(path):
@@ -41,7 +41,7 @@ def test_replaced_engine_sends_its_workers_to_the_new_one(path):
         until(lambda: client.ready)
         with running(path) as new:
             old.stop()
-            until(lambda: new._links)
+            until(lambda: new._links.open)
             with client.generate(4, 2, timeout_s=10) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             assert new.notes.batches == [2]

@@ -1,0 +1,127 @@
+"""The engine's end of the sockets: which HTTP workers there are, what they ask, what they get."""
+
+import logging
+import selectors
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from server.engine import wire
+from server.engine.batcher import Job
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One HTTP worker at the other end: its socket, its arena, and what it waits for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.arena: wire.Arena | None = None
+        self.jobs: dict[int, Job] = {}
+        """By request id."""
+        self.results: list[wire.Result] = []
+        """What waits to be sent."""
+
+    def close(self) -> None:
+        """Hang up and let go of the arena."""
+        self.sock.close()
+        if self.arena:
+            self.arena.close()
+
+
+class Links:
+    """Listens at ``path`` and keeps the link of every HTTP worker.
+
+    ``on_submit`` is called with each request, ``on_gone`` with each link that ends.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        shape: wire.SlotShape,
+        on_submit: Callable[[Link, wire.Arena, wire.Submit], None],
+        on_gone: Callable[[Link], None],
+    ) -> None:
+        self.path = path
+        self.open: set[Link] = set()
+        self._shape = shape
+        self._on_submit = on_submit
+        self._on_gone = on_gone
+        self._listener = wire.listen(path)
+        self._inode = path.stat().st_ino
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
+        """Return what can be read, as soon as there is something or the time is over."""
+        return [key for key, _ in self._selector.select(timeout_s)]
+
+    def receive(self, key: selectors.SelectorKey) -> None:
+        """Read what ``wait`` returned."""
+        if key.fileobj is self._listener:
+            self._accept()
+        elif key.data in self.open:
+            self._read(key.data)
+
+    def send(self) -> None:
+        """Send every link its results, those that wait together in one packet."""
+        for link in [link for link in self.open if link.results]:
+            packets = list(wire.pack_results(link.results))
+            link.results.clear()
+            try:
+                for packet in packets:
+                    link.sock.send(packet)
+            except OSError as error:  # gone, or it has not read for thousands of answers
+                log.warning("an HTTP worker does not take its answers: %s", error)
+                self.hang_up(link)
+
+    def hang_up(self, link: Link) -> None:
+        """End a link."""
+        self._on_gone(link)
+        self._selector.unregister(link.sock)
+        self.open.discard(link)
+        link.close()
+
+    def replaced(self) -> bool:
+        """Tell whether a newer engine listens at the path."""
+        try:
+            return self.path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """End all links and stop listening; a newer engine's socket stays."""
+        self._selector.close()
+        self._listener.close()
+        if not self.replaced():
+            self.path.unlink(missing_ok=True)
+        for link in self.open:
+            link.close()
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:  # it hung up already, or no descriptor is left
+            log.warning("an HTTP worker could not connect: %s", error)
+            return
+        sock.setblocking(False)
+        link = Link(sock)
+        self.open.add(link)
+        self._selector.register(sock, selectors.EVENT_READ, link)
+
+    def _read(self, link: Link) -> None:
+        try:
+            if link.arena is None:
+                link.arena = wire.receive_hello(link.sock, self._shape)
+                if link.arena is None:
+                    self.hang_up(link)
+                return
+            while packet := link.sock.recv(wire.MAX_PACKET):
+                for submit in wire.unpack_submits(packet):
+                    self._on_submit(link, link.arena, submit)
+            self.hang_up(link)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.hang_up(link)
