@@ -18,14 +18,6 @@ try:
 except (ConfigError, BundleError) as error:
     sys.exit(f"carfront cannot start: {error}")
 
-made_here = server_config.runtime_dir is None
-runtime_dir = server_config.runtime_dir or Path(tempfile.mkdtemp(prefix="carfront-"))
-metrics_dir = runtime_dir / "metrics"
-shutil.rmtree(metrics_dir, ignore_errors=True)
-metrics_dir.mkdir(parents=True)
-os.environ["CARFRONT_RUNTIME_DIR"] = str(runtime_dir)
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
-
 logging.basicConfig(
     level=server_config.log_level.upper(),
     format="%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
@@ -50,6 +42,18 @@ dirty_workers = 1
 dirty_graceful_timeout = 30
 
 
+def on_starting(server):
+    """Once, before the first fork; a reload reads this file again, but does not come here."""
+    server.own_runtime_dir = None
+    if server_config.runtime_dir is None:
+        server.own_runtime_dir = tempfile.mkdtemp(prefix="carfront-")
+        os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
+    metrics_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "metrics"
+    shutil.rmtree(metrics_dir, ignore_errors=True)
+    metrics_dir.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+
+
 def when_ready(server):
     url = f"http://{server_config.host}:{server_config.port}"
     name = f"{bundle.manifest.name} {bundle.manifest.version}"
@@ -57,6 +61,7 @@ def when_ready(server):
 
 
 def pre_fork(server, worker):
+    """Give the worker the lowest slot that is free: its metrics go on where a dead one's ended."""
     taken = {other.slot for other in server.WORKERS.values()}
     worker.slot = min(set(range(len(taken) + 1)) - taken)
 
@@ -66,5 +71,5 @@ def post_fork(server, worker):
 
 
 def on_exit(server):
-    if made_here:
-        shutil.rmtree(runtime_dir, ignore_errors=True)
+    if server.own_runtime_dir:
+        shutil.rmtree(server.own_runtime_dir, ignore_errors=True)

@@ -174,6 +174,20 @@ def test_metrics_add_up_over_all_workers(server, call):
     until(lambda: metric(Caller(server.url), "carfront_model_info") == 1)
 
 
+def test_reload_serves_on_and_counts_on(server, runtime_dir):
+    png = Caller(server.url).png(3)
+    images = metric(Caller(server.url), "carfront_images_total")
+    old = set(processes(server.pid)[0])
+    os.kill(server.pid, signal.SIGHUP)
+    asked = 0
+    while old & set(processes(server.pid)[0]):
+        assert Caller(server.url).png(3) == png
+        asked += 1
+        assert asked < 20_000, "the old workers did not go"
+    assert metric(Caller(server.url), "carfront_images_total") == images + asked
+    assert metric(Caller(server.url), "carfront_batch_rows_sum") >= asked
+
+
 def test_waiting_requests_share_batches(server, call):
     batches = metric(call, "carfront_batch_rows_count")
     with ThreadPoolExecutor(32) as clients:
