@@ -6,17 +6,12 @@
 
 FROM python:3.11-slim-bookworm AS build
 
-# gunicorn-h1c comes as source alone for Linux; the compiler stays behind in this stage.
-# hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
-    && rm -rf /var/lib/apt/lists/*
-
 ARG REQUIREMENTS=serve.txt
 COPY requirements/${REQUIREMENTS} /tmp/requirements.txt
 # The base image's pip installs into the venv, so that the venv, and the image's PATH, have no pip.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python --no-cache-dir --disable-pip-version-check \
-       install --require-hashes --only-binary :all: --no-binary gunicorn-h1c -r /tmp/requirements.txt
+       install --require-hashes --only-binary :all: -r /tmp/requirements.txt
 
 
 FROM python:3.11-slim-bookworm
@@ -30,9 +25,12 @@ WORKDIR /app
 COPY models/ models/
 COPY server/ server/
 
+# MALLOC_MMAP_THRESHOLD_: glibc gives a freed block of a MiB or more back at once. Without it the
+# warm-up takes the container to 1.3 GiB in bf16 and 2.3 GiB in f32, with it to 0.4 GiB.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    MALLOC_MMAP_THRESHOLD_=1048576 \
     CARFRONT_HOST=0.0.0.0 \
     CARFRONT_PORT=8000 \
     CARFRONT_MODELS=/app/models \

@@ -144,6 +144,11 @@ def test_the_server_accepts_its_environment_and_listens_on_the_exposed_port():
     assert str(config.runtime_dir) in "".join(arguments("RUN"))
 
 
+def test_freed_memory_goes_back_at_once():
+    """Else warming up takes more than the manifests' limit, and the engine is killed for ever."""
+    assert int(environment()["MALLOC_MMAP_THRESHOLD_"]) <= 2**20
+
+
 def test_nothing_is_written_beside_the_code():
     assert environment()["PYTHONDONTWRITEBYTECODE"] == "1"
     assert not arguments("VOLUME")

@@ -27,6 +27,8 @@ KUBERNETES_VERSIONS = ("1.30", "1.33", "1.37")
 """The oldest that has preStop.sleep without a feature gate, one between, the newest known."""
 BUILT_IN_APIS = {"v1", "apps/v1", "autoscaling/v2", "policy/v1"}
 GRACEFUL_TIMEOUT_S = 30
+MEASURED_MEMORY = 665 * 2**20
+"""The highest use of a container with 2 CPUs, k8s/README.md has the table."""
 UNITS = {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 1e3, "M": 1e6, "G": 1e9}
 
 Resource = dict[str, Any]
@@ -248,6 +250,13 @@ def test_every_container_has_requests_no_greater_than_its_limits(overlay: str):
         assert {"cpu", "memory"} <= set(requests) == set(limits)
         for name in requests:
             assert 0 < quantity(requests[name]) <= quantity(limits[name]), name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_memory_is_more_than_was_measured(overlay: str):
+    resources = server(overlay)["resources"]
+    assert quantity(resources["requests"]["memory"]) > MEASURED_MEMORY
+    assert quantity(resources["limits"]["memory"]) >= 1.5 * MEASURED_MEMORY
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
