@@ -117,11 +117,19 @@ class ServerConfig:
 def available_cpus() -> int:
     """Return how many processors this process may use: its affinity and its cgroup's quota."""
     cpus = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cpus
-    return cpus if quota == "max" else max(1, min(cpus, int(quota) // int(period)))
+    quota = cpu_quota(Path("/sys/fs/cgroup"))
+    return cpus if quota is None else max(1, min(cpus, int(quota)))
+
+
+def cpu_quota(cgroup: Path) -> float | None:
+    """Return the processors' time that the cgroup may use, in processors; None without a limit."""
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # v2, v1
+        try:
+            quota, period = " ".join((cgroup / file).read_text() for file in files).split()
+        except (OSError, ValueError):
+            continue
+        return None if quota in ("max", "-1") else int(quota) / int(period)
+    return None
 
 
 def _parse(name: str, kind: object, text: str) -> object:

@@ -26,7 +26,8 @@ logging.basicConfig(
 
 wsgi_app = "server.app:create_app()"
 bind = f"{server_config.host}:{server_config.port}"
-proc_name = "carfront"
+# gunicorn ends the engine that a dead server of this name left behind: two servers, two names.
+proc_name = f"carfront-{server_config.host}-{server_config.port}"
 loglevel = server_config.log_level
 control_socket_disable = True
 
@@ -41,9 +42,12 @@ dirty_apps = ["server.engine.process:EngineApp:1"]
 dirty_workers = 1
 dirty_graceful_timeout = 30
 
+master = None
+
 
 def on_starting(server):
     """Once, before the first fork; a reload reads this file again, but does not come here."""
+    on_reload(server)
     server.own_runtime_dir = None
     if server_config.runtime_dir is None:
         server.own_runtime_dir = tempfile.mkdtemp(prefix="carfront-")
@@ -52,6 +56,17 @@ def on_starting(server):
     shutil.rmtree(metrics_dir, ignore_errors=True)
     metrics_dir.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+
+
+def on_reload(server):
+    global master
+    master = server
+
+
+def on_dirty_starting(arbiter):
+    """Close the engine's copy of the HTTP port: clients would queue there while the server ends."""
+    for listener in master.LISTENERS:
+        listener.sock.close()
 
 
 def when_ready(server):

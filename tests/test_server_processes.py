@@ -195,6 +195,26 @@ def test_waiting_requests_share_batches(server, call):
     assert metric(call, "carfront_batch_rows_count") - batches < 320
 
 
+def test_second_server_leaves_the_first_one_alone(server):
+    before = processes(server.pid)
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1"}) as second:
+        assert Caller(second.url).png(3) == Caller(server.url).png(3)
+        assert processes(server.pid) == before
+
+
+def test_only_http_workers_hold_the_http_port(server):
+    tables = [Path("/proc/net/tcp"), Path("/proc/net/tcp6")]
+    rows = [row.split() for table in tables for row in table.read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+
+    def holds_it(pid):
+        return any(str(fd.readlink()) in listening for fd in Path(f"/proc/{pid}/fd").iterdir())
+
+    workers, engines, arbiters = processes(server.pid)
+    assert all(map(holds_it, workers))
+    assert not any(map(holds_it, engines + arbiters))
+
+
 def test_sigterm_finishes_what_was_accepted():
     settings = {"CARFRONT_WORKERS": "2", "CARFRONT_PROVIDER": "cpu"}
     with serving(PYTHON, settings) as server, ThreadPoolExecutor(4) as clients:

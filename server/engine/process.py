@@ -15,7 +15,7 @@ from server.config import ServerConfig
 from server.engine import wire
 from server.engine.batcher import Batcher
 from server.engine.loop import DRAIN_S, Engine
-from server.engine.session import SessionError, choose_plans, give_back_memory, open_session
+from server.engine.session import SessionError, choose_plans, open_session
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,6 @@ def start_engine(config: ServerConfig) -> Engine:
         streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
     for stream in streams:
         stream.warm_up(config.max_batch_size, manifest.latents.dim)
-    give_back_memory()
     engine_metrics = metrics.EngineMetrics(
         manifest,
         session.plan.provider,
