@@ -41,7 +41,8 @@ class ServerConfig:
     """Batches in flight; 0 takes one a processor this process may use, at most 4."""
     threads: int = 0
     """Inference threads of all streams together; 0 takes one a processor."""
-    max_batch_size: int = 64
+    max_batch_size: int = 0
+    """Images of one inference at most; 0 measures at the start what this host is fastest with."""
     max_queue_rows: int = 16384
     request_timeout_ms: int = 30_000
     arena_mib: int = 32
@@ -55,7 +56,7 @@ class ServerConfig:
         _between("workers", self.workers, 0, 256)
         _between("streams", self.streams, 0, 64)
         _between("threads", self.threads, 0, 1024)
-        _between("max_batch_size", self.max_batch_size, 1, 4096)
+        _between("max_batch_size", self.max_batch_size, 0, 4096)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
         _between("arena_mib", self.arena_mib, 16, 4096)

@@ -15,6 +15,7 @@ from server.config import ServerConfig
 from server.engine import wire
 from server.engine.batcher import Batcher
 from server.engine.loop import DRAIN_S, Engine
+from server.engine.rate import measured_batch_size
 from server.engine.session import SessionError, choose_plans, open_session
 
 log = logging.getLogger(__name__)
@@ -68,8 +69,10 @@ def start_engine(config: ServerConfig) -> Engine:
     streams = [session]
     for _ in range(config.inference_streams - 1):
         streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
+    dim = manifest.latents.dim
+    max_batch_size = config.max_batch_size or measured_batch_size(streams, dim)
     for stream in streams:
-        stream.warm_up(config.max_batch_size, manifest.latents.dim)
+        stream.warm_up(max_batch_size, dim)
     engine_metrics = metrics.EngineMetrics(
         manifest,
         session.plan.provider,
@@ -79,18 +82,20 @@ def start_engine(config: ServerConfig) -> Engine:
     engine = Engine(
         config.socket_path(),
         [stream.run for stream in streams],
-        wire.SlotShape(manifest.latents.dim, manifest.image.shape),
-        Batcher(config.max_batch_size, config.max_queue_rows, time.monotonic),
+        wire.SlotShape(dim, manifest.image.shape),
+        Batcher(max_batch_size, config.max_queue_rows, time.monotonic),
         engine_metrics,
     )
     log.info(
-        "serving %s %s on %s in %s, %d streams of %d threads, ready after %.1f s",
+        "serving %s %s on %s in %s, %d streams of %d threads, up to %d images a batch; "
+        "ready after %.1f s",
         manifest.name,
         manifest.version,
         session.plan.provider,
         session.plan.precision,
         len(streams),
         config.threads_a_stream,
+        max_batch_size,
         time.monotonic() - began,
     )
     return engine

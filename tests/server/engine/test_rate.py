@@ -2,7 +2,9 @@
 
 import threading
 
-from server.engine.rate import rate
+import pytest
+
+from server.engine.rate import best_batch_size, rate
 
 
 class Counting:
@@ -23,3 +25,17 @@ def test_rate_adds_up_the_images_of_all_sessions():
     assert found > 0
     assert all(session.rows > 16 for session in sessions)
     assert all(len(session.threads) == 2 for session in sessions)  # its own, and the warming one
+
+
+@pytest.mark.parametrize(
+    ("rates", "size"),
+    [
+        ({16: 6500, 32: 6500, 64: 5600}, 32),  # the engine's own work is a larger share at 16
+        ({16: 700, 32: 700}, 16),  # slow sessions: there is nothing left to share
+        ({16: 9e4, 32: 18e4, 64: 30e4, 128: 45e4, 256: 30e4}, 128),
+        (dict.fromkeys((16, 32, 64, 128, 256, 512, 1024), 1e9), 1024),
+    ],
+)
+def test_largest_batch_is_the_smallest_that_is_fast(rates, size):
+    """The sizes that are not in ``rates`` must not be tried: each costs time at the start."""
+    assert best_batch_size(rates.__getitem__, streams=2) == size
