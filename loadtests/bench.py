@@ -100,7 +100,9 @@ def main(argv: list[str] | None = None) -> int:
     report = summary(rounds)
     print(table(report))
     if args.save:
-        args.save.write_text(json.dumps(report, indent=2) + "\n")
+        args.save.parent.mkdir(parents=True, exist_ok=True)
+        command = f"python -m loadtests.bench --rounds {args.rounds} --seconds {args.seconds}"
+        args.save.write_text(json.dumps({"command": command} | report, indent=2) + "\n")
     return 0
 
 

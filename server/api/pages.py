@@ -4,7 +4,8 @@ from flask import Blueprint, Response, jsonify, render_template, request
 
 from server.bundle import Manifest
 
-SHOWN = 48
+SHOWN = 60
+"""Cars on the page: whole rows of 3, 4, 5, 6 or 10."""
 
 
 def blueprint(manifest: Manifest) -> Blueprint:

@@ -221,7 +221,7 @@ def test_metrics_count_requests_by_route_and_images(http):
 def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     page = http.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.mimetype == "text/html"
-    assert page.text.count("<img") == 48
+    assert page.text.count("<img") == 60
     facts = http.get("/").json
     assert facts["model"] == "cars-dcgan"
     assert http.get("/", headers={"Accept": "*/*"}).json == facts
