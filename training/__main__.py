@@ -3,15 +3,14 @@
 import argparse
 import os
 import sys
-from dataclasses import MISSING, fields
 from pathlib import Path
 
-from training.config import TrainConfig
+from training.config import DEFAULTS, TrainConfig
+from training.data import SIZES, SOURCES, SPLITS, VIEWS, DataError, load_images
 
 
 def parse(argv: list[str] | None = None) -> TrainConfig:
     """Return the settings on the command line."""
-    default = {f.name: f.default for f in fields(TrainConfig) if f.default is not MISSING}
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description="Train a DCGAN on photographs of cars. Run it again to go on where it stopped.",
@@ -19,8 +18,12 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, help="run directory, e.g. build/runs/first")
-    add("--data", help="data set")
+    add("--data", help=f"data set: {', '.join(SOURCES)}")
     add("--data-path", type=Path, help="folder that holds the data set already")
+    add("--size", type=int, choices=SIZES, help="pixels on each side of an image")
+    add("--crop-margin", type=float, help="around a car's box, a fraction of its longer side")
+    add("--split", choices=SPLITS, help="of a data set that has them")
+    add("--views", choices=VIEWS, help="of compcars-web; front-side adds to front")
     add("--limit-images", type=int, help="train on the first so many images only")
     add("--epochs", type=int, help="epochs in all, those before a restart counted in")
     add("--batch-size", type=int, help="images a step")
@@ -33,7 +36,7 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     add("--statistics-passes", type=int, help="of 256 latents, for the exported statistics")
     policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     add("--precision", choices=policies, help="auto takes what the hardware is fast at")
-    parser.set_defaults(**default)
+    parser.set_defaults(**DEFAULTS)
     try:
         return TrainConfig(**vars(parser.parse_args(argv)))
     except ValueError as error:
@@ -45,11 +48,18 @@ def main(argv: list[str] | None = None) -> int:
     config = parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from training.checkpoints import RunMismatch
-    from training.data import DataError, load_images
     from training.trainer import Diverged, train
 
     try:
-        images = load_images(config.data, config.data_path, config.limit_images)
+        images = load_images(
+            config.data,
+            config.data_path,
+            config.limit_images,
+            size=config.size,
+            crop_margin=config.crop_margin,
+            split=config.split,
+            views=config.views,
+        )
         print(f"{len(images)} photographs of {config.data}", flush=True)
         saved_model = train(config, images, progress=sys.stdout.isatty())
     except (DataError, RunMismatch, Diverged) as error:

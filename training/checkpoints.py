@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from training.config import DEFAULTS
 from training.gan import DCGAN
 
 KEPT = 3
@@ -64,6 +65,8 @@ class Checkpoints:
 def claim(folder: Path, recipe: dict[str, Any]) -> None:
     """Make ``folder`` this run's own, or check that it was made with the same ``recipe``.
 
+    A setting that is younger than the folder had its default value when that run began.
+
     Raises:
         RunMismatch: the directory's run has other settings; the message names them.
     """
@@ -73,7 +76,7 @@ def claim(folder: Path, recipe: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(recipe, indent=2) + "\n")
         return
-    was = json.loads(path.read_text())
+    was = DEFAULTS | json.loads(path.read_text())
     names = [name for name in recipe if recipe[name] != was.get(name)]
     if names:
         changed = ", ".join(f"{name} was {was.get(name)!r}, is {recipe[name]!r}" for name in names)

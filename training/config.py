@@ -1,8 +1,10 @@
 """The settings of one training run, read once from the command line and kept in ``run.json``."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
+
+from training.data import SIZES, SOURCES, SPLITS, VIEWS
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
@@ -23,6 +25,17 @@ class TrainConfig:
     """Where the data set lies already; None fetches it once into the cache."""
     limit_images: int | None = None
     """Train on the first so many images only: for trying things out."""
+    size: int = 32
+    """Pixels on each side of an image."""
+    crop_margin: float = 0.05
+    """Added on each side of a car's box, as a fraction of its longer side.
+
+    At 32 pixels it is one or two of them: the outline ends inside the image, not at its edge.
+    """
+    split: str = "both"
+    """Which part of the data set: train, test, or both."""
+    views: str = "front"
+    """Which sides of the cars ``compcars-web`` shows: front, or front-side as well."""
     epochs: int = 60
     batch_size: int = 64
     seed: int = 0
@@ -51,13 +64,39 @@ class TrainConfig:
         smoothing = self.label_smoothing
         _require(0 <= smoothing < 0.5, "label_smoothing", smoothing, "0 or more, less than 0.5")
         _require(0 <= self.ema_decay < 1, "ema_decay", self.ema_decay, "0 or more, less than 1")
+        self._check_data()
+
+    def _check_data(self) -> None:
+        for name, known in (("size", SIZES), ("split", SPLITS), ("views", VIEWS)):
+            value = getattr(self, name)
+            _require(value in known, name, value, f"one of {', '.join(map(str, known))}")
+        margin = self.crop_margin
+        _require(0 <= margin <= 1, "crop_margin", margin, "0 to 1, a fraction of the box")
+        _require(self.data in SOURCES, "data", self.data, f"one of {', '.join(SOURCES)}")
+        for name in self._idle():
+            wanted = f"{DEFAULTS[name]}, the default: it means nothing to {self.data}"
+            _require(getattr(self, name) == DEFAULTS[name], name, getattr(self, name), wanted)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what decides the weights, as JSON: all but the paths and the number of epochs."""
+        """Return what decides the weights, as JSON: all but the paths and the number of epochs.
+
+        A setting that means nothing to the data set decides nothing, and is left out.
+        """
         settings = asdict(self)
-        for name in ("out", "data_path", "epochs"):
+        for name in ("out", "data_path", "epochs", *self._idle()):
             del settings[name]
         return settings
+
+    def _idle(self) -> list[str]:
+        """Return the settings of other data sets, which this run's has no use for."""
+        settings = {name for source in SOURCES.values() for name in source.settings}
+        return sorted(settings.difference(SOURCES[self.data].settings))
+
+
+DEFAULTS: dict[str, Any] = {
+    field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING
+}
+"""What a setting is where nobody gives it, or where an older run does not know it yet."""
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -19,6 +19,11 @@ from training.config import TrainConfig
         ({"beta_1": 1.0}, "beta_1 is 1.0"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),
+        ({"size": 48}, "size is 48; wanted one of 32, 64, 128"),
+        ({"crop_margin": -0.1}, "crop_margin is -0.1; wanted 0 to 1"),
+        ({"split": "validation"}, "split is validation; wanted one of train, test, both"),
+        ({"views": "rear"}, "views is rear; wanted one of front, front-side"),
+        ({"data": "boats"}, "data is boats; wanted one of cifar10-cars"),
     ],
 )
 def test_bad_setting_is_named_with_its_value_and_the_wish(settings, told):
@@ -41,3 +46,7 @@ def test_recipe_is_what_decides_the_weights():
     one = TrainConfig(out=Path("a"), epochs=1)
     assert one.recipe() == TrainConfig(out=Path("b"), epochs=9).recipe()
     assert one.recipe() != TrainConfig(out=Path("a"), seed=1).recipe()
+
+
+def test_size_is_part_of_the_recipe():
+    assert TrainConfig(out=Path("run"), size=64).recipe()["size"] == 64

