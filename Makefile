@@ -17,7 +17,7 @@ help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
-	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
+	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) exec $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
 
 test: $(DEV)/.done $(LOADTEST)/.done ## Run all tests
 	$(DEV)/bin/lint-imports

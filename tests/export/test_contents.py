@@ -38,7 +38,7 @@ def test_flipped_byte_is_refused(bundle, name, tmp_path):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    with pytest.raises(BundleError, match="is not the file that was exported"):
+    with pytest.raises(BundleError, match="is not what was exported"):
         load_bundle(path.parent)
 
 
