@@ -8,6 +8,8 @@ from pathlib import Path
 PROVIDERS = ("auto", "openvino", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f32")
 PREFIX = "CARFRONT_"
+OTHERS = ("CARFRONT_CACHE",)
+"""Variables of the project that are not the server's: where training keeps its photographs."""
 
 
 class ConfigError(Exception):
@@ -103,7 +105,7 @@ class ServerConfig:
         """Return the settings in ``environ``; a variable that no setting has is an error."""
         known = {PREFIX + field.name.upper(): field for field in fields(cls)}
         for variable in environ:
-            if variable.startswith(PREFIX) and variable not in known:
+            if variable.startswith(PREFIX) and variable not in (*known, *OTHERS):
                 name = variable.removeprefix(PREFIX)
                 raise ConfigError(
                     name, environ[variable], f"one of the settings {', '.join(known)}"
