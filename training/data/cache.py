@@ -1,12 +1,28 @@
-"""Where prepared images are kept, and how it is known that they are still the same."""
+"""Prepared images on disk: one file to map into memory, and beside it what it is and its digest.
+
+The digest is checked at every start, which reads the file once; whatever is half-written or
+altered is prepared anew.
+"""
 
 import hashlib
+import json
 import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from training.data.layout import Images
+from training.data.layout import Images, Photo
+
+PREPARATION = 1
+"""Raised whenever the same file and settings give other pixels."""
+ABANDONED_S = 3600
+"""A temporary file that was not written to for so long belongs to a process that was killed."""
 
 
 def cache_dir() -> Path:
@@ -16,5 +32,114 @@ def cache_dir() -> Path:
 
 
 def digest(images: Images) -> str:
-    """Return the SHA-256 of the images' bytes in their order, as hex."""
-    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+    """Return the SHA-256 of the images' bytes in their order, as hex.
+
+    Of images that are mapped from a cache it is the one that was checked when they were loaded.
+    """
+    known = _sidecar_of(images)
+    return known["sha256"] if known else hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+
+
+def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) -> str:
+    """Return what stands for these files, as they are now, prepared with these ``settings``."""
+    files = [
+        (photo.file.relative_to(root).as_posix(), photo.box, _stamp(photo)) for photo in photos
+    ]
+    content = json.dumps([PREPARATION, source, settings, files], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def load(path: Path, wanted: str) -> Images | None:
+    """Return the images in ``path``, mapped read-only, if they are whole and have that key."""
+    sidecar = _sidecar(path)
+    if not path.exists() and not sidecar:
+        return None
+    images = _map(path) if sidecar.get("key") == wanted else None
+    if images is not None and _facts(images) == (sidecar.get("shape"), sidecar.get("sha256")):
+        return images
+    print(f"{path} is half-written or altered: preparing anew", file=sys.stderr, flush=True)
+    return None
+
+
+def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]) -> None:
+    """Write ``images``, uint8 [size, size, 3] each, and then the sidecar; both whole or not at all.
+
+    ``facts`` go into the sidecar, with the digest and the shape.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path.parent)
+    count, sha256 = 0, hashlib.sha256()
+    with _replacing(path) as file:
+        _write_header(file, (count, size, size, 3))
+        for image in images:
+            content = np.ascontiguousarray(image).tobytes()
+            file.write(content)
+            sha256.update(content)
+            count += 1
+        file.seek(0)
+        _write_header(file, (count, size, size, 3))  # as long as the first: NumPy leaves room
+    sidecar = {**facts, "shape": [count, size, size, 3], "sha256": sha256.hexdigest()}
+    with _replacing(path.with_suffix(".json")) as file:
+        file.write(json.dumps(sidecar, indent=2).encode() + b"\n")
+
+
+def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(file, header)
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that takes the place of ``path`` once the block ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for file in folder.glob(".*.partial"):
+        if time.time() - file.stat().st_mtime > ABANDONED_S:
+            file.unlink(missing_ok=True)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Return a file's size and time of change, which tell that it was exchanged."""
+    try:
+        facts = file.stat()
+    except OSError:  # it is not there: it will be skipped, and reported
+        return None
+    return facts.st_size, facts.st_mtime_ns
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """Return what the file beside ``path`` says, or nothing where it is not there or broken."""
+    try:
+        content = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _sidecar_of(images: Images) -> dict[str, Any]:
+    """Return the sidecar of images that are mapped from a cache and are all of it."""
+    if not isinstance(images, np.memmap) or images.filename is None:
+        return {}
+    sidecar = _sidecar(Path(images.filename))
+    whole = sidecar.get("shape") == list(images.shape) and images.flags.c_contiguous
+    return sidecar if whole and "sha256" in sidecar else {}
+
+
+def _facts(images: Images) -> tuple[list[int], str]:
+    return list(images.shape), hashlib.sha256(images).hexdigest()
+
+
+def _map(path: Path) -> Images | None:
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError):  # not there, cut short, or not a .npy
+        return None

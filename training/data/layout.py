@@ -1,6 +1,6 @@
 """What a source hands over, and how a folder that is not its own is answered."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 Images = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """Left, top, right, bottom: pixels of the file as stored, from 0, right and bottom outside."""
+NO_BOX: Box = (0, 0, 0, 0)
+"""In place of a box that could not be read: its photograph is skipped, and reported."""
 
 
 class DataError(Exception):
@@ -28,7 +30,7 @@ def box_from_1(x1: int, y1: int, x2: int, y2: int) -> Box:
     return (x1 - 1, y1 - 1, x2, y2)
 
 
-def find_root(path: Path, inner: str, wanted: Iterable[str], layout: str) -> Path:
+def find_root(path: Path, inner: str, wanted: Sequence[str], layout: str) -> Path:
     """Return the folder that holds all of ``wanted``: ``path`` itself, or ``inner`` in it.
 
     Raises:
@@ -37,13 +39,14 @@ def find_root(path: Path, inner: str, wanted: Iterable[str], layout: str) -> Pat
     root = path / inner if (path / inner).is_dir() else path
     missing = [name for name in wanted if not (root / name).exists()]
     if missing:
-        raise wrong_layout(root, layout, f"no {' and no '.join(missing)}, but {found_in(root)}")
+        where = "" if root == path else f" in {inner}/"
+        raise wrong_layout(path, layout, f"no {missing[0]}{where}, but {found_in(root)}")
     return root
 
 
 def wrong_layout(path: Path, layout: str, found: str) -> DataError:
-    """Return the error that shows the ``layout`` expected at ``path``, and what was found."""
-    return DataError(f"--data-path {path}: expected this layout:\n{layout}\nfound {found}")
+    """Return the error that shows the ``layout`` expected in ``path``, and what was found."""
+    return DataError(f"--data-path {path}: expected\n{layout}\nfound {found}")
 
 
 def found_in(path: Path) -> str:

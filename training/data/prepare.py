@@ -1,0 +1,147 @@
+"""One photograph's pixels: decoded, cut to a square, and made small.
+
+What is cut. Boxes of cars are wider than tall, images are square, so something has to give:
+
+- Squeezing the box into a square makes every car narrow, a side view to half its width.
+- Cutting the middle of the box takes the ends off every car.
+- Bars above and below are something that the generator would learn to draw.
+
+So the square is as long as the box's longer side plus the margin, and the photograph itself fills
+it: road below, sky above. It is moved where it would leave the photograph. Where that is too short
+for it, the square becomes a rectangle as short as the photograph, and is squeezed by the rest: the
+car is always there whole. A photograph without a box gives its middle square.
+"""
+
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from training.data.layout import Box, Images, Photo
+
+Region = tuple[float, float, float, float]
+"""Left, top, right, bottom, between pixels."""
+DETAIL = 2
+"""A JPEG is decoded at an eighth, a quarter or a half while this many pixels are left for one."""
+ORIENTATION = 0x0112
+"""The EXIF tag that says which way up the camera was held."""
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class Prepared(NamedTuple):
+    """What became of a photograph: its pixels, or why there are none."""
+
+    pixels: Images | None
+    """uint8 [size, size, 3], RGB; None where the file was skipped."""
+    kinds: tuple[str, ...] = ()
+    """What was out of the ordinary and taken care of: greyscale, CMYK, palette, ..."""
+    fault: str = ""
+    """Why the file was skipped."""
+
+
+class Unusable(Exception):
+    """A photograph can be read, and still gives no image."""
+
+
+def prepare(photo: Photo, size: int, crop_margin: float) -> Prepared:
+    """Return the photograph as uint8 [size, size, 3], or the reason why it is skipped."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pictures that are odd and yet can be read
+            return _read(photo, size, crop_margin)
+    except Exception as error:  # whatever a decoder makes of a damaged file
+        return Prepared(None, fault=f"{type(error).__name__}: {error}")
+
+
+def cut(box: Box | None, width: int, height: int, crop_margin: float) -> Region:
+    """Return what is cut out of a photograph of ``width`` x ``height``; see the module.
+
+    Raises:
+        Unusable: the box is empty, or lies outside the photograph.
+    """
+    if box is None:
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return (left, top, left + side, top + side)
+    left, right = max(box[0], 0), min(box[2], width)
+    top, bottom = max(box[1], 0), min(box[3], height)
+    if left >= right or top >= bottom:
+        raise Unusable(f"no part of the box {box} lies in its {width}x{height} pixels")
+    side = max(right - left, bottom - top) * (1 + 2 * crop_margin)
+    (left, right), (top, bottom) = _span(left, right, side, width), _span(top, bottom, side, height)
+    return (left, top, right, bottom)
+
+
+def _span(start: float, end: float, length: float, limit: int) -> tuple[float, float]:
+    """Return a span of ``length`` around the middle of ``start`` to ``end``, within 0 to limit."""
+    length = min(length, limit)
+    first = min(max((start + end - length) / 2, 0), limit - length)
+    return first, first + length
+
+
+def _read(photo: Photo, size: int, crop_margin: float) -> Prepared:
+    with Image.open(photo.file) as image:
+        region = cut(photo.box, *image.size, crop_margin)
+        kinds = _kinds(image)
+        region = _decode_small(image, region, size)
+        image.load()
+        way_up = image.getexif().get(ORIENTATION)
+        rgb = _to_rgb(image)
+    bicubic = Image.Resampling.BICUBIC
+    small = rgb.resize((size, size), bicubic, box=region, reducing_gap=3.0)
+    if way_up in UPRIGHT:  # only now: a box is in the pixels as stored, and this is less work
+        small = small.transpose(UPRIGHT[way_up])
+        kinds.append("rotated by EXIF")
+    return Prepared(np.asarray(small), tuple(kinds))
+
+
+def _decode_small(image: Image.Image, region: Region, size: int) -> Region:
+    """Let a JPEG be decoded at a reduced scale; return the ``region`` in that scale."""
+    short = min(region[2] - region[0], region[3] - region[1])
+    enough = min(DETAIL * size / short, 1)
+    width, height = image.size
+    drafted = image.draft(None, (int(width * enough), int(height * enough)))
+    if drafted is None:  # not a JPEG
+        return region
+    _, (_, _, drafted_width, drafted_height) = drafted
+    x, y = drafted_width / width, drafted_height / height
+    return (region[0] * x, region[1] * y, region[2] * x, region[3] * y)
+
+
+def _kinds(image: Image.Image) -> list[str]:
+    """Return what is out of the ordinary about a file that was opened."""
+    names = {"1": "greyscale", "L": "greyscale", "LA": "greyscale", "CMYK": "CMYK"}
+    names |= {"P": "palette", "PA": "palette", "I": "16-bit"}
+    kinds = [names.get(image.mode.partition(";")[0], "")]
+    if image.has_transparency_data:
+        kinds.append("transparent")
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        kinds.append("animated, its first picture taken")
+    return [kind for kind in kinds if kind]
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Return the image in RGB; what is transparent becomes white.
+
+    Raises:
+        Unusable: its numbers have no known range.
+    """
+    if image.mode == "F":
+        raise Unusable("its pixels are floating-point numbers of an unknown range")
+    if image.mode.startswith("I"):  # Pillow would clip 16 bits to 255 instead of scaling them
+        high = np.clip(np.asarray(image) // 256, 0, 255).astype(np.uint8)
+        return Image.fromarray(high).convert("RGB")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")

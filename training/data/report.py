@@ -1,0 +1,62 @@
+"""What could not be read, and what was out of the ordinary: counted, and named in a file."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from training.data.layout import DataError, Photo
+from training.data.prepare import Prepared
+
+TOLERATED = 0.01
+"""Of all files; where more cannot be read, something is wrong with the data set."""
+
+
+class Report:
+    """Collects what became of ``total`` photographs below ``root``, for a file at ``path``."""
+
+    def __init__(self, path: Path, root: Path, total: int) -> None:
+        self.path = path
+        self.skipped: list[dict[str, str]] = []
+        self._root = root
+        self._total = total
+        self._seen = 0
+        self._kinds: dict[str, list[str]] = defaultdict(list)
+
+    def add(self, photo: Photo, prepared: Prepared) -> None:
+        """Take down what became of one photograph.
+
+        Raises:
+            DataError: more than 1 % cannot be read; the report so far is written.
+        """
+        self._seen += 1
+        name = photo.file.relative_to(self._root).as_posix()
+        for kind in prepared.kinds:
+            self._kinds[kind].append(name)
+        if prepared.pixels is not None:
+            return
+        self.skipped.append({"file": name, "reason": prepared.fault})
+        if len(self.skipped) > TOLERATED * self._total:
+            self.write()
+            raise DataError(
+                f"{self._root}: {len(self.skipped)} of the first {self._seen} files cannot be "
+                f"read, more than 1 % of all {self._total}. First: {name} ({prepared.fault}). "
+                f"All that were met are named in {self.path}"
+            )
+
+    def write(self) -> None:
+        """Write the file."""
+        kinds = {kind: {"count": len(names), "files": names} for kind, names in self._kinds.items()}
+        content = {
+            "root": str(self._root),
+            "files": self._total,
+            "seen": self._seen,
+            "skipped": {"count": len(self.skipped), "files": self.skipped},
+            "taken_care_of": dict(sorted(kinds.items())),
+        }
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(json.dumps(content, indent=1) + "\n")
+
+    def line(self) -> str:
+        """Return the one line that is told of it."""
+        read = self._total - len(self.skipped)
+        return f"{read:,} photographs, {len(self.skipped):,} skipped; report: {self.path}"
