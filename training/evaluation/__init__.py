@@ -1,0 +1,1 @@
+"""Judges what a generator draws: against real photographs, against itself, against its data."""
