@@ -43,7 +43,7 @@ def digest(images: Images) -> str:
 def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) -> str:
     """Return what stands for these files, as they are now, prepared with these ``settings``."""
     files = [
-        (photo.file.relative_to(root).as_posix(), photo.box, _stamp(photo)) for photo in photos
+        (photo.file.relative_to(root).as_posix(), photo.box, _stamp(photo.file)) for photo in photos
     ]
     content = json.dumps([PREPARATION, source, settings, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -22,7 +22,7 @@ from training.data.layout import Box, Images, Photo
 
 Region = tuple[float, float, float, float]
 """Left, top, right, bottom, between pixels."""
-DETAIL = 2
+DETAIL = 1.5
 """A JPEG is decoded at an eighth, a quarter or a half while this many pixels are left for one."""
 ORIENTATION = 0x0112
 """The EXIF tag that says which way up the camera was held."""

@@ -37,9 +37,11 @@ class Report:
         self.skipped.append({"file": name, "reason": prepared.fault})
         if len(self.skipped) > TOLERATED * self._total:
             self.write()
+            first = self.skipped[0]
             raise DataError(
                 f"{self._root}: {len(self.skipped)} of the first {self._seen} files cannot be "
-                f"read, more than 1 % of all {self._total}. First: {name} ({prepared.fault}). "
+                f"read, more than 1 % of all {self._total}. First: {first['file']} "
+                f"({first['reason']}). "
                 f"All that were met are named in {self.path}"
             )
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 
 from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared, prepare
@@ -40,19 +41,23 @@ def prepare_all(
             yield from prepare_chunk(chunk, size, crop_margin)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=end_with_parent)
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, end_with, (theirs,))
     try:
         with sigint_held():  # the processes inherit it: Ctrl-C is this process's to answer
             jobs = [pool.submit(prepare_chunk, chunk, size, crop_margin) for chunk in chunks]
         for job in jobs:
             yield from job.result()
+        pool.shutdown()
     except BrokenProcessPool as error:
         raise DataError(
             "a process that decodes photographs was killed, perhaps for lack of memory; the same "
             "command tries again"
         ) from error
     finally:
+        ours.close()
         pool.shutdown(cancel_futures=True)
+        theirs.close()
 
 
 def prepare_chunk(photos: list[Photo], size: int, crop_margin: float) -> list[Prepared]:
@@ -80,12 +85,11 @@ def sigint_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
-    parent = multiprocessing.parent_process()
+def end_with(lifeline: Connection) -> None:
+    """End this process at once when the other end is closed, or its owner gone, however it went."""
 
     def wait() -> None:
-        parent.join()
+        lifeline.poll(None)
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()

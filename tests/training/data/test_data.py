@@ -1,0 +1,69 @@
+"""Every data set is loaded by its name, with the settings that mean something to it."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+from training.config import DEFAULTS
+from training.data import SOURCES, DataError, load_images
+
+
+def test_unknown_data_set_is_answered_with_what_there_is():
+    with pytest.raises(DataError, match="no data set is called 'boats'; there is: cifar10-cars"):
+        load_images("boats")
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "cifar10-cars"])
+def test_data_set_without_a_path_is_answered_with_its_layout(name):
+    with pytest.raises(DataError, match="--data-path") as told:
+        load_images(name)
+    assert SOURCES[name].layout in str(told.value)
+
+
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "cifar10-cars"])
+def test_wrong_path_is_answered_with_the_layout_and_what_is_there(name, tmp_path):
+    (tmp_path / "notes.txt").touch()
+    for path, found in ((tmp_path, "notes.txt"), (tmp_path / "no", "no such folder")):
+        with pytest.raises(DataError) as told:
+            load_images(name, path)
+        assert f"--data-path {path}: expected\n{SOURCES[name].layout}\nfound " in str(told.value)
+        assert found in str(told.value)
+
+
+def test_list_of_files_that_are_elsewhere_is_a_wrong_layout(tmp_path):
+    (tmp_path / "image").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_surveillance.txt").write_text("1/a.jpg\n")
+    with pytest.raises(DataError, match=r"(?s)expected.*found lists, and no .*image/1/a.jpg"):
+        load_images("compcars-surveillance", tmp_path)
+    for split in ("train", "test"):
+        (tmp_path / f"{split}_surveillance.txt").write_text("")
+    with pytest.raises(DataError, match="found lists that name nothing"):
+        load_images("compcars-surveillance", tmp_path)
+
+
+def test_full_disk_is_told_in_a_sentence(tmp_path, street, save, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("training.data.photographs.cache.write", full)
+    save(street(), tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"folder: .*No space left on device"):
+        load_images("folder", tmp_path)
+
+
+def test_defaults_are_those_of_the_command_line():
+    parameters = inspect.signature(load_images).parameters
+    for name in ("size", "crop_margin", "split", "views"):
+        assert parameters[name].default == DEFAULTS[name]
+
+
+def test_photographs_of_32_pixels_are_enlarged(photographs, capsys, monkeypatch):
+    monkeypatch.setattr("training.data.cifar10.load_cifar10_cars", lambda path: photographs)
+    small = load_images("cifar10-cars", limit=4)
+    large = load_images("cifar10-cars", limit=4, size=64)
+    assert large.shape == (4, 64, 64, 3)
+    halved = large.reshape(4, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    assert np.abs(halved - small).mean() < 4
+    assert "cifar10-cars has 32x32 pixels: 64x64 adds no detail" in capsys.readouterr().err
