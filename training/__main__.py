@@ -5,8 +5,13 @@ import os
 import sys
 from pathlib import Path
 
-from training.config import DEFAULTS, TrainConfig
+from training.config import AUGMENTATIONS, DEFAULTS, STRATEGIES, TrainConfig
 from training.data import SIZES, SOURCES, SPLITS, VIEWS, DataError, load_images
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names in ``text``, separated by commas; none for nothing."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def parse(argv: list[str] | None = None) -> TrainConfig:
@@ -29,13 +34,21 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     add("--batch-size", type=int, help="images a step")
     add("--seed", type=int, help="decides every random number of the run")
     add("--learning-rate", type=float, help="Adam's step size")
+    rate = "--discriminator-learning-rate"
+    add(rate, type=float, metavar="RATE", help="where it is to differ; None: --learning-rate")
     add("--beta-1", type=float, help="Adam's first-moment decay")
     add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
     add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")
-    add("--ema-decay", type=float, help="decay a step of the averaged generator")
+    kinds = ",".join(AUGMENTATIONS)
+    add("--augment", type=_names, metavar="KINDS", help=f"what the discriminator sees: {kinds}")
+    add("--r1-weight", type=float, help="of the gradient penalty on photographs; 0 is none")
+    add("--ema-decay", type=float, help="decay a step of the averaged generator; 0: no average")
     add("--statistics-passes", type=int, help="of 256 latents, for the exported statistics")
     policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     add("--precision", choices=policies, help="auto takes what the hardware is fast at")
+    add("--strategy", choices=STRATEGIES, help="mirrored takes all GPUs, single the first")
+    add("--swd-every", type=int, help="epochs between two measurements; 0: export the last epoch")
+    add("--swd-images", type=int, help="drawn images, and photographs, of a measurement")
     parser.set_defaults(**DEFAULTS)
     try:
         return TrainConfig(**vars(parser.parse_args(argv)))
@@ -47,8 +60,10 @@ def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; return the exit status."""
     config = parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from training.callbacks import Diverged
     from training.checkpoints import RunMismatch
-    from training.trainer import Diverged, train
+    from training.interrupt import Stopped
+    from training.trainer import train
 
     try:
         images = load_images(
@@ -65,8 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     except (DataError, RunMismatch, Diverged) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the last finished epoch", file=sys.stderr)
+    except (Stopped, KeyboardInterrupt) as stop:
+        told = str(stop) or "stopped"
+        print(f"\n{told}; the same command goes on from the last finished epoch", file=sys.stderr)
         return 130
     print(f"done: {saved_model}")
     return 0

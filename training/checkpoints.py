@@ -46,6 +46,11 @@ class Checkpoints:
         newest = self._files.latest_checkpoint
         if newest:
             self._state.restore(newest).assert_existing_objects_matched()
+        return self.epochs_done
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs the newest checkpoint has behind it."""
         return int(self.epoch.numpy())
 
     def save(self, epochs_done: int) -> None:
@@ -76,7 +81,7 @@ def claim(folder: Path, recipe: dict[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(recipe, indent=2) + "\n")
         return
-    was = DEFAULTS | json.loads(path.read_text())
+    was = json.loads(json.dumps(DEFAULTS)) | json.loads(path.read_text())
     names = [name for name in recipe if recipe[name] != was.get(name)]
     if names:
         changed = ", ".join(f"{name} was {was.get(name)!r}, is {recipe[name]!r}" for name in names)

@@ -9,6 +9,10 @@ from training.data import SIZES, SOURCES, SPLITS, VIEWS
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
+AUGMENTATIONS = ("color", "translation", "cutout")
+STRATEGIES = ("single", "mirrored")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides what a run computes, plus where it reads and writes.
@@ -40,18 +44,33 @@ class TrainConfig:
     batch_size: int = 64
     seed: int = 0
     learning_rate: float = 2e-4
-    """Adam's step size, for both networks. Source: Radford et al. 2016 (DCGAN)."""
+    """Adam's step size. Source: Radford et al. 2016 (DCGAN)."""
+    discriminator_learning_rate: float | None = None
+    """The discriminator's, where it is to learn faster or slower; None takes ``learning_rate``.
+
+    Source: Heusel et al. 2017, the two time-scale update rule.
+    """
     beta_1: float = 0.5
     """Adam's first-moment decay. Source: Radford et al. 2016 (DCGAN)."""
     label_smoothing: float = 0.1
     """Real images are labelled 1 minus this, fakes stay 0. Source: Salimans et al. 2016."""
     flip: bool = True
     """Mirror half of the real images left to right."""
+    augment: tuple[str, ...] = ()
+    """What alters the images that the discriminator sees, of ``AUGMENTATIONS``; see ``augment``."""
+    r1_weight: float = 0.0
+    """Of the gradient penalty on real images; 0 is none. Source: Mescheder et al. 2018."""
     ema_decay: float = 0.999
-    """Decay per step of the averaged generator, the one that is exported."""
+    """Decay per step of the averaged generator, the one that is exported; 0 does not average."""
     statistics_passes: int = 60
     """Forward passes of 256 latents behind the exported BatchNormalization statistics."""
     precision: Precision = "auto"
+    strategy: str = "single"
+    """``mirrored`` trains on all GPUs at once, each on its part of every batch."""
+    swd_every: int = 1
+    """Epochs between two measurements of the sliced Wasserstein distance; 0 never measures."""
+    swd_images: int = 2000
+    """Drawn images, and as many photographs, behind each measurement."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "statistics_passes"):
@@ -59,7 +78,15 @@ class TrainConfig:
         limit = self.limit_images
         _require(limit is None or limit >= 1, "limit_images", limit, "1 or more")
         _require(0 <= self.seed < 2**31, "seed", self.seed, "0 to 2147483647")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "more than 0")
+        for name in ("learning_rate", "discriminator_learning_rate"):
+            rate = getattr(self, name)
+            _require(rate is None or rate > 0, name, rate, "more than 0")
+        known = ", ".join(AUGMENTATIONS)
+        _require(set(self.augment) <= set(AUGMENTATIONS), "augment", self.augment, f"of {known}")
+        _require(self.r1_weight >= 0, "r1_weight", self.r1_weight, "0 or more")
+        _require(self.swd_every >= 0, "swd_every", self.swd_every, "0 or more")
+        _require(self.swd_images >= 2, "swd_images", self.swd_images, "2 or more")
+        _require(self.strategy in STRATEGIES, "strategy", self.strategy, "single or mirrored")
         _require(0 <= self.beta_1 < 1, "beta_1", self.beta_1, "0 or more, less than 1")
         smoothing = self.label_smoothing
         _require(0 <= smoothing < 0.5, "label_smoothing", smoothing, "0 or more, less than 0.5")

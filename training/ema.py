@@ -20,12 +20,19 @@ class MovingAverage:
         self.decay = decay
 
     def update(self, step: tf.Tensor) -> None:
-        """Move the average by one step; ``step`` counts from 0."""
-        step = tf.cast(step, tf.float32)
-        decay = tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        """Move the average by one step; ``step`` counts from 0. Called once a replica."""
+        tf.distribute.get_replica_context().merge_call(self._update, args=(step,))
+
+    def _update(self, strategy: tf.distribute.Strategy, step: tf.Tensor) -> None:
+        """Move the average on every replica's device, from the weights that lie there."""
         weights = zip(self.target.trainable_variables, self.source.trainable_variables, strict=True)
         for average, weight in weights:
-            average.assign(decay * average + (1.0 - decay) * weight)
+            strategy.extended.update(average.value, self._move, args=(weight.value, step))
+
+    def _move(self, average: tf.Variable, weight: tf.Tensor, step: tf.Tensor) -> None:
+        step = tf.cast(step, tf.float32)
+        decay = tf.minimum(self.decay, (1.0 + step) / (10.0 + step))
+        average.assign(decay * average + (1.0 - decay) * weight)
 
 
 def estimate_batch_statistics(

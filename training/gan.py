@@ -1,38 +1,61 @@
 """One training step of the two networks against each other."""
 
+import time
+from collections.abc import Iterator
+
 import keras
 import tensorflow as tf
 
+from training.augment import augment
 from training.config import TrainConfig
 from training.ema import MovingAverage
 from training.models import LATENT_DIM, build_discriminator, build_generator
+
+Losses = tuple[tf.Tensor, ...]
+
+PURPOSES = 16
+"""Random draws that a step may make, each numbered."""
 
 
 class DCGAN(keras.Model):
     """Generator, discriminator and the averaged generator, trained by ``fit`` on real images.
 
-    Every random number of a step comes from the seed and the step's number, so that a resumed
-    run draws what an uninterrupted one would have drawn.
+    Every random number of a step comes from the seed, the replica and the step's number, so that
+    a resumed run draws what an uninterrupted one would have drawn. Build it in the scope of the
+    strategy that trains it.
     """
 
     def __init__(self, config: TrainConfig, policy: str) -> None:
         super().__init__(name="dcgan")
-        self.generator = build_generator(policy)
-        self.discriminator = build_discriminator(policy, seed=config.seed)
-        self.ema_generator = build_generator(policy)
+        self.config = config
+        self.generator = build_generator(policy, config.size)
+        self.discriminator = build_discriminator(policy, config.size, seed=config.seed)
+        # What the discriminator's last layer, the probability, is made from.
+        self.features = keras.Model(
+            self.discriminator.inputs, self.discriminator.layers[-2].output, name="features"
+        )
+        self.ema_generator = build_generator(policy, config.size)
         self.ema_generator.set_weights(self.generator.get_weights())
         self.average = MovingAverage(self.generator, self.ema_generator, config.ema_decay)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.seed = config.seed
-        self.flip = config.flip
-        self.label_smoothing = config.label_smoothing
-        self.loss_fn = keras.losses.BinaryCrossentropy()
+        self.step = tf.Variable(
+            0,
+            dtype=tf.int64,
+            trainable=False,
+            name="step",
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+        self.waited_s = 0.0
+        """Seconds that steps have waited for their images."""
+        self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         names = ("d_loss", "g_loss", "d_real", "d_fake")
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
-        self.g_optimizer = _adam(config, policy)
-        self.d_optimizer = _adam(config, policy)
+        self.g_optimizer = _adam(config.learning_rate, config.beta_1, policy)
+        self.d_optimizer = _adam(
+            config.discriminator_learning_rate or config.learning_rate, config.beta_1, policy
+        )
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
+        self.built = True  # there is no ``call`` that Keras could build it with
         self.compile(jit_compile=False)  # XLA was three times slower on the CPU
 
     @property
@@ -46,11 +69,25 @@ class DCGAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
+    def make_train_function(self, force: bool = False) -> None:
+        """Build Keras's function of one step, and have it measure how long it waits for images."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            step = self.train_function
+            self.train_function = lambda batches: step(self._timed(batches))
+
+    def _timed(self, batches: Iterator[tuple[tf.Tensor]]) -> Iterator[tuple[tf.Tensor]]:
+        began = time.perf_counter()
+        for batch in batches:
+            self.waited_s += time.perf_counter() - began
+            yield batch
+            began = time.perf_counter()
+
     def train_step(self, data: tuple[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Train both networks on one batch: ``(images,)``, float32 [N, 32, 32, 3] in [-1, 1]."""
+        """Train both networks on one batch: ``(images,)``, float32 [N, H, W, 3] in [-1, 1]."""
         (images,) = data
         rows = tf.shape(images)[0]
-        if self.flip:
+        if self.config.flip:
             images = self._flip(images)
         # Real and fake images go in batches of their own: each has batch statistics of its own.
         d_loss, d_real, d_fake = self._train_discriminator(images, self._latents(rows, 1))
@@ -62,30 +99,44 @@ class DCGAN(keras.Model):
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def _train_discriminator(self, images: tf.Tensor, latents: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _train_discriminator(self, images: tf.Tensor, latents: tf.Tensor) -> Losses:
         fakes = self.generator(latents, training=True)
         with tf.GradientTape() as tape:
-            real = self.discriminator(images, training=True)
-            fake = self.discriminator(fakes, training=True)
-            smooth = tf.ones_like(real) * (1.0 - self.label_smoothing)
-            loss = self.loss_fn(smooth, real) + self.loss_fn(tf.zeros_like(fake), fake)
-            scaled = self.d_optimizer.scale_loss(loss)
-        variables = self.discriminator.trainable_variables
-        self.d_optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
-        )
-        return loss, tf.reduce_mean(real), tf.reduce_mean(fake)
+            real, penalty = self._judge_real(images)
+            fake = self._judge(fakes, 5)
+            loss = _cross_entropy(1.0 - self.config.label_smoothing, real)
+            loss += _cross_entropy(0.0, fake)
+            scaled = self._scaled(self.d_optimizer, loss + penalty)
+        _apply(self.d_optimizer, tape, scaled, self.discriminator)
+        return loss, tf.reduce_mean(tf.sigmoid(real)), tf.reduce_mean(tf.sigmoid(fake))
 
     def _train_generator(self, latents: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            judged = self.discriminator(self.generator(latents, training=True), training=True)
-            loss = self.loss_fn(tf.ones_like(judged), judged)
-            scaled = self.g_optimizer.scale_loss(loss)
-        variables = self.generator.trainable_variables
-        self.g_optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
-        )
+            judged = self._judge(self.generator(latents, training=True), 6)
+            loss = _cross_entropy(1.0, judged)
+            scaled = self._scaled(self.g_optimizer, loss)
+        _apply(self.g_optimizer, tape, scaled, self.generator)
         return loss
+
+    def _judge_real(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the logits of real images, and the penalty on how steep they are there."""
+        if not self.config.r1_weight:
+            return self._judge(images, 4), tf.constant(0.0)
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            logits = self._judge(images, 4)
+        steepness = tf.reduce_sum(tape.gradient(logits, images) ** 2, axis=(1, 2, 3))
+        return logits, self.config.r1_weight / 2.0 * tf.reduce_mean(steepness)
+
+    def _judge(self, images: tf.Tensor, purpose: int) -> tf.Tensor:
+        """Return the discriminator's logits [N, 1], before its last layer's sigmoid."""
+        images = augment(images, self.config.augment, self._draw(purpose))
+        last = self.discriminator.layers[-1]
+        features = tf.cast(self.features(images, training=True), tf.float32)
+        return features @ last.kernel + last.bias
+
+    def _scaled(self, optimizer: keras.optimizers.Optimizer, loss: tf.Tensor) -> tf.Tensor:
+        return optimizer.scale_loss(loss / self.replicas)  # the replicas' gradients are summed
 
     def _latents(self, rows: tf.Tensor, purpose: int) -> tf.Tensor:
         return tf.random.stateless_normal((rows, LATENT_DIM), self._draw(purpose))
@@ -95,9 +146,30 @@ class DCGAN(keras.Model):
         return tf.where(coin, images, tf.reverse(images, axis=[2]))
 
     def _draw(self, purpose: int) -> tf.Tensor:
-        return tf.stack([tf.constant(self.seed, tf.int64), self.step * 4 + purpose])
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group, tf.int64) * 2**32
+        return tf.stack([replica + self.config.seed, self.step * PURPOSES + purpose])
 
 
-def _adam(config: TrainConfig, policy: str) -> keras.optimizers.Optimizer:
-    adam = keras.optimizers.Adam(config.learning_rate, beta_1=config.beta_1)
+def _cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean binary cross-entropy of ``logits`` [N, 1] that should all say ``label``.
+
+    Not Keras's loss, which divides by the number of replicas without being asked.
+    """
+    labels = tf.ones_like(logits) * label
+    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
+
+
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    network: keras.Model,
+) -> None:
+    variables = network.trainable_variables
+    optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+
+
+def _adam(rate: float, beta_1: float, policy: str) -> keras.optimizers.Optimizer:
+    adam = keras.optimizers.Adam(rate, beta_1=beta_1)
     return keras.optimizers.LossScaleOptimizer(adam) if policy == "mixed_float16" else adam

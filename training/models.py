@@ -8,9 +8,22 @@ import keras
 from keras import layers
 
 LATENT_DIM = 100
-IMAGE_SHAPE = (32, 32, 3)
+SMALLEST = 4
+"""Pixels a side where the generator starts and the discriminator ends."""
 SLOPE = 0.2
 """LeakyReLU's slope below zero."""
+
+
+def stages(size: int) -> int:
+    """Return how often 4x4 doubles until it is ``size`` x ``size``: 3 for 32, 4 for 64, 5 for 128.
+
+    Raises:
+        ValueError: ``size`` is not 8, 16, 32 and so on.
+    """
+    count = (size // SMALLEST).bit_length() - 1
+    if count < 1 or SMALLEST << count != size:
+        raise ValueError(f"size is {size}; wanted 8, 16, 32, 64 or another power of two")
+    return count
 
 
 def _narrow() -> keras.initializers.Initializer:
@@ -22,17 +35,18 @@ def _narrow() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(0.0, 0.02)
 
 
-def build_generator(policy: str = "float32") -> keras.Sequential:
-    """Return the generator: latents float32 [N, 100] to images float32 [N, 32, 32, 3] in [-1, 1].
+def build_generator(policy: str = "float32", size: int = 32) -> keras.Sequential:
+    """Return the generator: latents float32 [N, 100] to images float32 [N, size, size, 3].
 
-    The last layer stays in float32 under a mixed ``policy``: its output is the image.
+    The images are in [-1, 1]; ``size`` is 4 times a power of two. The last layer stays in float32
+    under a mixed ``policy``: its output is the image.
     """
     generator = keras.Sequential(name="generator")
     generator.add(keras.Input((LATENT_DIM,), name="latents"))
     generator.add(layers.Dense(4 * 4 * 256, kernel_initializer=_narrow(), dtype=policy))
     generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
     generator.add(layers.Reshape((4, 4, 256), dtype=policy))
-    for _ in range(3):  # 4x4 -> 8x8 -> 16x16 -> 32x32
+    for _ in range(stages(size)):  # 4x4 -> 8x8 -> 16x16 -> 32x32
         generator.add(
             layers.Conv2DTranspose(128, 4, 2, "same", kernel_initializer=_narrow(), dtype=policy)
         )
@@ -46,15 +60,16 @@ def build_generator(policy: str = "float32") -> keras.Sequential:
     return generator
 
 
-def build_discriminator(policy: str = "float32", seed: int = 0) -> keras.Sequential:
-    """Return the discriminator: images float32 [N, 32, 32, 3] in [-1, 1] to probabilities [N, 1].
+def build_discriminator(policy: str = "float32", size: int = 32, seed: int = 0) -> keras.Sequential:
+    """Return the discriminator: images float32 [N, size, size, 3] to probabilities [N, 1].
 
     The probability is that the image is real. ``seed`` feeds the dropout.
     """
     discriminator = keras.Sequential(name="discriminator")
-    discriminator.add(keras.Input(IMAGE_SHAPE, name="images"))
+    discriminator.add(keras.Input((size, size, 3), name="images"))
     # 32x32 -> 32x32 -> 16x16 -> 8x8 -> 4x4
-    for filters, kernel, stride in ((64, 3, 1), (128, 4, 2), (128, 4, 2), (256, 4, 2)):
+    halving = [(128, 4, 2)] * (stages(size) - 1)
+    for filters, kernel, stride in ((64, 3, 1), *halving, (256, 4, 2)):
         discriminator.add(
             layers.Conv2D(
                 filters, kernel, stride, "same", kernel_initializer=_narrow(), dtype=policy

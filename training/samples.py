@@ -9,6 +9,18 @@ from PIL import Image
 
 GAP = 2
 """Pixels between two images of a grid."""
+FRAMES = 120
+"""Of a film at most; a longer run shows every second epoch, or every third."""
+FRAME_MS, LAST_FRAME_MS = 120, 2000
+
+
+def draw(
+    generator: keras.Model, latents: NDArray[np.float32], batch_size: int = 500
+) -> NDArray[np.uint8]:
+    """Return what ``generator`` draws of latents [N, dim], as uint8 images [N, H, W, 3]."""
+    parts = [latents[i : i + batch_size] for i in range(0, len(latents), batch_size)]
+    drawn = [to_uint8(np.asarray(generator(part, training=False), np.float32)) for part in parts]
+    return np.concatenate(drawn)
 
 
 def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -16,8 +28,8 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
-def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
-    """Lay uint8 images [N, H, W, 3] out row by row on white."""
+def grid(images: NDArray[np.uint8], columns: int, zoom: int = 2) -> Image.Image:
+    """Lay uint8 images [N, H, W, 3] out row by row on white, each pixel ``zoom`` times as wide."""
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     size = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP)
@@ -26,12 +38,18 @@ def grid(images: NDArray[np.uint8], columns: int) -> Image.Image:
         row, column = divmod(i, columns)
         place = (column * (width + GAP) + GAP, row * (height + GAP) + GAP)
         sheet.paste(Image.fromarray(image), place)
-    return sheet
+    return sheet.resize((sheet.width * zoom, sheet.height * zoom), Image.Resampling.NEAREST)
 
 
-def save_samples(generator: keras.Model, latents: NDArray[np.float32], path: Path) -> None:
-    """Draw ``latents`` with ``generator`` and write the grid, twice enlarged, to ``path``."""
-    images = to_uint8(np.asarray(generator(latents, training=False), np.float32))
-    sheet = grid(images, columns=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet.resize((sheet.width * 2, sheet.height * 2), Image.Resampling.NEAREST).save(path)
+def save_film(sheets: list[Path], path: Path) -> None:
+    """Write the pictures ``sheets``, in their order, as an animated WebP at half their size."""
+    step = -(-len(sheets) // FRAMES)
+    chosen = sheets[::-1][::step][::-1]  # the newest is always in it
+    frames = []
+    for sheet in chosen:
+        with Image.open(sheet) as image:
+            frames.append(image.convert("RGB").reduce(2))
+    durations = [FRAME_MS] * (len(frames) - 1) + [LAST_FRAME_MS]
+    frames[0].save(
+        path, save_all=True, append_images=frames[1:], duration=durations, loop=0, quality=80
+    )

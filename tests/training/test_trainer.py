@@ -13,31 +13,38 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from training.batches import Batches
+from training.callbacks import Diverged, sample_latents
 from training.checkpoints import RunMismatch
 from training.config import TrainConfig
+from training.evaluation.swd import SwdResult
 from training.gan import DCGAN
-from training.trainer import Batches, Diverged, choose_policy, train
+from training.hardware import choose_policy
+from training.interrupt import Stopped
+from training.samples import grid, to_uint8
+from training.trainer import train
 
 ROOT = Path(__file__).parents[2]
 
 
 def config(out, **settings):
     defaults = {"epochs": 2, "batch_size": 32, "limit_images": 128, "precision": "float32"}
-    defaults["statistics_passes"] = 2
+    defaults |= {"statistics_passes": 2, "swd_images": 16}
     return TrainConfig(out=out, **(defaults | settings))
 
 
 @pytest.fixture(autouse=True)
 def few_statistics(monkeypatch):
-    monkeypatch.setattr("training.trainer.SAMPLE_PASSES", 1)
+    monkeypatch.setattr("training.callbacks.SAMPLE_PASSES", 1)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, photographs):
     """A run of two epochs that nobody interrupted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.trainer.SAMPLE_PASSES", 1)
+        patch.setattr("training.callbacks.SAMPLE_PASSES", 1)
         out = tmp_path_factory.mktemp("runs") / "whole"
         train(config(out), photographs[:128])
     return out
@@ -63,7 +70,7 @@ def test_run_leaves_model_facts_history_and_pictures(whole):
     assert facts["data"]["images"] == 128
     assert facts["steps"] == 8
     assert facts["recipe"]["policy"] == "float32"
-    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake"}
+    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", "swd"}
     rows = history(whole)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for name in ("epoch-0001", "epoch-0002", "final"):
@@ -91,7 +98,16 @@ def test_interrupted_run_ends_with_the_same_weights(whole, tmp_path, photographs
 def test_killed_run_goes_on_from_its_last_epoch(tmp_path):
     command = [
         *(sys.executable, "-m", "training", "--out", str(tmp_path), "--epochs", "1000"),
-        *("--limit-images", "64", "--batch-size", "32", "--statistics-passes", "1"),
+        *(
+            "--limit-images",
+            "64",
+            "--batch-size",
+            "32",
+            "--statistics-passes",
+            "1",
+            "--swd-images",
+            "16",
+        ),
     ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
@@ -145,12 +161,13 @@ def test_weight_that_is_not_finite_is_never_saved(tmp_path, photographs, monkeyp
     assert not list((tmp_path / "checkpoints").glob("ckpt-*"))
 
 
-def test_order_depends_on_seed_and_epoch_alone(photographs, tmp_path):
-    first = Batches(photographs[:128], config(tmp_path), epoch=0)
+def test_order_depends_on_seed_and_epoch_alone(photographs):
+    first = Batches(photographs[:128], 32, seed=0, epoch=0)
     first.on_epoch_end()
-    later = Batches(photographs[:128], config(tmp_path), epoch=1)
+    later = Batches(photographs[:128], 32, seed=0, epoch=1)
     assert (first.order == later.order).all()
-    assert (first.order != Batches(photographs[:128], config(tmp_path), 0).order).any()
+    assert (first.order != Batches(photographs[:128], 32, seed=0, epoch=0).order).any()
+    assert (later.order != Batches(photographs[:128], 32, seed=1, epoch=1).order).any()
     (batch,) = later[3]
     assert batch.shape == (32, 32, 32, 3)
     assert batch.dtype == np.float32
@@ -171,3 +188,76 @@ def test_flip_mirrors_about_half_of_the_images(photographs, tmp_path):
 def test_precision_that_was_chosen_is_kept():
     assert choose_policy("float32") == "float32"
     assert choose_policy("auto") in ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def test_numbers_and_pictures_are_there_for_tensorboard(whole):
+    events = EventAccumulator(str(whole / "tensorboard"), {"tensors": 0}).Reload()
+    assert {"d_loss", "g_loss", "swd", "images_per_s", "samples"} <= set(events.Tags()["tensors"])
+    assert [event.step for event in events.Tensors("g_loss")] == [1, 2]
+    losses = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("g_loss")]
+    assert losses == pytest.approx([float(row["g_loss"]) for row in history(whole)], rel=1e-5)
+
+
+def test_film_has_a_frame_an_epoch(whole):
+    with Image.open(whole / "film.webp") as film:
+        assert (film.n_frames, film.size) == (2, (342, 342))
+
+
+@pytest.mark.parametrize("distances", [(5.0, 9.0), (9.0, 5.0)])
+def test_epoch_of_the_smallest_distance_is_exported(distances, tmp_path, photographs, monkeypatch):
+    told = iter(distances)
+    monkeypatch.setattr(
+        "training.callbacks.sliced_wasserstein", lambda real, fake: SwdResult({32: next(told)}, 16)
+    )
+    train(config(tmp_path), photographs[:128])
+    facts = json.loads((tmp_path / "run.json").read_text())
+    best = distances.index(5.0) + 1
+    assert (facts["exported_epoch"], facts["metrics"]["swd"]) == (best, 5.0)
+    assert facts["metrics"]["g_loss"] == float(history(tmp_path)[best - 1]["g_loss"])
+    exported = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"]
+    drawn = to_uint8(exported(latents=tf.constant(sample_latents()))["images"].numpy())
+    epochs = [f"epoch-{epoch:04d}" for epoch in (1, 2)]
+    errors = [np.abs(sheet(tmp_path, name) - grid_of(drawn)).mean() for name in epochs]
+    assert errors.index(min(errors)) + 1 == best
+
+
+def sheet(run, name):
+    with Image.open(run / "samples" / f"{name}.png") as picture:
+        return np.asarray(picture).astype(int)
+
+
+def grid_of(images):
+    return np.asarray(grid(images, columns=10)).astype(int)
+
+
+def test_without_measurements_the_last_epoch_is_exported(tmp_path, photographs):
+    train(config(tmp_path, swd_every=0), photographs[:128])
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert facts["exported_epoch"] == 2
+    assert "swd" not in facts["metrics"]
+    assert not (tmp_path / "best").exists()
+
+
+def test_interrupt_finishes_the_epoch_and_goes_on_later(tmp_path, photographs, monkeypatch):
+    def interrupted_step(gan, latents, update=DCGAN._train_generator):
+        os.kill(os.getpid(), signal.SIGINT)  # while the step is traced, in the first batch
+        return update(gan, latents)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DCGAN, "_train_generator", interrupted_step)
+        with pytest.raises(Stopped, match="stopped after epoch 1 of 2"):
+            train(config(tmp_path), photographs[:128])
+    assert [row["epoch"] for row in history(tmp_path)] == ["1"]
+    assert (tmp_path / "film.webp").exists()
+    assert not (tmp_path / "run.json").exists()
+    train(config(tmp_path), photographs[:128])
+    assert json.loads((tmp_path / "run.json").read_text())["steps"] == 8
+
+
+def test_discriminator_that_has_won_is_told(tmp_path, photographs, monkeypatch, capsys):
+    monkeypatch.setattr("training.callbacks.WON", 1.0)
+    monkeypatch.setattr("training.callbacks.WON_EPOCHS", 2)
+    train(config(tmp_path, epochs=3, swd_every=0), photographs[:64])
+    told = capsys.readouterr().out
+    assert told.count("the discriminator has won for 2 epochs") == 1
+    assert "--discriminator-learning-rate" in told

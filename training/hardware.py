@@ -1,0 +1,41 @@
+"""What the machine offers: its fast precision, its GPUs, and how much memory was used."""
+
+import resource
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+
+def choose_policy(precision: str) -> str:
+    """Return the Keras dtype policy: bfloat16 where the processor or GPU multiplies in it."""
+    if precision != "auto":
+        return precision
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        major, _ = tf.config.experimental.get_device_details(gpus[0]).get(
+            "compute_capability", (0, 0)
+        )
+        return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major == 7 else "float32"
+    flags = Path("/proc/cpuinfo")
+    known = flags.read_text() if flags.exists() else ""
+    return "mixed_bfloat16" if "amx_bf16" in known or "avx512_bf16" in known else "float32"
+
+
+def choose_strategy(name: str) -> tf.distribute.Strategy:
+    """Return the strategy called ``name``: all GPUs for ``mirrored``, else what TensorFlow takes.
+
+    A machine without a GPU mirrors over its logical CPU devices.
+    """
+    if name != "mirrored":
+        return tf.distribute.get_strategy()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def peak_memory() -> int:
+    """Return the most bytes in use so far: of the GPU where there is one, else of the process."""
+    if tf.config.list_logical_devices("GPU"):
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,36 @@
+"""Ctrl-C during a run: the first ends it after this epoch, the second at once."""
+
+import signal
+import sys
+import threading
+
+
+class Stopped(Exception):
+    """The run was asked to stop and did, with everything up to here saved."""
+
+
+class Interrupt:
+    """Holds SIGINT back for the length of a ``with`` block, and knows whether it came."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._before: object = None
+
+    def __enter__(self) -> "Interrupt":
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _heard(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        print(
+            "\nstopping after this epoch; Ctrl-C again stops at once, and the epoch is lost",
+            file=sys.stderr,
+            flush=True,
+        )
