@@ -50,3 +50,18 @@ def test_recipe_is_what_decides_the_weights():
 
 def test_size_is_part_of_the_recipe():
     assert TrainConfig(out=Path("run"), size=64).recipe()["size"] == 64
+
+
+def test_settings_of_other_data_sets_are_no_part_of_the_recipe():
+    recipe = TrainConfig(out=Path("run"), data="stanford-cars", crop_margin=0.1).recipe()
+    assert (recipe["crop_margin"], recipe["split"]) == (0.1, "both")
+    assert "views" not in recipe
+    assert not {"crop_margin", "split", "views"} & set(TrainConfig(out=Path("run")).recipe())
+
+
+@pytest.mark.parametrize("setting", [{"crop_margin": 0.1}, {"split": "test"}])
+def test_setting_that_means_nothing_to_the_data_set_is_refused(setting):
+    with pytest.raises(ValueError, match=r"the default: it means nothing to folder"):
+        TrainConfig(out=Path("run"), data="folder", **setting)
+    with pytest.raises(ValueError, match=r"views is front-side; wanted front, the default"):
+        TrainConfig(out=Path("run"), data="stanford-cars", views="front-side")
