@@ -40,7 +40,8 @@ def find_root(path: Path, inner: str, wanted: Sequence[str], layout: str) -> Pat
     missing = [name for name in wanted if not (root / name).exists()]
     if missing:
         where = "" if root == path else f" in {inner}/"
-        raise wrong_layout(path, layout, f"no {missing[0]}{where}, but {found_in(root)}")
+        name = missing[0] if Path(missing[0]).suffix else f"{missing[0]}/"
+        raise wrong_layout(path, layout, f"no {name}{where}, but {found_in(root)}")
     return root
 
 

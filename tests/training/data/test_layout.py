@@ -19,7 +19,7 @@ def test_missing_part_is_told_with_the_layout_and_what_is_there(tmp_path):
     with pytest.raises(DataError) as told:
         find_root(tmp_path, "sv_data", ["image"], LAYOUT)
     assert str(told.value) == (
-        f"--data-path {tmp_path}: expected\n{LAYOUT}\nfound no image in sv_data/, but holiday.jpg"
+        f"--data-path {tmp_path}: expected\n{LAYOUT}\nfound no image/ in sv_data/, but holiday.jpg"
     )
 
 

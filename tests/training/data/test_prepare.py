@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.data.layout import NO_BOX, Photo
-from training.data.prepare import ORIENTATION, UPRIGHT, Unusable, cut, prepare
+from training.data.prepare import ORIENTATION, UPRIGHT, Unusable, _decode_small, cut, prepare
 
 SIDES = st.integers(1, 3000)
 
@@ -97,6 +97,24 @@ def test_jpeg_at_a_reduced_scale_looks_as_it_would_at_the_full(tmp_path, save):
     file = save(scene, tmp_path / "a.jpg", quality=95)
     wanted = np.asarray(Image.open(file).resize((32, 32), Image.Resampling.BICUBIC), np.int16)
     assert np.abs(pixels(file) - wanted).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("size", "box", "scale"),
+    [
+        (32, None, 8),
+        (64, None, 8),
+        (128, None, 4),
+        (32, (0, 0, 300, 300), 4),
+        (128, (0, 0, 9, 9), 1),
+    ],
+)
+def test_jpeg_is_decoded_no_larger_than_it_needs_to_be(tmp_path, save, street, size, box, scale):
+    with Image.open(save(street(1152, 864), tmp_path / "a.jpg")) as image:
+        region = cut(box, *image.size, 0.0)
+        reduced = _decode_small(image, region, size)
+        assert image.size == (1152 // scale, 864 // scale)
+        assert reduced == tuple(edge / scale for edge in region)
 
 
 def test_fine_pattern_is_averaged_not_sampled(tmp_path, save):
