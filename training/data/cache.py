@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -103,8 +103,9 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 def _sweep(folder: Path) -> None:
     """Remove what processes that were killed have left."""
     for file in folder.glob(".*.partial"):
-        if time.time() - file.stat().st_mtime > ABANDONED_S:
-            file.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # another process was done with it just now
+            if time.time() - file.stat().st_mtime > ABANDONED_S:
+                file.unlink()
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
