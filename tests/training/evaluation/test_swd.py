@@ -161,10 +161,13 @@ def test_distance_is_the_mean_shift_along_a_direction(monkeypatch):
     assert found == pytest.approx(np.abs(directions @ shift).mean(), rel=0.1)
 
 
-def test_difference_in_the_last_row_and_column_shows(halves):
-    altered = halves[0].copy()
-    altered[:, -1, -1] = 0
-    assert sliced_wasserstein(halves[0], altered).levels[32] > 0
+def test_patches_reach_every_edge_and_go_over_none(halves, monkeypatch):
+    seen = []
+    cut = swd.descriptors
+    monkeypatch.setattr(swd, "descriptors", lambda *a: seen.append(a[1]) or cut(*a))
+    sliced_wasserstein(*halves)
+    assert [(corners.min(), corners.max()) for corners in seen[::2]] == [(0, 25), (0, 9)]
+    assert all((one == other).all() for one, other in zip(seen[::2], seen[1::2], strict=True))
 
 
 def test_distances_are_in_thousandths(halves, monkeypatch):

@@ -1,0 +1,29 @@
+"""Diversity: how unlike each other generated images are, beside how unlike photographs are.
+
+A generator that draws few cars over and over (mode collapse) has a small mean distance between
+two of its images. The whole image and its form of 16 pixels are measured: noise can keep the
+first large where the second tells that the scenes are all the same.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.distances import Progress, mean_pairwise, vectors
+from training.evaluation.swd import SMALLEST, level_of
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """The mean distance of two images of one set, in grey levels."""
+
+    pixels: float
+    coarse: float
+    """Of the images made small, to 16 pixels a side."""
+
+
+def diversity(images: NDArray[np.uint8], progress: Progress = lambda _: None) -> Diversity:
+    """Return the mean distances of any two of ``images``, uint8 [N, size, size, C], N from 2."""
+    fine = mean_pairwise(vectors(images), progress)
+    return Diversity(fine, mean_pairwise(level_of(images, SMALLEST).reshape(len(images), -1)))
