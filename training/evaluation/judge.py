@@ -1,0 +1,174 @@
+"""All measures of one set of generated images, each beside what photographs reach themselves.
+
+A distance between two samples is above 0 even when both are of one distribution, and the more so
+the fewer images there are. So the photographs are cut into two random halves, the generated images
+as well, and every distance is taken between halves: its baseline is one half of the photographs
+against the other, and the generator's number is the mean of its two halves, each against one of the
+photographs'. All three comparisons have the same number of images, and all images are used once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.colour import colour
+from training.evaluation.distances import Progress
+from training.evaluation.diversity import Diversity, diversity
+from training.evaluation.feature_distances import frechet_distance, kernel_distance
+from training.evaluation.inception import features
+from training.evaluation.memorisation import Memorisation, memorisation
+from training.evaluation.swd import sliced_wasserstein
+
+Images = NDArray[np.uint8]
+Step = Callable[[str], Progress]
+"""Is told the name of what begins, and returns what is told how far it is."""
+
+
+class Pair(NamedTuple):
+    """One measure of the generator, and the same of photographs against other photographs."""
+
+    generated: float
+    baseline: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that was measured of one generator."""
+
+    images: int
+    """Images in each half."""
+    swd: Pair
+    swd_levels: dict[int, Pair]
+    """By the level's pixels along one side, finest first."""
+    colour: Pair
+    """The largest difference of a channel's mean or deviation, in grey levels."""
+    diversity: Diversity
+    real_diversity: Diversity
+    memorisation: Memorisation
+    fid: Pair | None = None
+    kid: Pair | None = None
+    """Both None without InceptionV3."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the numbers as they stand in ``evaluation.json``."""
+        memory = self.memorisation
+        levels = {str(size): pair._asdict() for size, pair in self.swd_levels.items()}
+        return {
+            "images_per_half": self.images,
+            "swd_x1e3": {"mean": self.swd._asdict(), "levels": levels},
+            "fid": self.fid and self.fid._asdict(),
+            "kid_x1e3": self.kid and self.kid._asdict(),
+            "colour_grey_levels": self.colour._asdict(),
+            "diversity_grey_levels": {
+                name: {
+                    "generated": getattr(self.diversity, name),
+                    "photographs": getattr(self.real_diversity, name),
+                }
+                for name in ("pixels", "coarse")
+            },
+            "memorisation": {
+                "reference": "held out" if memory.held_out else "each against the others",
+                "near_grey_levels": memory.near,
+                "near_share": memory.near_share,
+                "copied_share": memory.copied,
+                "photographs_with_a_twin": memory.twins,
+                "nearer": memory.nearer,
+                "farther": memory.farther,
+                "generated_grey_levels": _quantiles(memory.generated.distance),
+                "photographs_grey_levels": _quantiles(memory.real.distance),
+            },
+        }
+
+
+def judge(
+    generated: Images,
+    photographs: Images,
+    held_out: Images | None,
+    step: Step,
+    seed: int = 0,
+    inception: Any = None,
+) -> Judgement:
+    """Measure ``generated`` against ``photographs``, both uint8 [N, size, size, 3].
+
+    ``held_out`` are photographs that were not trained on, if there are any; ``inception`` is the
+    network for FID and KID, if there is one.
+    """
+    real, fake = _halves(photographs, generated, seed)
+    distances = _in_halves(real, fake, lambda a, b: sliced_wasserstein(a, b, seed), step("SWD"))
+    levels = {size: _pair([d.levels[size] for d in distances]) for size in distances[0].levels}
+    tints = _in_halves(real, fake, lambda a, b: colour(a).difference(colour(b)))
+    fid, kid = _of_features(inception, real, fake, step, seed) if inception else (None, None)
+    return Judgement(
+        images=len(real[0]),
+        swd=_pair([distance.mean for distance in distances]),
+        swd_levels=levels,
+        colour=_pair(tints),
+        diversity=diversity(np.concatenate(fake), step("diversity")),
+        real_diversity=diversity(np.concatenate(real), step("diversity of the photographs")),
+        memorisation=memorisation(
+            generated, photographs, held_out, seed, step("nearest photographs")
+        ),
+        fid=fid,
+        kid=kid,
+    )
+
+
+def _halves(
+    photographs: Images, generated: Images, seed: int
+) -> tuple[tuple[Images, Images], tuple[Images, Images]]:
+    """Cut both sets into two, all four of one size; the photographs at random, for they are sorted.
+
+    Raises:
+        ValueError: there are fewer than 4 of either.
+    """
+    count = min(len(photographs), len(generated)) // 2
+    if count < 2:
+        raise ValueError(f"{len(generated)} images and {len(photographs)} photographs; wanted 4")
+    order = np.random.default_rng(seed).permutation(len(photographs))
+    real = (photographs[order[:count]], photographs[order[count : 2 * count]])
+    return real, (generated[:count], generated[count : 2 * count])
+
+
+def _in_halves(
+    real: tuple[Any, Any],
+    fake: tuple[Any, Any],
+    measure: Callable[[Any, Any], Any],
+    progress: Progress = lambda _: None,
+) -> list[Any]:
+    """Return the measures of the first halves, of the second ones, and of the photographs'."""
+    found = []
+    for k, (a, b) in enumerate(((real[0], fake[0]), (real[1], fake[1]), real)):
+        found.append(measure(a, b))
+        progress((k + 1) / 3)
+    return found
+
+
+def _of_features(
+    inception: Any,
+    real: tuple[Images, Images],
+    fake: tuple[Images, Images],
+    step: Step,
+    seed: int,
+) -> tuple[Pair, Pair]:
+    """Return FID, and KID times 1,000."""
+    tell = step("InceptionV3")
+    seen = []
+    for k, images in enumerate((*real, *fake)):
+        seen.append(features(inception, images, lambda part, k=k: tell((k + part) / 4)))
+    halves = (seen[0], seen[1]), (seen[2], seen[3])
+    fid = _in_halves(*halves, frechet_distance, step("FID"))
+    kid = _in_halves(*halves, lambda a, b: kernel_distance(a, b, seed=seed).mean, step("KID"))
+    return _pair(fid), _pair(kid)
+
+
+def _pair(found: list[float]) -> Pair:
+    return Pair((found[0] + found[1]) / 2, found[2])
+
+
+def _quantiles(distances: NDArray[np.float64]) -> dict[str, float]:
+    shares = (0, 0.01, 0.05, 0.5, 0.95, 1)
+    found = np.quantile(distances, shares)
+    return {f"{share:g}": float(value) for share, value in zip(shares, found, strict=True)}

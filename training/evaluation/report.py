@@ -1,0 +1,83 @@
+"""One evaluation, ready to be written down: as JSON, and as a table in plain text."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation.judge import Judgement
+from training.evaluation.memorisation import QUANTILE
+
+Images = NDArray[np.uint8]
+HEAD = ("measure", "generated", "photographs", "what it says")
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation, ready to be written down."""
+
+    name: str
+    """The run's."""
+    facts: dict[str, Any]
+    """The run's ``run.json``."""
+    judgement: Judgement
+    generated: Images
+    photographs: Images
+    history: list[dict[str, str]]
+    how: dict[str, Any]
+    """The evaluation's own settings and circumstances."""
+    no_inception: str | None
+    """Why there is no FID and no KID."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return ``evaluation.json``."""
+        return {
+            "schema_version": 1,
+            "run": {
+                "name": self.name,
+                "epochs": self.facts["epochs"],
+                "exported_epoch": self.facts.get("exported_epoch", self.facts["epochs"]),
+                "data": self.facts["data"],
+            },
+            "evaluation": self.how | {"no_inception": self.no_inception},
+            "results": self.judgement.as_json(),
+        }
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return the results: name, the generator's number, the photographs', and the meaning."""
+        found, memory = self.judgement, self.judgement.memorisation
+        rows = [_row("SWD x 1,000", found.swd, "all scales; smaller is better")]
+        for size, pair in found.swd_levels.items():
+            says = "shapes and colours" if size == min(found.swd_levels) else "details"
+            rows.append(_row(f"SWD, {size} pixels", pair, says))
+        if found.fid and found.kid:
+            rows.append(_row("FID", found.fid, "Keras's InceptionV3: compares only with its like"))
+            rows.append(_row("KID x 1,000", found.kid, "the same, whatever the number of images"))
+        rows.append(_row("colour", found.colour, "largest shift of a channel, grey levels"))
+        for name, says in (("pixels", "the same and more is better"), ("coarse", "of 16 pixels")):
+            values = [getattr(x, name) for x in (found.diversity, found.real_diversity)]
+            unit = f"mean distance of two, grey levels; {says}"
+            rows.append((f"diversity, {name}", *(f"{value:.1f}" for value in values), unit))
+        near = f"within {memory.near:.1f} grey levels of a training photograph"
+        rows.append(("near", f"{memory.near_share:.2%}", f"{QUANTILE:.2%}", near))
+        says = "has a twin among the training photographs"
+        rows.append(("copied", f"{memory.copied:.2%}", f"{memory.twins:.2%}", says))
+        return rows
+
+    def as_text(self) -> str:
+        """Return the results as a table for a terminal."""
+        lines = [f"{name:<19}{one:>10}{two:>13}   {says}" for name, one, two, says in self.rows()]
+        head = f"{HEAD[0]:<19}{HEAD[1]:>10}{HEAD[2]:>13}"
+        return "\n".join([head, *lines, *([self.no_inception] if self.no_inception else [])])
+
+
+def read_history(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a run's ``history.csv``; none where there is no such file."""
+    return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
+
+
+def _row(name: str, pair: tuple[float, float], says: str) -> tuple[str, str, str, str]:
+    return (name, f"{pair[0]:.2f}", f"{pair[1]:.2f}", says)
