@@ -47,6 +47,8 @@ class ServerConfig:
     """Images of one inference at most; 0 measures at the start what this host is fastest with."""
     max_queue_rows: int = 16384
     request_timeout_ms: int = 30_000
+    batch_timeout_ms: int = 10_000
+    """An engine whose batch takes longer hangs, and is replaced."""
     arena_mib: int = 32
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
@@ -61,6 +63,7 @@ class ServerConfig:
         _between("max_batch_size", self.max_batch_size, 0, 4096)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
+        _between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
         _between("arena_mib", self.arena_mib, 16, 4096)
         _one_of("provider", self.provider, PROVIDERS)
         _one_of("precision", self.precision, PRECISIONS)

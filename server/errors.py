@@ -8,6 +8,7 @@
     ├── QueueFull               503  the queue holds as much as can be served in time
     ├── EngineUnavailable       503  no engine answers: starting, restarting or stopping
     ├── DeadlineExceeded        504  the answer would have come too late
+    ├── ClientGone              499  nobody waits for the answer any more
     └── InferenceFailed         500  the runtime raised on this request
 """
 
@@ -19,7 +20,7 @@ from typing import Any
 class ServingError(Exception):
     """Anything that ends a request without its images."""
 
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    status: int = HTTPStatus.INTERNAL_SERVER_ERROR
 
     def headers(self) -> dict[str, str]:
         """Return the HTTP headers that go with the error."""
@@ -48,12 +49,14 @@ class QueueFull(ServingError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
-    def __init__(self, rows: int, limit: int, retry_after_s: float) -> None:
+    def __init__(self, rows: int, limit: int, wait_s: float, retry_after_s: float) -> None:
         super().__init__(
-            f"{rows} images are waiting (limit {limit}); retry in {retry_after_s:.1f} s"
+            f"{rows} images are waiting (limit {limit}), which takes about {wait_s:.1f} s; "
+            f"retry in {retry_after_s:.1f} s"
         )
         self.rows = rows
         self.limit = limit
+        self.wait_s = wait_s
         self.retry_after_s = retry_after_s
 
     def headers(self) -> dict[str, str]:
@@ -63,6 +66,7 @@ class QueueFull(ServingError):
         return {
             "queue_rows": self.rows,
             "limit": self.limit,
+            "estimated_wait_s": round(self.wait_s, 3),
             "retry_after_s": round(self.retry_after_s, 3),
         }
 
@@ -86,6 +90,15 @@ class DeadlineExceeded(ServingError):
 
     def __init__(self, timeout_s: float) -> None:
         super().__init__(f"not done within {timeout_s:g} s, so the images were not computed")
+
+
+class ClientGone(ServingError):
+    """The caller hung up while it waited; what is left of its images is not computed."""
+
+    status = 499  # as nginx logs it; nobody reads it
+
+    def __init__(self) -> None:
+        super().__init__("the caller hung up")
 
 
 class InferenceFailed(ServingError):

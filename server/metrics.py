@@ -97,7 +97,7 @@ QUEUE_ROWS = Gauge(
 )
 CAPACITY = Gauge(
     "carfront_estimated_capacity_images_per_second",
-    "Images a second of recent batches.",
+    "Images a second of recent batches, those at least half full.",
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )

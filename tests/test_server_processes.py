@@ -24,6 +24,23 @@ ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 
 
+HANG = """
+import os, threading
+import onnxruntime
+
+run = onnxruntime.InferenceSession.run
+
+def hang_once(self, *args, **kwargs):
+    try:
+        os.unlink(os.environ["HANG"])
+    except FileNotFoundError:
+        return run(self, *args, **kwargs)
+    threading.Event().wait()
+
+onnxruntime.InferenceSession.run = hang_once
+"""
+
+
 class Caller:
     """One keep-alive connection."""
 
@@ -162,7 +179,9 @@ def test_killed_worker_is_replaced_and_takes_over_its_metrics(server, call, runt
 
 def metric(call, name):
     text = call("GET", "/metrics")[1].decode()
-    return sum(float(x) for x in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+    name, _, labels = name.partition("{")
+    pattern = rf"^{name}(?:{{.*{re.escape(labels.rstrip('}'))}.*}})? (\S+)$"
+    return sum(float(x) for x in re.findall(pattern, text, re.MULTILINE))
 
 
 def test_metrics_add_up_over_all_workers(server, call):
@@ -193,6 +212,35 @@ def test_waiting_requests_share_batches(server, call):
     with ThreadPoolExecutor(32) as clients:
         list(clients.map(lambda seed: [Caller(server.url).png(seed)] * 5, range(320)))
     assert metric(call, "carfront_batch_rows_count") - batches < 320
+
+
+def test_caller_that_hangs_up_frees_the_queue(server, call):
+    dropped = metric(call, 'carfront_dropped_total{reason="client_gone"}')
+    gone = [Caller(server.url) for _ in range(6)]
+    for caller in gone:
+        body = json.dumps({"n": 4096, "seed": 1, "format": "npy"})
+        headers = {"Content-Type": "application/json"}
+        caller.connection.request("POST", "/v1/images", body, headers)
+    until(lambda: metric(call, "carfront_queue_rows") > 8192)
+    for caller in gone:
+        caller.connection.close()
+    until(lambda: metric(call, 'carfront_dropped_total{reason="client_gone"}') > dropped)
+    assert call.npy(5, 4).shape == (4, 32, 32, 3)
+
+
+def test_engine_that_hangs_is_replaced_and_loses_no_request(tmp_path):
+    """ONNX Runtime hangs once, by a patch that the server's Python loads at its start."""
+    (tmp_path / "sitecustomize.py").write_text(HANG)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    settings = {"PYTHONPATH": paths, "HANG": str(tmp_path / "hang"), "CARFRONT_PROVIDER": "cpu"}
+    settings |= {"CARFRONT_WORKERS": "1", "CARFRONT_BATCH_TIMEOUT_MS": "1000"}
+    with serving(PYTHON, settings) as server, ThreadPoolExecutor(8) as clients:
+        golden = Caller(server.url).npy(0, 8)
+        (tmp_path / "hang").touch()
+        answers = list(clients.map(lambda seed: Caller(server.url).npy(seed, 1), range(8)))
+        assert all((answers[seed][0] == golden[seed]).all() for seed in range(8))
+        assert not (tmp_path / "hang").exists(), "nothing hung"
+        assert metric(Caller(server.url), "carfront_engine_starts_total") == 2
 
 
 def test_second_server_leaves_the_first_one_alone(server):

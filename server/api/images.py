@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from server import codecs, metrics
 from server.bundle import Manifest
 from server.config import ServerConfig
-from server.engine.client import EngineClient
+from server.engine.client import EngineClient, Terms
 from server.errors import InvalidRequest
 from server.latents import SEEDS
 
@@ -26,6 +26,10 @@ ERROR = "carfront.error"
 """Where the short cut leaves an error for Flask's error handler to render."""
 MAX_N = 4096
 """Images of one request."""
+LONGEST_MS = 3_600_000
+"""A caller may not ask for a longer wait than an hour."""
+PRIORITIES = {"interactive": False, "bulk": True}
+"""Whether a request lets others go first, by what its header says."""
 INLINE_ROWS = 64
 """More images than this are encoded in a thread: other requests of the worker need not wait."""
 
@@ -91,14 +95,16 @@ class Artist:
         self._images = metrics.IMAGES.labels(manifest.name, manifest.version)
         self._timers = {name: metrics.ENCODE_SECONDS.labels(name) for name in FORMATS}
 
-    def draw(self, wanted: Draw) -> Drawn:
-        """Return the images of ``wanted``.
+    def draw(self, wanted: Draw, environ: "WSGIEnvironment") -> Drawn:
+        """Return the images of ``wanted``, on the terms that the request's headers state.
 
         Raises:
+            InvalidRequest: a header has a value that cannot be served.
             ServingError: the engine refused, failed, or is not there.
         """
         form = FORMATS[wanted.format]
-        with self._client.generate(wanted.seed, wanted.n, self._timeout_s) as generated:
+        terms = terms_of(environ, self._timeout_s)
+        with self._client.generate(wanted.seed, wanted.n, terms) as generated:
             began = time.perf_counter()
             if wanted.n <= INLINE_ROWS:
                 body = form.encode(generated.images)
@@ -125,7 +131,7 @@ def blueprint(artist: Artist) -> Blueprint:
     routes = Blueprint("images", __name__)
 
     def answer(wanted: Draw) -> Response:
-        drawn = artist.draw(wanted)
+        drawn = artist.draw(wanted, request.environ)
         return Response(drawn.body, headers=drawn.headers)
 
     @routes.get(ROUTE)
@@ -160,13 +166,34 @@ class ShortCut:
         if seed is None:
             return self._app(environ, start_response)
         try:
-            drawn = self._artist.draw(Draw(1, seed, "png"))
+            drawn = self._artist.draw(Draw(1, seed, "png"), environ)
         except Exception as error:  # Flask has the handlers, for bugs too
             environ[ERROR] = error
             return self._app(environ, start_response)
         self._seconds.observe(time.perf_counter() - began)
         start_response("200 OK", drawn.headers)
         return (drawn.body,)
+
+
+def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
+    """Return on which terms a request is made; ``timeout_s`` is for one that does not say.
+
+    Raises:
+        InvalidRequest: ``X-Request-Timeout-Ms`` or ``Carfront-Priority`` has an unknown value.
+    """
+    text = environ.get("HTTP_X_REQUEST_TIMEOUT_MS")
+    if text is not None:
+        if not (
+            text.isascii() and text.isdecimal() and len(text) <= 9 and 0 < int(text) <= LONGEST_MS
+        ):
+            wanted = f"a whole number of milliseconds from 1 to {LONGEST_MS}"
+            raise InvalidRequest("X-Request-Timeout-Ms", text, wanted)
+        timeout_s = int(text) / 1000
+    priority = environ.get("HTTP_CARFRONT_PRIORITY", "interactive")
+    if priority not in PRIORITIES:
+        raise InvalidRequest("Carfront-Priority", priority, " or ".join(PRIORITIES))
+    peer = environ.get("gunicorn.socket")
+    return Terms(timeout_s, PRIORITIES[priority], peer.fileno() if peer else None)
 
 
 def _seed_in(path: str) -> int | None:

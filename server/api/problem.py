@@ -36,9 +36,7 @@ def from_http_exception(error: HTTPException) -> Response:
     return response
 
 
-def problem(
-    kind: str, title: str, status: HTTPStatus, detail: str, facts: dict[str, Any]
-) -> Response:
+def problem(kind: str, title: str, status: int, detail: str, facts: dict[str, Any]) -> Response:
     """Return a problem document; ``facts`` are members beside the standard ones."""
     body = {
         "type": f"urn:carfront:problem:{kind}",

@@ -5,7 +5,8 @@ there, as soon as it is asked; batches grow by themselves while the engine is bu
 
 Two lanes share every batch. Small requests (and the last rows of big ones) go in the express lane,
 first come first served, and may fill a batch but for a quarter that the bulk lane keeps when it
-has work. The bulk lane is deficit round robin with one batch as its quantum.
+has work. The bulk lane is deficit round robin with one batch as its quantum, a quarter of one for
+requests that are said to be bulk; these take no other lane.
 Source: Shreedhar and Varghese 1995, "Efficient Fair Queuing Using Deficit Round Robin".
 """
 
@@ -19,7 +20,7 @@ from server.errors import QueueFull
 EXPRESS_ROWS = 8
 """A request with this many rows left, or fewer, takes the express lane."""
 BULK_SHARE = 4
-"""The bulk lane keeps one part in this many of a batch."""
+"""The bulk lane keeps one part in this many of a batch, and bulk requests take this part a turn."""
 RATE_WEIGHT = 0.1
 """How much the newest batch counts in the drain rate."""
 
@@ -31,6 +32,8 @@ class Job:
     rows: int
     deadline: float
     owner: Any = None
+    bulk: bool = False
+    """It may wait behind others."""
     arrived: float = 0.0
     started: float = 0.0
     """When its first rows left the queue."""
@@ -69,8 +72,8 @@ class Batch:
 class Batcher:
     """The queue of one engine.
 
-    ``rows`` counts what is waiting; ``drain_rate`` is the rows per second of recent batches, None
-    until the first.
+    ``rows`` counts what is waiting; ``drain_rate`` is the rows per second of recent batches that
+    were at least half full, None until the first.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Batcher:
         self.drain_rate: float | None = None
         self._express: deque[Job] = deque()
         self._bulk: deque[Job] = deque()
+        self._express_rows = 0
 
     def add(self, job: Job) -> None:
         """Put ``job`` into the queue.
@@ -92,16 +96,19 @@ class Batcher:
         """
         now = self.clock()
         over = self.rows + job.rows - self.max_queue_rows
-        late = now + self.wait_s(self.rows) - job.deadline
+        late = now + self.wait_s(self._ahead_of(job)) - job.deadline
         expired = job.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
             raise QueueFull(
-                self.rows, self.max_queue_rows, max(self.wait_s(max(over, 0)), late, 0.1)
+                self.rows,
+                self.max_queue_rows,
+                self.wait_s(self.rows),
+                max(self.wait_s(max(over, 0)), late, 0.1),
             )
         job.arrived = now
-        job.credit = self.max_batch_size
+        job.credit = self._quantum(job)
         self.rows += job.rows
-        self._lane(job).append(job)
+        self._queue(job)
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""
@@ -120,7 +127,12 @@ class Batcher:
         return batch
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from a batch of ``rows`` that took ``seconds``."""
+        """Learn from a batch of ``rows`` that took ``seconds``.
+
+        Where a queue is, batches are full: what small ones reach would say it drains slowly.
+        """
+        if 2 * rows < self.max_batch_size:
+            return
         rate = rows / max(seconds, 1e-6)
         old = self.drain_rate
         self.drain_rate = rate if old is None else old + RATE_WEIGHT * (rate - old)
@@ -130,13 +142,36 @@ class Batcher:
         return rows / self.drain_rate if self.drain_rate else 0.0
 
     def _lane(self, job: Job) -> deque[Job]:
-        return self._express if job.left <= EXPRESS_ROWS else self._bulk
+        return self._express if job.left <= EXPRESS_ROWS and not job.bulk else self._bulk
+
+    def _queue(self, job: Job, first: bool = False) -> None:
+        lane = self._lane(job)
+        if lane is self._express:
+            self._express_rows += job.left
+        if first:
+            lane.appendleft(job)
+        else:
+            lane.append(job)
+
+    def _ahead_of(self, job: Job) -> int:
+        """Return how many rows may leave before the first of ``job`` does."""
+        if self._lane(job) is self._bulk:
+            return self.rows
+        if not self._bulk:
+            return self._express_rows
+        return self._express_rows * BULK_SHARE // (BULK_SHARE - 1)
+
+    def _quantum(self, job: Job) -> int:
+        share = BULK_SHARE if job.bulk else 1
+        return max(1, self.max_batch_size // share)
 
     def _fill(self, batch: Batch, lane: deque[Job], limit: int) -> None:
         """Move rows from ``lane`` into ``batch`` until it has ``limit`` rows."""
         now = self.clock()
         while lane and batch.rows < limit:
             job = lane.popleft()
+            if lane is self._express:
+                self._express_rows -= job.left
             if job.gone:
                 continue
             if job.deadline <= now:
@@ -145,10 +180,10 @@ class Batcher:
                 continue
             self._move(batch, job, min(job.left, job.credit, limit - batch.rows), now)
             if job.left and job.credit:
-                self._lane(job).appendleft(job)  # the batch is full: it goes on in the next
+                self._queue(job, first=True)  # the batch is full: it goes on in the next
             elif job.left:
-                job.credit = self.max_batch_size  # its turn is over: to the end of the line
-                self._lane(job).append(job)
+                job.credit = self._quantum(job)  # its turn is over: to the end of the line
+                self._queue(job)
 
     def _move(self, batch: Batch, job: Job, rows: int, now: float) -> None:
         if not job.taken:

@@ -8,10 +8,11 @@ error.
 
 import itertools
 import logging
+import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from numpy.typing import NDArray
 
 from server.engine import wire
 from server.errors import (
+    ClientGone,
     DeadlineExceeded,
     EngineUnavailable,
     InferenceFailed,
@@ -39,9 +41,21 @@ log = logging.getLogger(__name__)
 RECONNECT_S = 0.05
 """Pause between two tries to reach the engine."""
 SWEEP_S = 0.25
-"""How often overdue calls are looked for."""
+"""How often overdue calls, and callers that hung up, are looked for."""
 GRACE_S = 1.0
 """How long after a deadline the engine's own word on it is waited for."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a caller asks for images."""
+
+    timeout_s: float
+    """How long it is willing to wait."""
+    bulk: bool = False
+    """Whether it lets others go first."""
+    peer: int | None = None
+    """The descriptor of its socket, to notice when it hangs up; None asks nobody."""
 
 
 @dataclass
@@ -57,12 +71,14 @@ class Generated:
 class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
-    __slots__ = ("abandoned", "deadline", "offset", "rows", "waiter")
+    __slots__ = ("abandoned", "bulk", "deadline", "offset", "peer", "rows", "waiter")
 
-    def __init__(self, offset: int, rows: int, deadline: float) -> None:
+    def __init__(self, offset: int, rows: int, deadline: float, terms: Terms) -> None:
         self.offset = offset
         self.rows = rows
         self.deadline = deadline
+        self.bulk = terms.bulk
+        self.peer = terms.peer
         self.waiter: Any = Waiter()
         self.abandoned = False
 
@@ -90,6 +106,7 @@ class EngineClient:
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._outbox: deque[wire.Submit] = deque()
+        self._cancels: deque[wire.Cancel] = deque()
         self._flushing = False
         self._room: deque[Any] = deque()
         self._sock: Any = None
@@ -103,17 +120,18 @@ class EngineClient:
         return self._sock is not None
 
     @contextmanager
-    def generate(self, seed: int, n: int, timeout_s: float) -> Iterator[Generated]:
+    def generate(self, seed: int, n: int, terms: Terms) -> Iterator[Generated]:
         """Draw the images ``seed`` to ``seed + n - 1``; they are valid inside the context only.
 
         Raises:
             EngineUnavailable: no engine appeared in time.
+            ClientGone: the caller hung up.
             QueueFull, DeadlineExceeded, InferenceFailed: the engine's own word.
         """
         if n > self._max_rows:
             raise InvalidRequest("n", n, f"at most {self._max_rows}: the arena holds no more")
-        deadline = self._clock() + timeout_s
-        call = Call(self._take_slot(n, deadline, timeout_s), n, deadline)
+        deadline = self._clock() + terms.timeout_s
+        call = Call(self._take_slot(n, deadline, terms.timeout_s), n, deadline, terms)
         self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)
         request_id = next(self._ids)
         self._calls[request_id] = call
@@ -121,8 +139,10 @@ class EngineClient:
             self._submit(request_id, call)
             result = call.waiter.get()
             if result is None:
-                raise DeadlineExceeded(timeout_s) if self.ready else EngineUnavailable()
-            _raise_for(result, timeout_s)
+                raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
+            if result is HUNG_UP:
+                raise ClientGone
+            _raise_for(result, terms.timeout_s)
             images = self._arena.images(call.offset, n)
             yield Generated(images, result.queue_s, result.infer_s)
         finally:
@@ -152,6 +172,8 @@ class EngineClient:
         """End a call: free its slot, unless the engine may still write there."""
         if request_id in self._calls:
             call.abandoned = True
+            self._cancels.append(wire.Cancel(request_id))
+            self._flush_soon()
         else:
             self._free(call)
 
@@ -163,7 +185,11 @@ class EngineClient:
     # sending and receiving, on the event loop
 
     def _submit(self, request_id: int, call: Call) -> None:
-        self._outbox.append(wire.Submit(request_id, call.offset, call.rows, call.deadline))
+        submit = wire.Submit(request_id, call.offset, call.rows, call.deadline, call.bulk)
+        self._outbox.append(submit)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             self._hub.loop.run_callback(self._flush)
@@ -173,17 +199,23 @@ class EngineClient:
         self._flushing = False
         if self._sock is None:
             self._outbox.clear()  # it goes out again with the next connection
+            self._cancels.clear()
             return
         try:
-            for packet in wire.pack_submits(self._outbox):
-                self._sock.send(packet)
-                for _ in range(min(wire.PACKET, len(self._outbox))):
-                    self._outbox.popleft()
+            self._send(wire.pack_submits, self._outbox)
+            self._send(wire.pack_cancels, self._cancels)
         except BlockingIOError:
             self._flushing = True
             gevent.spawn_later(0.001, self._flush)
         except OSError:
             self._disconnect()
+
+    def _send(self, pack: Callable[[Any], Iterator[bytes]], waiting: deque[Any]) -> None:
+        if waiting:
+            for packet in pack(waiting):
+                self._sock.send(packet)
+                for _ in range(min(wire.PACKET, len(waiting))):
+                    waiting.popleft()
 
     def _receive(self) -> None:
         try:
@@ -229,6 +261,7 @@ class EngineClient:
         self._watcher = self._hub.loop.io(sock.fileno(), 1)
         self._watcher.start(self._receive)
         self._outbox.clear()
+        self._cancels.clear()
         self._resubmit()
 
     def _resubmit(self) -> None:
@@ -250,25 +283,44 @@ class EngineClient:
             log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
 
     def _sweep(self) -> None:
-        """End the calls whose deadline passed without a word from the engine."""
+        """End the calls whose deadline passed without a word, and those nobody waits for."""
         while True:
             gevent.sleep(SWEEP_S)
             overdue = self._clock() - (GRACE_S if self.ready else 0)
+            gone = hung_up(call.peer for call in self._calls.values() if call.peer is not None)
             for request_id, call in list(self._calls.items()):
-                if call.deadline < overdue:
-                    self._hub.loop.run_callback(self._give_up, request_id, call)
+                if call.peer in gone:
+                    self._hub.loop.run_callback(self._give_up, request_id, call, HUNG_UP)
+                elif call.deadline < overdue:
+                    self._hub.loop.run_callback(self._give_up, request_id, call, None)
 
-    def _give_up(self, request_id: int, call: Call) -> None:
+    def _give_up(self, request_id: int, call: Call, why: object) -> None:
         if request_id in self._calls and not call.abandoned:
-            call.waiter.switch(None)
+            call.waiter.switch(why)
+
+
+HUNG_UP = object()
+"""What a call is woken with whose caller is gone."""
+
+
+def hung_up(sockets: Iterable[int]) -> set[int]:
+    """Return those of these descriptors at whose other end nobody is any more."""
+    poll = get_original("select", "poll")()
+    for descriptor in sockets:
+        poll.register(descriptor, select.POLLRDHUP)
+    return {descriptor for descriptor, _ in poll.poll(0)}
 
 
 def _raise_for(result: wire.Result, timeout_s: float) -> None:
     error: ServingError | None = None
     if result.status == wire.Status.FULL:
-        error = QueueFull(result.waiting_rows, result.limit_rows, result.retry_after_s)
+        error = QueueFull(
+            result.waiting_rows, result.limit_rows, result.wait_s, result.retry_after_s
+        )
     elif result.status == wire.Status.EXPIRED:
         error = DeadlineExceeded(timeout_s)
+    elif result.status == wire.Status.CANCELLED:
+        error = ClientGone()
     elif result.status == wire.Status.FAILED:
         error = InferenceFailed()
     if error:

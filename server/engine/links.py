@@ -33,7 +33,8 @@ class Link:
 class Links:
     """Listens at ``path`` and keeps the link of every HTTP worker.
 
-    ``on_submit`` is called with each request, ``on_gone`` with each link that ends.
+    ``on_submit`` is called with each request, ``on_cancel`` with each that is taken back,
+    ``on_gone`` with each link that ends.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Links:
         path: Path,
         shape: wire.SlotShape,
         on_submit: Callable[[Link, wire.Arena, wire.Submit], None],
+        on_cancel: Callable[[Link, wire.Cancel], None],
         on_gone: Callable[[Link], None],
     ) -> None:
         self.path = path
         self.open: set[Link] = set()
         self._shape = shape
         self._on_submit = on_submit
+        self._on_cancel = on_cancel
         self._on_gone = on_gone
         self._listener = wire.listen(path)
         self._inode = path.stat().st_ino
@@ -118,10 +121,13 @@ class Links:
                     self.hang_up(link)
                 return
             while packet := link.sock.recv(wire.MAX_PACKET):
-                for submit in wire.unpack_submits(packet):
-                    self._on_submit(link, link.arena, submit)
+                for message in wire.unpack_requests(packet):
+                    if isinstance(message, wire.Submit):
+                        self._on_submit(link, link.arena, message)
+                    else:
+                        self._on_cancel(link, message)
             self.hang_up(link)
         except BlockingIOError:
             return
-        except OSError:
+        except (OSError, ValueError):
             self.hang_up(link)

@@ -28,6 +28,9 @@ DRAIN_S = 25.0
 IDLE_S = 0.25
 """How often an idle engine refreshes its gauges and looks whether it should stop."""
 
+NO_QUEUE = (0, 0, 0.0, 0.0)
+"""What a result says of the queue where the queue did not matter."""
+
 Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Latents float32 [N, latent_dim] to images uint8 [N, H, W, C]."""
 
@@ -72,10 +75,12 @@ class Engine:
         self._batcher = batcher
         self._metrics = metrics
         self._clock = batcher.clock
-        self._links = Links(path, shape, self._submit, self._forget)
+        self._links = Links(path, shape, self._submit, self._cancel, self._forget)
         self._parent = os.getppid()
         self._stop_at: float | None = None
         self._running = 0
+        self._began: dict[int, float] = {}
+        """When each thread's batch began, while one runs."""
         self._turn = threading.Lock()
         """Held by the thread that gathers, while it waits too."""
         self._state = threading.Lock()
@@ -84,6 +89,11 @@ class Engine:
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
         self._stop_at = self._clock() + within_s
+
+    def longest_s(self) -> float:
+        """Return how long the oldest batch in flight has been running, 0 while none is."""
+        now = self._clock()
+        return max((now - began for began in list(self._began.values())), default=0.0)
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.
@@ -132,13 +142,21 @@ class Engine:
         return batch
 
     def _submit(self, link: Link, arena: wire.Arena, submit: wire.Submit) -> None:
-        job = Job(submit.rows, submit.deadline, Request(link, arena, submit))
+        job = Job(submit.rows, submit.deadline, Request(link, arena, submit), submit.bulk)
         link.jobs[submit.request_id] = job
         try:
             self._batcher.add(job)
         except QueueFull as full:
             self._metrics.rejected("queue_full")
             self._answer(job, wire.Status.FULL, full)
+
+    def _cancel(self, link: Link, cancel: wire.Cancel) -> None:
+        """The caller is gone: its rows are dropped, those that run already run in vain."""
+        job = link.jobs.get(cancel.request_id)
+        if job is not None and not job.gone:
+            self._metrics.dropped("client_gone", job.left)
+            self._batcher.drop(job)
+            self._end(job, wire.Status.CANCELLED)
 
     def _forget(self, link: Link) -> None:
         """The worker is gone: its rows are dropped, nobody else's are."""
@@ -163,13 +181,14 @@ class Engine:
     def _serve(self, batch: Batch, run: Run, buffer: NDArray[np.float32]) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
         failed: list[Job] = []
-        began = self._clock()
+        began = self._began[threading.get_ident()] = self._clock()
         try:
             _run_slices(batch.slices, run, buffer)
         except Exception:
             log.exception("a batch of %d rows failed; each request runs again alone", batch.rows)
             failed = [part.job for part in batch.slices if not _runs_alone(part, run, buffer)]
         seconds = self._clock() - began
+        del self._began[threading.get_ident()]
         self._metrics.batch(batch.rows, seconds)
         with self._state:
             self._batcher.observe(batch.rows, seconds / self._running)
@@ -204,9 +223,9 @@ class Engine:
         queue_s = max(0.0, job.started - job.arrived)
         if status is wire.Status.OK:
             self._metrics.queue_delay(queue_s)
-        rows, limit, retry_s = (full.rows, full.limit, full.retry_after_s) if full else (0, 0, 0.0)
+        queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else NO_QUEUE
         request.link.results.append(
-            wire.Result(request.request_id, status, queue_s, request.infer_s, rows, limit, retry_s)
+            wire.Result(request.request_id, status, queue_s, request.infer_s, *queue)
         )
 
 

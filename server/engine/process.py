@@ -20,6 +20,9 @@ from server.engine.session import SessionError, choose_plans, open_session
 
 log = logging.getLogger(__name__)
 
+WATCH_S = 0.2
+"""How often the watchdog looks."""
+
 
 class EngineApp(DirtyApp):  # type: ignore[misc]
     """What gunicorn starts: loads the bundle, proves it on this host, and serves it.
@@ -43,13 +46,33 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
     def _run(self) -> None:
         parent = os.getppid()
         try:
-            self._engine = start_engine(ServerConfig.from_env())
+            config = ServerConfig.from_env()
+            self._engine = start_engine(config)
+            watch(self._engine, config.batch_timeout_ms / 1000)
             self._engine.serve()
             if os.getppid() != parent:
                 os._exit(0)  # nobody is left to stop this process
         except BaseException as error:
             log.critical("the engine ends: %s", error, exc_info=not isinstance(error, SessionError))
             os._exit(1)  # gunicorn starts a new one
+
+
+def watch(engine: Engine, limit_s: float) -> threading.Thread:
+    """Start a thread that ends this process when a batch runs for longer than ``limit_s``.
+
+    A runtime that hangs cannot be interrupted; gunicorn starts a new engine, and the HTTP workers
+    submit again what was unanswered.
+    """
+
+    def look() -> None:
+        while engine.longest_s() <= limit_s:
+            time.sleep(WATCH_S)
+        log.critical("a batch has been running for %.1f s: the engine hangs, and ends", limit_s)
+        os._exit(1)
+
+    thread = threading.Thread(target=look, name="watchdog", daemon=True)
+    thread.start()
+    return thread
 
 
 def start_engine(config: ServerConfig) -> Engine:

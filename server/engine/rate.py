@@ -88,7 +88,7 @@ def rate(
     began = time.perf_counter()
 
     def loop(i: int) -> None:
-        while time.perf_counter() - began < seconds:
+        while not counts[i] or time.perf_counter() - began < seconds:
             sessions[i].run(batch)
             counts[i] += rows
 

@@ -1,10 +1,10 @@
 """What passes between HTTP workers and engine: small messages, and images in shared memory.
 
 A worker connects to the engine's Unix socket (SOCK_SEQPACKET: a packet arrives whole or not at
-all), sends one hello that carries the descriptor of its arena, and then submits requests; the
-engine answers each with a result. A packet holds one kind of message, as many as were waiting
-together. Latents and images never pass through the socket: both lie in the request's slot of
-the arena, latents first.
+all), sends one hello that carries the descriptor of its arena, and then submits requests, or takes
+one back that nobody waits for any more; the engine answers each with a result. A packet holds one
+kind of message, as many as were waiting together. Latents and images never pass through the
+socket: both lie in the request's slot of the arena, latents first.
 """
 
 import math
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-HELLO = b"carfront-engine/1"
+HELLO = b"carfront-engine/2"
 """The first packet of a connection; another version is another word."""
 PACKET = 64
 """Messages in a packet, at most."""
@@ -36,6 +36,7 @@ class Status(IntEnum):
     FULL = 1
     EXPIRED = 2
     FAILED = 3
+    CANCELLED = 4
 
 
 class Submit(NamedTuple):
@@ -47,6 +48,14 @@ class Submit(NamedTuple):
     rows: int
     deadline: float
     """CLOCK_MONOTONIC, in seconds; the same clock in every process of the host."""
+    bulk: bool
+    """Whether it may wait behind others."""
+
+
+class Cancel(NamedTuple):
+    """Worker to engine: nobody waits for this one any more."""
+
+    request_id: int
 
 
 class Result(NamedTuple):
@@ -58,27 +67,46 @@ class Result(NamedTuple):
     infer_s: float
     waiting_rows: int
     limit_rows: int
+    wait_s: float
+    """How long it would have waited, as far as the engine can tell."""
     retry_after_s: float
 
 
-_SUBMIT = Struct("<QQId")
-_RESULT = Struct("<QBddIId")
-MAX_PACKET = PACKET * max(_SUBMIT.size, _RESULT.size)
+_SUBMIT = Struct("<QQId?")
+_CANCEL = Struct("<Q")
+_RESULT = Struct("<QBddIIdd")
+_SUBMITS, _CANCELS = b"S", b"C"
+"""The first byte of a worker's packet says what it holds."""
+MAX_PACKET = 1 + PACKET * max(_SUBMIT.size, _RESULT.size)
 
 
 def pack_submits(messages: Iterable[Submit]) -> Iterator[bytes]:
     """Yield the packets that carry ``messages``."""
-    return _pack(_SUBMIT, messages)
+    return _pack(_SUBMITS, _SUBMIT, messages)
+
+
+def pack_cancels(messages: Iterable[Cancel]) -> Iterator[bytes]:
+    """Yield the packets that carry ``messages``."""
+    return _pack(_CANCELS, _CANCEL, messages)
 
 
 def pack_results(messages: Iterable[Result]) -> Iterator[bytes]:
     """Yield the packets that carry ``messages``."""
-    return _pack(_RESULT, messages)
+    return _pack(b"", _RESULT, messages)
 
 
-def unpack_submits(packet: bytes) -> Iterator[Submit]:
-    """Yield the messages of ``packet``."""
-    return map(Submit._make, _SUBMIT.iter_unpack(packet))
+def unpack_requests(packet: bytes) -> Iterator[Submit | Cancel]:
+    """Yield the messages of a worker's ``packet``.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    body = memoryview(packet)[1:]
+    if packet[:1] == _SUBMITS and len(body) % _SUBMIT.size == 0:
+        return map(Submit._make, _SUBMIT.iter_unpack(body))
+    if packet[:1] == _CANCELS and len(body) % _CANCEL.size == 0:
+        return map(Cancel._make, _CANCEL.iter_unpack(body))
+    raise ValueError(f"{len(packet)} bytes that begin with {packet[:1]!r} are no packet of ours")
 
 
 def unpack_results(packet: bytes) -> Iterator[Result]:
@@ -86,10 +114,10 @@ def unpack_results(packet: bytes) -> Iterator[Result]:
     return map(Result._make, _RESULT.iter_unpack(packet))
 
 
-def _pack(form: Struct, messages: Iterable[tuple[float, ...]]) -> Iterator[bytes]:
+def _pack(kind: bytes, form: Struct, messages: Iterable[tuple[float, ...]]) -> Iterator[bytes]:
     packed = [form.pack(*message) for message in messages]
     for start in range(0, len(packed), PACKET):
-        yield b"".join(packed[start : start + PACKET])
+        yield kind + b"".join(packed[start : start + PACKET])
 
 
 class SlotShape:

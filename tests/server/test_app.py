@@ -16,7 +16,7 @@ from server.app import create_app
 from server.bundle import find_bundle, load_bundle
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
-from server.engine.client import EngineClient
+from server.engine.client import EngineClient, Terms
 from server.engine.loop import Engine
 from server.engine.session import Plan, open_session
 from server.engine.wire import SlotShape
@@ -70,6 +70,41 @@ def test_image_is_a_png_of_its_seed(http):
 def test_server_timing_tells_queue_inference_and_encoding_apart(http):
     timing = http.get("/v1/images/7.png").headers["Server-Timing"]
     assert [part.split(";")[0] for part in timing.split(", ")] == ["queue", "infer", "encode"]
+
+
+@pytest.mark.parametrize("path", ["/v1/images/7.png", "/v1/images"])
+@pytest.mark.parametrize(
+    ("header", "value", "wanted"),
+    [
+        ("X-Request-Timeout-Ms", "0", "from 1 to 3600000"),
+        ("X-Request-Timeout-Ms", "soon", "a whole number of milliseconds"),
+        ("X-Request-Timeout-Ms", "9" * 5000, "a whole number of milliseconds"),
+        ("Carfront-Priority", "urgent", "interactive or bulk"),
+    ],
+)
+def test_header_that_means_nothing_is_a_400(http, path, header, value, wanted):
+    answer = http.post if path == "/v1/images" else http.get
+    body = {"json": {"n": 1}} if path == "/v1/images" else {}
+    response = answer(path, headers={header: value}, **body)
+    assert response.status_code == 400
+    assert response.json["field"] == header
+    assert wanted in response.json["detail"]
+
+
+def test_caller_chooses_how_long_it_waits_and_who_goes_first(http, monkeypatch, engine_client):
+    asked = []
+    generate = engine_client.generate
+
+    def note(seed, n, terms):
+        asked.append(terms)
+        return generate(seed, n, terms)
+
+    monkeypatch.setattr(engine_client, "generate", note)
+    headers = {"X-Request-Timeout-Ms": "4500", "Carfront-Priority": "bulk"}
+    assert http.get("/v1/images/7.png", headers=headers).status_code == 200
+    assert http.post("/v1/images", json={"seed": 7}, headers=headers).status_code == 200
+    assert http.get("/v1/images/7.png").status_code == 200
+    assert asked == [Terms(4.5, True), Terms(4.5, True), Terms(30.0, False)]
 
 
 def test_first_and_last_seed_work(http):

@@ -28,8 +28,8 @@ def batcher(clock):
     return Batcher(max_batch_size=64, max_queue_rows=16384, clock=clock)
 
 
-def add(batcher, rows, deadline=NEVER):
-    job = Job(rows, deadline)
+def add(batcher, rows, deadline=NEVER, bulk=False):
+    job = Job(rows, deadline, bulk=bulk)
     batcher.add(job)
     return job
 
@@ -91,6 +91,28 @@ def test_big_requests_take_turns_of_one_batch_each(batcher):
     assert turns == [first, second, first, second]
 
 
+def test_bulk_requests_take_a_quarter_of_what_others_do(batcher):
+    patient, eager = add(batcher, 4096, bulk=True), add(batcher, 4096)
+    batches = [batcher.take() for _ in range(40)]
+    assert all(batch.rows == 64 for batch in batches), "capacity was left unused"
+    assert sum(rows_of(batch, patient) for batch in batches) == 40 * 64 // 5
+    assert sum(rows_of(batch, eager) for batch in batches) == 4 * 40 * 64 // 5
+
+
+def test_small_bulk_requests_do_not_take_the_express_lane(batcher):
+    add(batcher, 4096)
+    patient = [add(batcher, 1, bulk=True) for _ in range(100)]
+    eager = add(batcher, 1)
+    batch = batcher.take()
+    assert rows_of(batch, eager) == 1
+    assert sum(rows_of(batch, job) for job in patient) == 0
+
+
+def test_bulk_requests_alone_have_the_whole_batch(batcher):
+    job = add(batcher, 1000, bulk=True)
+    assert rows_of(batcher.take(), job) == 64
+
+
 def test_turn_cut_short_by_a_full_batch_goes_on_in_the_next(batcher):
     first, second = add(batcher, 40), add(batcher, 64)
     batcher.take()
@@ -141,9 +163,30 @@ def test_queue_at_its_limit_refuses_and_says_when_to_come_again(clock):
 def test_request_that_would_be_late_is_refused_at_once(batcher):
     batcher.observe(rows=100, seconds=1.0)
     add(batcher, 1000)
+    with pytest.raises(QueueFull) as full:
+        add(batcher, 10, deadline=5.0)
+    assert (full.value.wait_s, full.value.retry_after_s) == (10.0, 5.0)
+    add(batcher, 10, deadline=11.0)
+
+
+def test_small_request_is_refused_for_what_is_ahead_of_it_only(batcher):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 1000)
+    for _ in range(75):
+        add(batcher, 1, deadline=1.5)  # 75 rows at three quarters of the rate: one second
     with pytest.raises(QueueFull):
-        add(batcher, 1, deadline=5.0)
-    add(batcher, 1, deadline=11.0)
+        add(batcher, 1, deadline=0.9)
+    while batcher.take().rows:
+        pass
+    add(batcher, 1, deadline=0.1)
+    assert batcher.rows == 1
+
+
+def test_small_batches_do_not_tell_how_fast_a_queue_drains(batcher):
+    batcher.observe(rows=1, seconds=1.0)
+    assert batcher.drain_rate is None
+    batcher.observe(rows=32, seconds=1.0)
+    assert batcher.drain_rate == 32
 
 
 def test_drain_rate_follows_recent_batches_slowly(batcher):

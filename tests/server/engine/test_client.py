@@ -1,5 +1,6 @@
 """Client and engine together, over a real socket and real shared memory."""
 
+import socket
 import threading
 import time
 
@@ -7,8 +8,9 @@ import gevent
 import pytest
 from tests_engine import SHAPE, picture, running, until
 
-from server.engine.client import EngineClient
+from server.engine.client import EngineClient, Terms
 from server.errors import (
+    ClientGone,
     DeadlineExceeded,
     EngineUnavailable,
     InferenceFailed,
@@ -27,8 +29,8 @@ def client(path):
     client.close()
 
 
-def draw(client, seed, n=1, timeout_s=10.0):
-    with client.generate(seed, n, timeout_s) as generated:
+def draw(client, seed, n=1, timeout_s=10.0, **terms):
+    with client.generate(seed, n, Terms(timeout_s, **terms)) as generated:
         return generated.images.copy()
 
 
@@ -214,6 +216,42 @@ def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
         assert (mine.get() == expected(1)).all()
         until(lambda: engine.notes.dropped_rows.get("worker_gone") == 50)
         assert (draw(client, 3) == expected(3)).all()
+
+
+def test_caller_that_hangs_up_costs_no_inference(path, client):
+    gate = Gate()
+    (here, there), (other, others) = socket.socketpair(), socket.socketpair()
+    with running(path, [gate]) as engine:
+        first = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        left = gevent.spawn(draw, client, 2, 50, peer=here.fileno())
+        stays = gevent.spawn(draw, client, 3, peer=other.fileno())
+        until(lambda: len(client._calls) == 3)
+        there.close()
+        with pytest.raises(ClientGone):
+            left.get()
+        gate.open.set()
+        assert (first.get() == expected(1)).all()
+        assert (stays.get() == expected(3)).all()
+        until(lambda: engine.notes.dropped_rows == {"client_gone": 50})
+        assert sum(engine.notes.batches) == 2
+    for end in (here, other, others):
+        end.close()
+    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+
+
+def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        call = gevent.spawn(draw, client, 1, 40)
+        until(gate.entered.is_set)
+        call.kill()
+        gevent.sleep(0.01)  # let the word leave
+        assert client._slots.take(ARENA) is None, "the engine may still write there"
+        gate.open.set()
+        until(lambda: not client._calls)
+        assert engine.notes.dropped_rows == {"client_gone": 24}, "one batch of 16 ran"
+    assert client._slots.take(ARENA) == 0
 
 
 def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):

@@ -2,14 +2,16 @@
 
 import os
 import socket
+import threading
 import time
 
+import gevent
 import pytest
 from tests_engine import SHAPE, Notes, picture, running, until
 
-from server.engine import wire
+from server.engine import process, wire
 from server.engine.batcher import Batcher
-from server.engine.client import EngineClient
+from server.engine.client import EngineClient, Terms
 from server.engine.loop import Engine
 
 
@@ -30,7 +32,7 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
     with running(path) as engine:
         until(lambda: client.ready)
         engine.stop()
-        with client.generate(4, 2, timeout_s=10) as generated:
+        with client.generate(4, 2, Terms(10)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
         client.close()
 
@@ -42,7 +44,7 @@ def test_replaced_engine_sends_its_workers_to_the_new_one(path):
         with running(path) as new:
             old.stop()
             until(lambda: new._links.open)
-            with client.generate(4, 2, timeout_s=10) as generated:
+            with client.generate(4, 2, Terms(10)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             assert new.notes.batches == [2]
             client.close()
@@ -64,10 +66,48 @@ def test_stranger_on_the_socket_harms_nobody(path):
         stranger.settimeout(10)
         assert stranger.recv(10) == b""
         connect(path).close()
-        with client.generate(1, 1, timeout_s=10) as generated:
+        with client.generate(1, 1, Terms(10)) as generated:
             assert generated.images.shape == (1, 4, 4, 3)
         stranger.close()
     client.close()
+
+
+def test_batch_that_hangs_is_seen_while_it_does(path):
+    entered, leave = threading.Event(), threading.Event()
+
+    def model(latents):
+        entered.set()
+        assert leave.wait(10)
+        return picture(latents)
+
+    def draw():
+        with client.generate(1, 1, Terms(10)) as generated:
+            return generated.images.copy()
+
+    client = EngineClient(path, SHAPE, 2**20)
+    with running(path, [model]) as engine:
+        assert engine.longest_s() == 0
+        call = gevent.spawn(draw)
+        until(entered.is_set)
+        until(lambda: engine.longest_s() > 0)
+        leave.set()
+        assert call.get().shape == (1, 4, 4, 3)
+        until(lambda: engine.longest_s() == 0)
+    client.close()
+
+
+def test_watchdog_ends_the_process_of_an_engine_that_hangs(monkeypatch):
+    class Hanging:
+        seconds = iter((0.0, 0.9, 1.1))
+
+        def longest_s(self):
+            return next(self.seconds)
+
+    ended = []
+    monkeypatch.setattr(process, "WATCH_S", 0)
+    monkeypatch.setattr(os, "_exit", ended.append)
+    process.watch(Hanging(), limit_s=1.0).join(10)
+    assert ended == [1]
 
 
 def test_loop_that_raises_ends_the_engine_with_its_error(path):

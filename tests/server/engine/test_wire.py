@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,14 +19,22 @@ def open_files():
 
 
 def test_messages_come_out_as_they_went_in():
-    submits = [wire.Submit(2**64 - 1, 2**40, 4096, 1.5), wire.Submit(1, 0, 1, 2.5)]
-    results = [wire.Result(7, wire.Status.FULL, 0.1, 0.2, 3, 4, 0.5)]
-    assert list(wire.unpack_submits(b"".join(wire.pack_submits(submits)))) == submits
+    submits = [wire.Submit(2**64 - 1, 2**40, 4096, 1.5, False), wire.Submit(1, 0, 1, 2.5, True)]
+    results = [wire.Result(7, wire.Status.FULL, 0.1, 0.2, 3, 4, 0.4, 0.5)]
+    cancels = [wire.Cancel(2**64 - 1), wire.Cancel(3)]
+    assert list(wire.unpack_requests(b"".join(wire.pack_submits(submits)))) == submits
+    assert list(wire.unpack_requests(b"".join(wire.pack_cancels(cancels)))) == cancels
     assert list(wire.unpack_results(b"".join(wire.pack_results(results)))) == results
 
 
+@pytest.mark.parametrize("packet", [b"X", b"S1234567", b"C123", b"who is there?"])
+def test_packet_of_a_stranger_is_told_from_ours(packet):
+    with pytest.raises(ValueError, match="no packet of ours"):
+        wire.unpack_requests(packet)
+
+
 def test_messages_that_wait_together_travel_together():
-    submits = [wire.Submit(i, 0, 1, 0.0) for i in range(wire.PACKET + 1)]
+    submits = [wire.Submit(i, 0, 1, 0.0, False) for i in range(wire.PACKET + 1)]
     packets = list(wire.pack_submits(submits))
     assert len(packets) == 2
     assert max(map(len, packets)) <= wire.MAX_PACKET
