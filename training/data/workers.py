@@ -1,26 +1,38 @@
 """Many photographs at once, on all processors, in their order.
 
-Processes, not threads: Pillow decodes a JPEG under Python's lock. They are spawned, not forked:
-a fork of a process in which TensorFlow has threads may hang.
+Processes, not threads: Pillow decodes a JPEG under Python's lock. They are spawned, not forked: a
+fork of a process in which TensorFlow has threads may hang. Each has a connection of its own, not a
+queue that all share: a process that is killed amid a message closes it, and the reader is told.
 """
 
 import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing.connection import Connection
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import NamedTuple
 
 from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared, prepare
 
 CHUNK = 16
 """Photographs that a process is given at a time."""
+AHEAD = 2
+"""Chunks that a process has at once, so that it need not wait for the next."""
 FEW = 64
-"""Up to so many, starting processes takes longer than the work."""
+"""Up to so many photographs, starting processes takes longer than the work."""
+
+
+class Worker(NamedTuple):
+    """A process that prepares what its connection brings."""
+
+    process: BaseProcess
+    link: Connection
 
 
 def prepare_all(
@@ -28,7 +40,7 @@ def prepare_all(
 ) -> Iterator[Prepared]:
     """Yield what becomes of each photograph, in order; ``processes`` None means one a processor.
 
-    Where the caller stops early, by Ctrl-C or a closed iterator, the processes end too.
+    Where the caller stops early, by Ctrl-C or a closed iterator, the processes end at once.
 
     Raises:
         DataError: a process was killed.
@@ -40,29 +52,69 @@ def prepare_all(
         for chunk in chunks:
             yield from prepare_chunk(chunk, size, crop_margin)
         return
-    context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, end_with, (theirs,))
+    workers: list[Worker] = []
     try:
         with sigint_held():  # the processes inherit it: Ctrl-C is this process's to answer
-            jobs = [pool.submit(prepare_chunk, chunk, size, crop_margin) for chunk in chunks]
-        for job in jobs:
-            yield from job.result()
-        pool.shutdown()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a process that decodes photographs was killed, perhaps for lack of memory; the same "
-            "command tries again"
-        ) from error
+            workers.extend(start(size, crop_margin) for _ in range(processes))
+        yield from in_order(chunks, [worker.link for worker in workers])
     finally:
-        ours.close()
-        pool.shutdown(cancel_futures=True)
-        theirs.close()
+        for worker in workers:
+            worker.process.kill()  # it holds nothing that it would have to put in order
+            worker.process.join()
+            worker.link.close()
 
 
 def prepare_chunk(photos: list[Photo], size: int, crop_margin: float) -> list[Prepared]:
     """Return what becomes of each of ``photos``."""
     return [prepare(photo, size, crop_margin) for photo in photos]
+
+
+def in_order(chunks: list[list[Photo]], links: list[Connection]) -> Iterator[Prepared]:
+    """Hand the ``chunks`` to whichever link is free; yield what comes back in their order."""
+    waiting = deque(enumerate(chunks))
+    done: dict[int, list[Prepared]] = {}
+    try:
+        for link in links * AHEAD:
+            if waiting:
+                link.send(waiting.popleft())
+        for index in range(len(chunks)):
+            while index not in done:
+                for link in wait(links):
+                    number, results = link.recv()
+                    done[number] = results
+                    if waiting:
+                        link.send(waiting.popleft())
+            yield from done.pop(index)
+    except (EOFError, OSError) as error:  # the other end was closed, between messages or amid one
+        raise DataError(
+            "a process that decodes photographs was killed, perhaps for lack of memory; the same "
+            "command tries again"
+        ) from error
+
+
+def start(size: int, crop_margin: float) -> Worker:
+    """Start a process that prepares what it is sent."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=work, args=(theirs, size, crop_margin), daemon=True)
+    process.start()
+    theirs.close()  # so that its end is closed when the process is gone
+    return Worker(process, ours)
+
+
+def work(link: Connection, size: int, crop_margin: float) -> None:
+    """Answer each chunk of photographs on the ``link`` with what became of it."""
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    with suppress(EOFError, ConnectionError):  # the other end is gone: nobody to answer
+        while True:
+            number, photos = link.recv()
+            link.send((number, prepare_chunk(photos, size, crop_margin)))
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it went."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def processors() -> int:
@@ -78,18 +130,9 @@ def sigint_held() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # its start, else brought on by a process's, would let go
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_with(lifeline: Connection) -> None:
-    """End this process at once when the other end is closed, or its owner gone, however it went."""
-
-    def wait() -> None:
-        lifeline.poll(None)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()

@@ -52,7 +52,7 @@ def change_a_pixel(path):
 
 
 def change_the_header(path):
-    path.write_bytes(path.read_bytes().replace(b"(5, 32, 32, 3)", b"(4, 32, 32, 3)", 1))
+    path.write_bytes(path.read_bytes().replace(b"(5, 32, 32, 3)", b"(5, 32, 3, 32)", 1))
 
 
 def empty(path):

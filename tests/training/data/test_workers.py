@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from training.data.layout import DataError, Photo
-from training.data.workers import CHUNK, prepare_all
+from training.data.prepare import Prepared
+from training.data.workers import CHUNK, in_order, prepare_all
 
 ROOT = Path(__file__).parents[3]
 PREPARE = """
@@ -50,6 +51,25 @@ def test_order_is_that_of_the_list(photos, processes):
     results = list(prepare_all(photos, 32, 0.0, processes))
     greys = [-1 if result.pixels is None else result.pixels[0, 0, 0] for result in results]
     assert greys == [-1 if n == 20 else 3 * n for n in range(len(photos))]
+
+
+def test_answers_that_come_out_of_turn_are_put_in_order():
+    (ours_a, a), (ours_b, b) = multiprocessing.Pipe(), multiprocessing.Pipe()
+    b.send((1, [Prepared(None, fault="second")]))
+    b.send((2, [Prepared(None, fault="third")]))
+    a.send((0, [Prepared(None, fault="first")]))
+    results = in_order([[], [], []], [ours_a, ours_b])
+    assert [result.fault for result in results] == ["first", "second", "third"]
+    assert [a.recv(), b.recv(), a.recv()] == [(0, []), (1, []), (2, [])]
+
+
+@pytest.mark.parametrize("message", [b"", b"\0\0", b"\0\0\1\0" + bytes(100)])
+def test_process_that_is_killed_amid_an_answer_is_told_in_a_sentence(message):
+    ours, theirs = multiprocessing.Pipe()
+    os.write(theirs.fileno(), message)
+    theirs.close()
+    with pytest.raises(DataError, match="was killed, perhaps for lack of memory"):
+        list(in_order([[], []], [ours]))
 
 
 def test_processes_end_when_the_caller_stops(photos):
@@ -136,7 +156,7 @@ def test_killed_preparation_takes_its_processes_along_and_leaves_no_cache(blocke
     assert not [file for file in cache.iterdir() if not file.name.endswith(".partial")]
 
 
-def test_ctrl_c_is_held_back_until_the_processes_are_started(photos):
+def test_ctrl_c_is_heard_again_once_the_processes_are_started(photos):
     started = list(prepare_all(photos, 32, 0.0, 2))
     assert len(started) == len(photos)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
