@@ -154,10 +154,8 @@ def _of_features(
     seed: int,
 ) -> tuple[Pair, Pair]:
     """Return FID, and KID times 1,000."""
-    tell = step("InceptionV3")
-    seen = []
-    for k, images in enumerate((*real, *fake)):
-        seen.append(features(inception, images, lambda part, k=k: tell((k + part) / 4)))
+    together = np.concatenate((*real, *fake))
+    seen = np.split(features(inception, together, step("InceptionV3")), 4)
     halves = (seen[0], seen[1]), (seen[2], seen[3])
     fid = _in_halves(*halves, frechet_distance, step("FID"))
     kid = _in_halves(*halves, lambda a, b: kernel_distance(a, b, seed=seed).mean, step("KID"))

@@ -57,13 +57,13 @@ class Report:
             rows.append(_row("FID", found.fid, "Keras's InceptionV3: compares only with its like"))
             rows.append(_row("KID x 1,000", found.kid, "the same, whatever the number of images"))
         rows.append(_row("colour", found.colour, "largest shift of a channel, grey levels"))
-        for name, says in (("pixels", "the same and more is better"), ("coarse", "of 16 pixels")):
+        for name, says in (("pixels", "less is collapse"), ("coarse", "of 16 pixels")):
             values = [getattr(x, name) for x in (found.diversity, found.real_diversity)]
             unit = f"mean distance of two, grey levels; {says}"
             rows.append((f"diversity, {name}", *(f"{value:.1f}" for value in values), unit))
-        near = f"within {memory.near:.1f} grey levels of a training photograph"
+        near = f"share within {memory.near:.1f} grey levels of a training photograph"
         rows.append(("near", f"{memory.near_share:.2%}", f"{QUANTILE:.2%}", near))
-        says = "has a twin among the training photographs"
+        says = "share that has a twin among the training photographs"
         rows.append(("copied", f"{memory.copied:.2%}", f"{memory.twins:.2%}", says))
         return rows
 

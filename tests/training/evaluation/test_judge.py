@@ -83,6 +83,7 @@ def test_inception_gives_fid_and_kid(shuffled, monkeypatch):
     assert found.fid.generated < 3 * found.fid.baseline
     dull = judge(shuffled[:200] // 3, shuffled[1000:1200], None, silent, inception="network")
     assert dull.fid.generated > 2 * dull.fid.baseline
+    assert dull.fid.baseline == found.fid.baseline
     assert dull.kid.generated > 10 * abs(dull.kid.baseline)
 
 

@@ -85,6 +85,7 @@ def test_test_split_is_held_out_of_a_run_on_the_other(copy, monkeypatch, photogr
     assert asked == [(None, {"split": "test"})]
     alter(copy, recipe={"split": "both"})
     assert open_run(copy).held_out(None) is None
+    assert len(asked) == 1
 
 
 def test_run_that_is_not_there_or_not_finished_is_told(tmp_path, copy):

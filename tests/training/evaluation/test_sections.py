@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from training.evaluation import swd
+from training.evaluation import sections, swd
 from training.evaluation.judge import judge
 from training.evaluation.report import Report, read_history
 from training.evaluation.sections import as_html, write
@@ -75,6 +75,17 @@ def test_page_has_all_pictures_and_charts(tree):
         "The discriminator's verdict",
         "Distance to the photographs",
     ]
+
+
+def test_nearest_pairs_come_first(report, monkeypatch):
+    shown = []
+    pair = sections.beside_nearest
+    monkeypatch.setattr(sections, "beside_nearest", lambda *a: shown.append(a[3]) or pair(*a))
+    as_html(report)
+    closest, first_drawn = shown
+    distances = report.judgement.memorisation.generated.distance
+    assert distances[closest].tolist() == sorted(distances)[:30]
+    assert first_drawn.tolist() == list(range(30))
 
 
 def test_page_and_terminal_say_every_row(report, tree):
