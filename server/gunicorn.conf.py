@@ -52,7 +52,11 @@ def on_starting(server):
     if server_config.runtime_dir is None:
         server.own_runtime_dir = tempfile.mkdtemp(prefix="carfront-")
         os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
-    metrics_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "metrics"
+    # What "latest" is must not change under workers and engine, which are replaced apart.
+    os.environ["CARFRONT_VERSION"] = bundle.manifest.version
+    runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
+    (runtime_dir / "max_batch_size").unlink(missing_ok=True)  # it may be of another host
+    metrics_dir = runtime_dir / "metrics"
     shutil.rmtree(metrics_dir, ignore_errors=True)
     metrics_dir.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -234,6 +235,7 @@ def test_engine_that_hangs_is_replaced_and_loses_no_request(tmp_path):
     paths = os.pathsep.join([str(tmp_path), str(ROOT)])
     settings = {"PYTHONPATH": paths, "HANG": str(tmp_path / "hang"), "CARFRONT_PROVIDER": "cpu"}
     settings |= {"CARFRONT_WORKERS": "1", "CARFRONT_BATCH_TIMEOUT_MS": "1000"}
+    settings |= {"CARFRONT_MAX_BATCH_SIZE": "8"}
     with serving(PYTHON, settings) as server, ThreadPoolExecutor(8) as clients:
         golden = Caller(server.url).npy(0, 8)
         (tmp_path / "hang").touch()
@@ -275,6 +277,22 @@ def test_sigterm_finishes_what_was_accepted():
             images = answer.result()
             assert images.shape == (400, 32, 32, 3)
             assert (images[:64] == golden).all()
+
+
+def test_version_that_appears_later_waits_for_the_next_start(tmp_path):
+    models = shutil.copytree(ROOT / "models", tmp_path / "models")
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_MODELS": str(models)}
+    settings |= {"CARFRONT_PROVIDER": "cpu", "CARFRONT_MAX_BATCH_SIZE": "8"}
+    with serving(PYTHON, settings) as server:
+        png = Caller(server.url).png(3)
+        newer = models / "cars-dcgan" / "99"
+        newer.mkdir()
+        (newer / "manifest.json").write_text("{}")
+        workers, engines, _ = processes(server.pid)
+        os.kill(engines[0], signal.SIGKILL)
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: not set(workers) & set(processes(server.pid)[0]))
+        assert Caller(server.url).png(3) == png
 
 
 def start(**environ):

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Sequence
 
 from gunicorn.dirty import DirtyApp
 
@@ -16,7 +17,7 @@ from server.engine import wire
 from server.engine.batcher import Batcher
 from server.engine.loop import DRAIN_S, Engine
 from server.engine.rate import measured_batch_size
-from server.engine.session import SessionError, choose_plans, open_session
+from server.engine.session import Session, SessionError, choose_plans, open_session
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,18 @@ def watch(engine: Engine, limit_s: float) -> threading.Thread:
     return thread
 
 
+def _measured(config: ServerConfig, streams: Sequence[Session], dim: int) -> int:
+    """Return the measured batch size; the next engine of this server need not measure again."""
+    note = config.socket_path().with_name("max_batch_size")
+    if note.exists():
+        return int(note.read_text())
+    size = measured_batch_size(streams, dim)
+    draft = note.with_suffix(f".{os.getpid()}")
+    draft.write_text(str(size))
+    draft.replace(note)
+    return size
+
+
 def start_engine(config: ServerConfig) -> Engine:
     """Load, warm up and self-test the model, and return an engine that listens: it is ready.
 
@@ -93,7 +106,7 @@ def start_engine(config: ServerConfig) -> Engine:
     for _ in range(config.inference_streams - 1):
         streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
     dim = manifest.latents.dim
-    max_batch_size = config.max_batch_size or measured_batch_size(streams, dim)
+    max_batch_size = config.max_batch_size or _measured(config, streams, dim)
     for stream in streams:
         stream.warm_up(max_batch_size, dim)
     engine_metrics = metrics.EngineMetrics(

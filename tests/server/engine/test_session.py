@@ -101,6 +101,8 @@ def test_chosen_provider_and_precision_are_never_departed_from():
 
 
 def test_every_small_batch_size_is_warmed_and_the_largest():
-    assert list(warm_sizes(3)) == [1, 2, 3]
-    assert list(warm_sizes(64)) == list(range(1, 65))
-    assert list(warm_sizes(300)) == [*range(1, 65), 128, 256, 300]
+    assert list(warm_sizes(3, 64)) == [1, 2, 3]
+    assert list(warm_sizes(64, 64)) == list(range(1, 65))
+    assert list(warm_sizes(300, 64)) == [*range(1, 65), 128, 256, 300]
+    assert list(warm_sizes(1, 1)) == [1]
+    assert list(warm_sizes(32, 1)) == [1, 2, 4, 8, 16, 32]
