@@ -65,18 +65,23 @@ def main(argv: list[str] | None = None) -> int:
     """Evaluate as the command line says; return the exit status."""
     settings = parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from training.evaluation.inception import NoInception
-    from training.evaluation.runs import RunError
-
     try:
-        written = evaluate(settings, Terminal(sys.stderr))
-    except (RunError, NoInception, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+        return run(settings)
     except KeyboardInterrupt:
         print("\nstopped; nothing was written", file=sys.stderr)
         return 130
-    print(f"done: {written}")
+
+
+def run(settings: argparse.Namespace) -> int:
+    """Evaluate, and tell where the page is or what was wrong; return the exit status."""
+    from training.evaluation.inception import NoInception
+    from training.evaluation.runs import RunError  # takes seconds: it brings Keras along
+
+    try:
+        print(f"done: {evaluate(settings, Terminal(sys.stderr))}")
+    except (RunError, NoInception, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
