@@ -135,7 +135,7 @@ class AfterEachEpoch(keras.callbacks.Callback):
         done = epoch + 1
         seconds = time.monotonic() - self.epoch_began
         try:
-            self.checkpoints.save(done)
+            self.checkpoints.check()
         except FloatingPointError as error:
             raise Diverged(self._story(str(error))) from error
         numbers = dict(logs or {})
@@ -147,6 +147,7 @@ class AfterEachEpoch(keras.callbacks.Callback):
             numbers["swd"] = self.judge.measure(ema_generator, done)
         sheet = grid(draw(ema_generator, self.latents), columns=10)
         sheet.save(samples_path(self.config.out, done))
+        self.checkpoints.save(done)  # after the judgement: a kill in between repeats both
         self.history.append({"epoch": done, "swd": "", **numbers})
         self.board.write(done, numbers, np.asarray(sheet))
         self._report(done, numbers)

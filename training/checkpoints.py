@@ -54,17 +54,20 @@ class Checkpoints:
         return int(self.epoch.numpy())
 
     def save(self, epochs_done: int) -> None:
-        """Write a checkpoint, unless a weight is NaN or infinite: then raise, and keep the old.
+        """Write a checkpoint, and remove the oldest of more than three."""
+        self.epoch.assign(epochs_done)
+        self._files.save(checkpoint_number=epochs_done)
+
+    def check(self) -> None:
+        """Look at every weight.
 
         Raises:
-            FloatingPointError: a weight is not finite.
+            FloatingPointError: one is NaN or infinite, and must not be saved.
         """
         for network in (self.gan.generator, self.gan.discriminator, self.gan.ema_generator):
             for weight in network.weights:
                 if not np.isfinite(weight.numpy()).all():
                     raise FloatingPointError(f"the weights {weight.path} are no longer finite")
-        self.epoch.assign(epochs_done)
-        self._files.save(checkpoint_number=epochs_done)
 
 
 def claim(folder: Path, recipe: dict[str, Any]) -> None:
