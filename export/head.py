@@ -1,5 +1,7 @@
 """The uint8 head: images leave the graph as bytes, a quarter of what floats would be."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -7,8 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.convert import IMAGES, finish
 
-FLOAT_IMAGES = "float_images"
-"""The tensor that enters the head: float32 [batch, height, width, channels] in [-1, 1]."""
+IMAGES_FLOAT = "images_float"
+"""The output of the graph without head: float32 [batch, height, width, channels] in [-1, 1]."""
+ENTERS, LEAVES = "head.floats", "head.bytes"
+"""What the head makes of what."""
 HALF_RANGE = 127.5
 
 
@@ -20,33 +24,53 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def add_head(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with the head after its float images: ``images`` is uint8 then."""
+    """Return ``model`` with the head after its float images: ``images`` is uint8 then.
+
+    Where a Transpose makes the images, it turns bytes from now on, not floats.
+    """
     headed = onnx.ModelProto()
     headed.CopyFrom(model)
     graph = headed.graph
-    for node in graph.node:
-        for names in (node.input, node.output):
-            names[:] = [FLOAT_IMAGES if name == IMAGES else name for name in names]
+    last = graph.node[-1]
+    turned = last.op_type == "Transpose" and _is_read_once(graph, last.input[0])
+    _rename(graph.node, last.input[0] if turned else IMAGES, ENTERS)
+    rest = [graph.node.pop()] if turned else []
+    for turn in rest:
+        turn.input[0] = LEAVES
+    graph.node.extend([*_nodes(LEAVES if turned else IMAGES), *rest])
     for name, value in _CONSTANTS.items():
         graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
-    graph.node.extend(_nodes())
     graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
     return finish(headed)
 
 
 def cut_head(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` without the head, to see the floats of the very graph that serves."""
+    """Return ``model`` without the head: the floats of the very graph that serves."""
     cut = onnx.ModelProto()
     cut.CopyFrom(model)
-    heads = {node.name for node in _nodes()}
-    nodes = [node for node in cut.graph.node if node.name not in heads]
-    weights = [x for x in cut.graph.initializer if x.name not in _CONSTANTS]
-    del cut.graph.node[:], cut.graph.initializer[:]
-    cut.graph.node.extend(nodes)
-    cut.graph.initializer.extend(weights)
-    cut.graph.output[0].name = FLOAT_IMAGES
-    cut.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    graph = cut.graph
+    heads = {node.name for node in _nodes(IMAGES)}
+    nodes = [node for node in graph.node if node.name not in heads]
+    weights = [x for x in graph.initializer if x.name not in _CONSTANTS]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(weights)
+    turned = any(LEAVES in node.input for node in nodes)
+    _rename(graph.node, LEAVES, ENTERS)
+    _rename(graph.node, IMAGES if turned else ENTERS, IMAGES_FLOAT)
+    graph.output[0].name = IMAGES_FLOAT
+    graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
     return finish(cut)
+
+
+def _is_read_once(graph: onnx.GraphProto, name: str) -> bool:
+    return sum(list(node.input).count(name) for node in graph.node) == 1
+
+
+def _rename(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
 
 
 _CONSTANTS = {
@@ -57,14 +81,14 @@ _CONSTANTS = {
 }
 
 
-def _nodes() -> list[onnx.NodeProto]:
+def _nodes(leaving: str) -> list[onnx.NodeProto]:
     """Return the head; ONNX rounds half to even."""
     return [
-        helper.make_node("Add", [FLOAT_IMAGES, "head.one"], ["head.shifted"], "head.shift"),
+        helper.make_node("Add", [ENTERS, "head.one"], ["head.shifted"], "head.shift"),
         helper.make_node("Mul", ["head.shifted", "head.half_range"], ["head.levels"], "head.scale"),
         helper.make_node("Round", ["head.levels"], ["head.rounded"], "head.round"),
         helper.make_node(
             "Clip", ["head.rounded", "head.black", "head.white"], ["head.clipped"], "head.clip"
         ),
-        helper.make_node("Cast", ["head.clipped"], [IMAGES], "head.cast", to=TensorProto.UINT8),
+        helper.make_node("Cast", ["head.clipped"], [leaving], "head.cast", to=TensorProto.UINT8),
     ]

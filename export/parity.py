@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from export.convert import LATENTS, write_onnx
 from export.differences import Difference, compare, exceeded, off_boundary
-from export.head import FLOAT_IMAGES, cut_head, to_uint8
+from export.head import IMAGES_FLOAT, cut_head, to_uint8
 from export.probes import Probe, place
 from export.reference import Reference
 from export.tolerances import Limits, Tolerance, limits
@@ -145,7 +145,7 @@ def _check_floats(model: Path, exam: Exam, report: Report) -> Iterator[str]:
     cut = model.with_name("float-" + model.name)
     write_onnx(cut_head(onnx.load(str(model))), cut)
     session = ort.InferenceSession(str(cut), providers=["CPUExecutionProvider"])
-    images: Floats = session.run([FLOAT_IMAGES], {LATENTS: exam.latents})[0]
+    images: Floats = session.run([IMAGES_FLOAT], {LATENTS: exam.latents})[0]
     yield from _not_finite("cpu f32 before the head", images, exam)
     off = np.nan_to_num(np.abs(images - exam.wanted), nan=2.0, posinf=2.0)  # the whole range
     by_row = off.reshape(len(off), -1).max(axis=1)

@@ -15,6 +15,7 @@ from export.head import add_head
 from export.parity import Report, check_parity
 from export.probes import make_probes
 from export.reference import load_reference
+from export.rewrites import rewrite
 from export.run import Run, read_run
 from export.write import check_free, draft_of
 from server.engine.session import choose_plans
@@ -34,7 +35,7 @@ def export(config: ExportConfig, say: Say) -> Path:
         model = Path(scratch) / MODEL_FILE
         with _stage("convert to ONNX", say):
             floats = convert(run.saved_model, Path(scratch), run.latent_dim, run.image_shape)
-            write_onnx(add_head(floats), model)
+            write_onnx(add_head(rewrite(floats)), model)
         with _stage("compare with TensorFlow", say):
             report = _compare(model, run)
         say("\n" + report.table() + "\n")

@@ -55,5 +55,11 @@ def test_served_graph_has_one_input_and_one_uint8_output(model_path):
 def test_cut_head_gives_the_floats_that_were_there_before(converted):
     latents = np.random.default_rng(2).standard_normal((3, 100), np.float32)
     cut = cut_head(add_head(converted))
-    assert cut.graph.output[0].name == "float_images"
+    assert cut.graph.output[0].name == "images_float"
     np.testing.assert_array_equal(run(cut, latents), run(converted, latents))
+
+
+def test_bytes_are_turned_not_floats(converted):
+    ops = [node.op_type for node in add_head(converted).graph.node]
+    assert ops[-2:] == ["Cast", "Transpose"]
+    assert ops.count("Transpose") == [x.op_type for x in converted.graph.node].count("Transpose")

@@ -1,5 +1,4 @@
 import numpy as np
-import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -201,8 +200,3 @@ def test_float_images_from_a_graph_without_head_are_a_miss(
     (miss,) = report.misses
     assert miss.startswith("cpu f32: it draws float32 (")
     assert "not uint8 (" in miss
-
-
-def test_served_file_and_its_floats_come_from_one_graph(model_path):
-    graph = onnx.load(str(model_path)).graph
-    assert "float_images" in {name for node in graph.node for name in node.output}
