@@ -5,7 +5,7 @@ import time
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from server import metrics
+from server import logs, metrics
 from server.api import health, images, pages, problem
 from server.bundle import find_bundle, read_manifest
 from server.config import ServerConfig
@@ -48,6 +48,7 @@ def _start_clock() -> None:
 
 
 def _observe(response: Response) -> Response:
+    response.headers[logs.HEADER] = request.environ[logs.ENVIRON]
     route = request.url_rule.rule if request.url_rule else "none"
     seconds = time.perf_counter() - g.began
     metrics.REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(seconds)

@@ -54,6 +54,8 @@ class ServerConfig:
     runtime_dir: Path | None = None
     """For the engine's socket and the metrics' files; None makes one and removes it at the end."""
     log_level: str = "info"
+    log_format: str = "auto"
+    """text, json, or auto: text where stderr is a terminal."""
 
     def __post_init__(self) -> None:
         _between("port", self.port, 1, 65535)
@@ -67,6 +69,7 @@ class ServerConfig:
         _between("arena_mib", self.arena_mib, 16, 4096)
         _one_of("provider", self.provider, PROVIDERS)
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("log_format", self.log_format, ("auto", "text", "json"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
 
     @property

@@ -1,6 +1,5 @@
 """How gunicorn runs the server, settings and hooks: ``gunicorn -c server/gunicorn.conf.py``."""
 
-import logging
 import os
 import shutil
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from server.bundle import BundleError, find_bundle, load_bundle
 from server.config import ConfigError, ServerConfig
+from server.logs import configure, renew
 
 try:
     server_config = ServerConfig.from_env()
@@ -18,17 +18,14 @@ try:
 except (ConfigError, BundleError) as error:
     sys.exit(f"carfront cannot start: {error}")
 
-logging.basicConfig(
-    level=server_config.log_level.upper(),
-    format="%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
-    datefmt="[%Y-%m-%d %H:%M:%S %z]",  # as gunicorn's own lines
-)
+configure(server_config.log_level, server_config.log_format)
 
 wsgi_app = "server.app:create_app()"
 bind = f"{server_config.host}:{server_config.port}"
 # gunicorn ends the engine that a dead server of this name left behind: two servers, two names.
 proc_name = f"carfront-{server_config.host}-{server_config.port}"
 loglevel = server_config.log_level
+logger_class = "server.logs.GunicornLogger"
 control_socket_disable = True
 
 worker_class = "gevent"
@@ -87,6 +84,7 @@ def pre_fork(server, worker):
 
 def post_fork(server, worker):
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = f"http-{worker.slot}"
+    renew()
 
 
 def on_exit(server):

@@ -245,6 +245,16 @@ def test_engine_that_hangs_is_replaced_and_loses_no_request(tmp_path):
         assert metric(Caller(server.url), "carfront_engine_starts_total") == 2
 
 
+def test_log_is_json_where_nobody_watches(server, call):
+    call.png(3)
+    lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+    assert {"time", "level", "pid", "logger", "message"} <= set(lines[0])
+    assert any("serving cars-dcgan" in line["message"] for line in lines)
+    assert any(line["logger"] == "gunicorn.error" for line in lines)
+    assert not any("/v1/images" in line["message"] and "GET" in line["message"] for line in lines)
+    assert len({json.dumps(line) for line in lines}) == len(lines), "a line was logged twice"
+
+
 def test_second_server_leaves_the_first_one_alone(server):
     before = processes(server.pid)
     with serving(PYTHON, {"CARFRONT_WORKERS": "1"}) as second:

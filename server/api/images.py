@@ -17,6 +17,7 @@ from server.config import ServerConfig
 from server.engine.client import EngineClient, Terms
 from server.errors import InvalidRequest
 from server.latents import SEEDS
+from server.logs import HEADER, begin_request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -148,7 +149,7 @@ def blueprint(artist: Artist) -> Blueprint:
 
 
 class ShortCut:
-    """Answers ``GET /v1/images/{seed}.png`` before Flask sees it; everything else goes through.
+    """Names every request, and answers ``GET /v1/images/{seed}.png`` before Flask sees it.
 
     Flask's routing, contexts and response objects cost more than drawing the image.
     """
@@ -162,6 +163,7 @@ class ShortCut:
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
         began = time.perf_counter()
+        request_id = begin_request(environ)
         seed = _seed_in(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "GET" else None
         if seed is None:
             return self._app(environ, start_response)
@@ -171,7 +173,7 @@ class ShortCut:
             environ[ERROR] = error
             return self._app(environ, start_response)
         self._seconds.observe(time.perf_counter() - began)
-        start_response("200 OK", drawn.headers)
+        start_response("200 OK", [*drawn.headers, (HEADER, request_id)])
         return (drawn.body,)
 
 

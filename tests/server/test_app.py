@@ -107,6 +107,13 @@ def test_caller_chooses_how_long_it_waits_and_who_goes_first(http, monkeypatch, 
     assert asked == [Terms(4.5, True), Terms(4.5, True), Terms(30.0, False)]
 
 
+@pytest.mark.parametrize("path", ["/v1/images/7.png", "/v1/images/x.png", "/healthz", "/nothing"])
+def test_every_answer_names_its_request(http, path):
+    assert http.get(path, headers={"X-Request-Id": "mine"}).headers["X-Request-Id"] == "mine"
+    first, second = (http.get(path).headers["X-Request-Id"] for _ in range(2))
+    assert first != second
+
+
 def test_first_and_last_seed_work(http):
     for seed in (0, LAST):
         assert pixels(http.get(f"/v1/images/{seed}.png")).shape == (32, 32, 3)

@@ -1,0 +1,94 @@
+"""Log lines, as people read them on a terminal and as JSON for a collector, with request ids."""
+
+import itertools
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+import traceback
+from contextvars import ContextVar
+from typing import Any
+
+from gunicorn.glogging import Logger
+
+HEADER = "X-Request-Id"
+ENVIRON = "carfront.request_id"
+"""Where a request's id lies in its WSGI environment."""
+
+_current: ContextVar[str | None] = ContextVar("request_id", default=None)
+_acceptable = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
+_process = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+
+def begin_request(environ: dict[str, Any]) -> str:
+    """Return the id of a request that begins: the caller's own, or a new one.
+
+    Lines that are logged from here on, in this greenlet, carry it.
+    """
+    given = environ.get("HTTP_X_REQUEST_ID")
+    request_id = given if given and _acceptable(given) else f"{_process}-{next(_numbers):x}"
+    environ[ENVIRON] = request_id
+    _current.set(request_id)
+    return request_id
+
+
+def renew() -> None:
+    """Give this process ids of its own; to be called after a fork."""
+    global _process
+    _process = secrets.token_hex(6)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time, level, pid, logger, message, and what else is known."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+            + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if request_id := _current.get():
+            line["request_id"] = request_id
+        if record.exc_info and record.exc_info[0]:
+            line["exception"] = "".join(traceback.format_exception(*record.exc_info))
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class Text(logging.Formatter):
+    """Gunicorn's own look, and the request's id at the end."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "%(asctime)s [%(process)d] [%(levelname)s] %(message)s", "[%Y-%m-%d %H:%M:%S %z]"
+        )
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return f"{text} [{request_id}]" if (request_id := _current.get()) else text
+
+
+class GunicornLogger(Logger):  # type: ignore[misc]
+    """Leaves gunicorn's lines to our handler; an access log it writes only when asked to."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
+
+def configure(level: str, form: str) -> None:
+    """Send everything that is logged to stderr.
+
+    ``form`` is text, json, or auto: text where stderr is a terminal.
+    """
+    if form == "auto":
+        form = "text" if sys.stderr.isatty() else "json"
+    handler = logging.StreamHandler()
+    handler.setFormatter(Text() if form == "text" else JsonLines())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
