@@ -1,8 +1,8 @@
 """Measures the server beside ``session.run`` alone, in one run: ``make bench``.
 
-Rounds of: the raw rate, single images, requests for 64 images, the raw rate again. Each ratio is
-the served rate over the mean of the raw rates around it, so that a machine that is slow for a
-while is slow for both; the median over the rounds is what counts. Needs ``wrk``.
+Rounds of: the raw rate, each load, the raw rate again. Each ratio is the served rate over the mean
+of the raw rates around it, so that a machine that is slow for a while is slow for both; the median
+over the rounds is what counts. Needs ``wrk``.
 """
 
 import argparse
@@ -15,10 +15,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from loadtests.serving import ROOT, Server, serving
+from loadtests.serving import ROOT, Server, get, serving
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 ANY_SEED = "math.randomseed(os.time()); local seed = math.random(0, 2^52)\n"
@@ -36,11 +38,24 @@ MANY = (
     + """
 wrk.headers["Content-Type"] = "application/json"
 function request()
-  seed = seed + 64
-  local body = '{"n": 64, "format": "npy", "seed": ' .. string.format("%d", seed) .. '}'
+  seed = seed + IMAGES
+  local body = '{"n": IMAGES, "format": "npy", "seed": ' .. string.format("%d", seed) .. '}'
   return wrk.format("POST", "/v1/images", nil, body)
 end
 """
+)
+
+
+COLUMNS = (
+    "load",
+    "images/s",
+    "`session.run` alone",
+    "ratio",
+    "p50",
+    "p99",
+    "p99 in batches",
+    "images a batch",
+    "server CPU an image",
 )
 
 
@@ -49,14 +64,27 @@ class Load:
     """One kind of load: ``connections`` keep-alive clients asking for ``images`` a request."""
 
     name: str
-    script: str
     connections: int
     images: int
+    beside: "Load | None" = None
+    """What else is asked at the same time, by others."""
+
+    @property
+    def script(self) -> str:
+        """The requests, in Lua, for wrk."""
+        return SINGLE if self.images == 1 else MANY.replace("IMAGES", str(self.images))
 
 
 LOADS = (
-    Load("one PNG a request, 32 connections", SINGLE, 32, 1),
-    Load("64 images a request as npy, 16 connections", MANY, 16, 64),
+    Load("one PNG a request, 32 connections", 32, 1),
+    Load("64 images a request as npy, 16 connections", 16, 64),
+    Load("one PNG a request, 1 connection", 1, 1),
+    Load(
+        "one PNG a request, 8 connections, beside 4 of 512 images",
+        8,
+        1,
+        Load("512 images a request as npy, 4 connections", 4, 512),
+    ),
 )
 
 
@@ -68,12 +96,21 @@ class Result:
     p50_ms: float
     p99_ms: float
     cpu_us_per_image: float
-    """CPU time of all server processes, inference included."""
+    """CPU time of all server processes, inference included; of all images that were asked for."""
+    mean_batch: float
+    """Images of one inference, on average."""
+    batch_ms: float
+    """What one inference took, on average."""
     raw_images_per_s: float
 
     @property
     def ratio(self) -> float:
         return self.images_per_s / self.raw_images_per_s
+
+    @property
+    def p99_batches(self) -> float:
+        """How many inferences the slowest hundredth waited for, so to speak."""
+        return self.p99_ms / self.batch_ms
 
 
 class BenchError(Exception):
@@ -132,21 +169,63 @@ def raw_rate(python: str) -> float:
 
 def run(server: Server, load: Load, seconds: int) -> dict[str, float]:
     """Put ``load`` on ``server`` and return what it reached."""
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(load.script)
-        script.flush()
-        command = ["wrk", "-t1", f"-c{load.connections}", "--latency", "-s", script.name]
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        command = wrk_command(load, Path(folder))
+        if load.beside:
+            others = wrk_command(load.beside, Path(folder))
+            stack.enter_context(running([*others, f"-d{seconds + 3}s", server.url]))
         wrk([*command, "-d1s", server.url])  # warm
-        cpu = cpu_seconds(server.pid)
+        before = Reading.of(server)
         text = wrk([*command, f"-d{seconds}s", server.url])
-        cpu = cpu_seconds(server.pid) - cpu
-    requests = int(one(r"(\d+) requests in", text))
+        spent = Reading.of(server) - before
     return {
         "images_per_s": float(one(r"Requests/sec:\s+([\d.]+)", text)) * load.images,
         "p50_ms": milliseconds(one(r"50%\s+(\S+)", text)),
         "p99_ms": milliseconds(one(r"99%\s+(\S+)", text)),
-        "cpu_us_per_image": cpu * 1e6 / (requests * load.images),
+        "cpu_us_per_image": spent.cpu_s * 1e6 / spent.images,
+        "mean_batch": spent.images / spent.batches,
+        "batch_ms": spent.inference_s * 1e3 / spent.batches,
     }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the server has done so far, as its metrics and the system say."""
+
+    cpu_s: float
+    images: float
+    batches: float
+    inference_s: float
+
+    @classmethod
+    def of(cls, server: Server) -> "Reading":
+        """Read ``server`` now."""
+        text = get(f"{server.url}/metrics").decode()
+        names = ("batch_rows_sum", "batch_rows_count", "inference_seconds_sum")
+        values = (float(one(rf"carfront_{name} (\S+)", text)) for name in names)
+        return cls(cpu_seconds(server.pid), *values)
+
+    def __sub__(self, other: "Reading") -> "Reading":
+        mine, theirs = asdict(self), asdict(other)
+        return Reading(**{name: mine[name] - theirs[name] for name in mine})
+
+
+def wrk_command(load: Load, folder: Path) -> list[str]:
+    """Return how wrk is called for ``load``, all but for how long and where."""
+    script = folder / f"{load.images}.lua"
+    script.write_text(load.script)
+    return ["wrk", "-t1", f"-c{load.connections}", "--latency", "-s", str(script)]
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[None]:
+    """Run ``command`` beside what is measured, and end it afterwards."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def wrk(command: list[str]) -> str:
@@ -183,6 +262,7 @@ def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
             key: statistics.median(asdict(r)[key] for r in results) for key in asdict(results[0])
         }
         ratios = [r.ratio for r in results]
+        values["p99_batches"] = statistics.median(r.p99_batches for r in results)
         loads[load.name] = values | {"ratio": statistics.median(ratios), "ratios": ratios}
     return {"hardware": hardware(), "rounds": len(rounds), "loads": loads}
 
@@ -202,13 +282,14 @@ def table(report: dict[str, object]) -> str:
     lines = [
         f"{report['hardware']}; medians of {report['rounds']} rounds",
         "",
-        "| load | images/s | session.run alone | ratio | p50 | p99 | server CPU per image |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(COLUMNS)} |",
+        "| --- |" + " ---: |" * (len(COLUMNS) - 1),
     ]
     for name, values in report["loads"].items():  # type: ignore[attr-defined]
         lines.append(
             f"| {name} | {values['images_per_s']:,.0f} | {values['raw_images_per_s']:,.0f} | "
             f"{values['ratio']:.2f} | {values['p50_ms']:.1f} ms | {values['p99_ms']:.1f} ms | "
+            f"{values['p99_batches']:.1f} | {values['mean_batch']:.1f} | "
             f"{values['cpu_us_per_image']:.0f} us |"
         )
     return "\n".join(lines)

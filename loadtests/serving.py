@@ -88,10 +88,20 @@ def free_port() -> int:
 def is_ready(url: str, timeout_s: float = 2.0) -> bool:
     """Say whether the server at ``url`` reports that it can serve."""
     try:
-        with _opener.open(f"{url}/readyz", timeout=timeout_s) as response:
-            return bool(response.status == 200)
+        get(f"{url}/readyz", timeout_s)
     except (OSError, urllib.error.URLError):
         return False
+    return True
+
+
+def get(url: str, timeout_s: float = 10.0) -> bytes:
+    """Return what is at ``url``, past any proxy.
+
+    Raises:
+        OSError: nobody answers there, or not with a 2xx.
+    """
+    with _opener.open(url, timeout=timeout_s) as response:
+        return bytes(response.read())
 
 
 def last_lines(log: Path, lines: int = 20) -> str:

@@ -6,7 +6,16 @@ import sys
 import pytest
 
 from loadtests import bench
-from loadtests.bench import LOADS, BenchError, Result, cpu_seconds, milliseconds, summary, table
+from loadtests.bench import (
+    LOADS,
+    BenchError,
+    Reading,
+    Result,
+    cpu_seconds,
+    milliseconds,
+    summary,
+    table,
+)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +26,7 @@ def test_latencies_are_read_in_every_unit_of_wrk(text, wanted):
 
 
 def results(images_per_s, raw):
-    return {load.name: Result(images_per_s, 1.0, 2.0, 300.0, raw) for load in LOADS}
+    return {load.name: Result(images_per_s, 1.0, 2.0, 300.0, 9.0, 0.5, raw) for load in LOADS}
 
 
 def test_ratio_is_the_median_over_rounds_of_each_rounds_own():
@@ -25,7 +34,19 @@ def test_ratio_is_the_median_over_rounds_of_each_rounds_own():
     load = report["loads"][LOADS[0].name]
     assert load["ratio"] == pytest.approx(0.3)
     assert load["images_per_s"] == 100
+    assert load["p99_batches"] == 4
     assert "| 0.30 |" in table(report)
+
+
+@pytest.mark.parametrize("load", [*LOADS, LOADS[-1].beside])
+def test_requests_are_lua_that_asks_for_as_many_images(load):
+    assert f'"n": {load.images},' in load.script or "/v1/images/" in load.script
+    assert "IMAGES" not in load.script
+
+
+def test_readings_are_subtracted_one_by_one():
+    spent = Reading(3.0, 500, 40, 2.0) - Reading(1.0, 100, 10, 0.5)
+    assert spent == Reading(2.0, 400, 30, 1.5)
 
 
 @pytest.mark.parametrize("line", ["Non-2xx or 3xx responses: 3", "Socket errors: connect 0"])
