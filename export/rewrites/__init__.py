@@ -11,11 +11,12 @@ from export.convert import finish
 from export.rewrites.activations import early_activations
 from export.rewrites.dense import permute_dense
 from export.rewrites.fold import fold
+from export.rewrites.halves import halves
 from export.rewrites.shrink import shrink
 from export.rewrites.split import split
 from export.rewrites.subpixel import subpixel
 
-REWRITES = (fold, permute_dense, subpixel, early_activations, shrink, split)
+REWRITES = (fold, permute_dense, subpixel, early_activations, shrink, split, halves)
 
 
 def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
