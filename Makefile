@@ -35,6 +35,9 @@ loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECOND
 bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
 
+chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
+	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)
+
 lint: $(DEV)/.done ## Check style, types and the import law
 	$(DEV)/bin/ruff check
 	$(DEV)/bin/ruff format --check
@@ -53,5 +56,5 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train export loadtest bench lint lock clean
+.PHONY: help serve test train export loadtest bench chaos lint lock clean
 .DEFAULT_GOAL := help
