@@ -8,6 +8,8 @@ VERSION ?= 1
 RUN ?= build/runs/cars
 EPOCHS ?= 60
 SECONDS ?= 20
+DATA_PATH ?=
+DATA = $(if $(DATA_PATH),--data-path $(DATA_PATH))
 
 SERVE := .venvs/serve
 DEV := .venvs/dev
@@ -24,7 +26,11 @@ test: $(DEV)/.done $(LOADTEST)/.done ## Run all tests
 	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python $(DEV)/bin/python -m pytest $(ARGS)
 
 train: $(DEV)/.done ## Train on photographs of cars into RUN, EPOCHS epochs; goes on where it stopped
-	$(DEV)/bin/python -m training --out $(RUN) --epochs $(EPOCHS) $(ARGS)
+	$(DEV)/bin/python -m training --out $(RUN) --epochs $(EPOCHS) $(DATA) $(ARGS)
+	$(MAKE) evaluate ARGS=--no-inception
+
+evaluate: $(DEV)/.done ## Judge RUN: a page with pictures in RUN/evaluation
+	$(DEV)/bin/python -m training.evaluate $(RUN) $(DATA) $(ARGS)
 
 export: $(DEV)/.done ## Export RUN as models/NAME/VERSION, once parity is proven
 	$(DEV)/bin/python -m export $(RUN) --name $(NAME) --version $(VERSION) $(ARGS)
@@ -56,5 +62,5 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train export loadtest bench chaos lint lock clean
+.PHONY: help serve test train evaluate export loadtest bench chaos lint lock clean
 .DEFAULT_GOAL := help
