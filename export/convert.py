@@ -17,21 +17,29 @@ IMAGES = "images"
 BATCH = "batch"
 LAST_LINES = 12
 """Lines of a failed converter's output that are shown."""
+ONE_EACH = "a generator has one float32 input [batch, latent_dim] and one float32 output of images"
 
 
 def convert(
-    saved_model: Path, folder: Path, latent_dim: int, shape: tuple[int, ...]
+    saved_model: Path,
+    folder: Path,
+    latent_dim: int,
+    shape: tuple[int, ...],
+    image_range: tuple[float, float] = (-1.0, 1.0),
 ) -> onnx.ModelProto:
     """Return the generator as ONNX, ``latents`` [batch, latent_dim] to ``images`` [batch, *shape].
 
-    ``folder`` is scratch space. The images are float32 in [-1, 1] still.
+    ``folder`` is scratch space. The images are float32 in [-1, 1] still, whatever range the
+    generator draws in.
 
     Raises:
         ConversionFailed: tf2onnx gave up, or the graph is not the one that was wanted.
     """
     model = _tf2onnx(saved_model, folder / "converted.onnx")
+    _check_ops(model)
     _check_signature(model, latent_dim, shape)
-    _name_batch(model)
+    _name_ends(model)
+    _centre(model, image_range)
     _check_weights(model)
     return finish(canonical(model))
 
@@ -87,19 +95,34 @@ def _tf2onnx(saved_model: Path, path: Path) -> onnx.ModelProto:
     return onnx.load(str(path))
 
 
+def _check_ops(model: onnx.ModelProto) -> None:
+    """Refuse what tf2onnx passed on because it has no form for it, by operator and layer."""
+    missing = sorted(
+        f"{node.op_type} (in {node.name})"
+        for node in model.graph.node
+        if node.domain or not onnx.defs.has(node.op_type, OPSET)
+    )
+    if missing:
+        raise ConversionFailed(
+            f"tf2onnx has no ONNX form for {', '.join(missing)}; build the generator of Dense, "
+            "Conv2D, Conv2DTranspose, UpSampling2D, normalisation, activation, Reshape, Add and "
+            "Concatenate layers"
+        )
+
+
 def _check_signature(model: onnx.ModelProto, latent_dim: int, shape: tuple[int, ...]) -> None:
-    for values, name, wanted in (
-        (model.graph.input, LATENTS, [latent_dim]),
-        (model.graph.output, IMAGES, list(shape)),
+    for kind, values, wanted in (
+        ("input", model.graph.input, [latent_dim]),
+        ("output", model.graph.output, list(shape)),
     ):
-        found = [
-            (v.name, _type(v), [BATCH if type(d) is str else d for d in dims(v)]) for v in values
+        found = [(v.name, _type(v), [BATCH, *dims(v)[1:]]) for v in values]
+        right = [
+            not x.type.tensor_type.shape.dim[0].dim_value and _type(x) == "FLOAT" for x in values
         ]
-        right = (name, "FLOAT", [BATCH, *wanted])
-        if found != [right]:
+        if len(found) != 1 or not right[0] or dims(values[0])[1:] != wanted:
             raise ConversionFailed(
-                f"the SavedModel's serving_default has {found} where {[right]} was wanted; "
-                "export it with training's export_generator"
+                f"the SavedModel's serving_default has as {kind} {found or 'nothing'} where "
+                f"{[('any name', 'FLOAT', [BATCH, *wanted])]} was wanted; {ONE_EACH}"
             )
 
 
@@ -107,9 +130,32 @@ def _type(value: onnx.ValueInfoProto) -> str:
     return str(onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type))
 
 
-def _name_batch(model: onnx.ModelProto) -> None:
-    for value in (*model.graph.input, *model.graph.output):
+def _name_ends(model: onnx.ModelProto) -> None:
+    """Give the input and the output the names that every bundle has."""
+    graph = model.graph
+    names = {graph.input[0].name: LATENTS, graph.output[0].name: IMAGES}
+    for node in graph.node:
+        for of in (node.input, node.output):
+            of[:] = [names.get(name, name) for name in of]
+    for value in (graph.input[0], graph.output[0]):
+        value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
+
+
+def _centre(model: onnx.ModelProto, image_range: tuple[float, float]) -> None:
+    """Bring images in ``image_range`` to [-1, 1]."""
+    low, high = image_range
+    if (low, high) == (-1.0, 1.0):
+        return
+    graph = model.graph
+    for node in graph.node:
+        node.output[:] = ["centre.drawn" if name == IMAGES else name for name in node.output]
+    scale, shift = 2 / (high - low), -(high + low) / (high - low)
+    for name, value in (("centre.scale", scale), ("centre.shift", shift)):
+        graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    node = onnx.helper.make_node
+    graph.node.append(node("Mul", ["centre.drawn", "centre.scale"], ["centre.scaled"]))
+    graph.node.append(node("Add", ["centre.scaled", "centre.shift"], [IMAGES]))
 
 
 def _check_weights(model: onnx.ModelProto) -> None:

@@ -40,6 +40,10 @@ class PlanParity:
     differences: dict[str, Difference] = field(default_factory=dict)
     """On ordinary and on extreme latents."""
     same_in_any_batch: bool = False
+    misses: list[str] = field(default_factory=list)
+    """Where the images differ by more than the limits."""
+    batch_dependent: list[str] = field(default_factory=list)
+    """Where the same latents gave other bits, if that is asked of the plan."""
     unavailable: str = ""
     """Why the plan cannot run on this host; it was not measured then."""
     images: Bytes | None = field(default=None, repr=False)
@@ -70,6 +74,8 @@ class Report:
     float_difference: dict[str, float] = field(default_factory=dict)
     """Largest difference before the head on ordinary and extreme latents, range [-1, 1]."""
     misses: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Plans that the server must not use for this graph, such as "openvino/f32", and why."""
 
     def images(self, plan: Plan) -> Bytes:
         """Return what ``plan`` drew, uint8 [rows of all probes, height, width, channels]."""
@@ -86,6 +92,7 @@ class Report:
             "batch_sizes": sorted(BATCH_SIZES),
             "float_difference": self.float_difference,
             "plans": {parity.label: parity.facts() for parity in self.plans},
+            "refused": self.refused,
             "misses": self.misses,
         }
 
@@ -99,6 +106,7 @@ class Report:
                 row = f"{parity.label:15}{kind:10}{d.levels:5}{d.mean_levels:9.5f}"
                 row += f"{d.share_above_one:9.3%}{d.psnr_db:6.1f} dB"
                 lines.append(row + ("  same" if parity.same_in_any_batch else "  DIFFERS"))
+        lines += [f"{plan} will not serve: {why}" for plan, why in self.refused.items()]
         return "\n".join(lines)
 
 
@@ -136,8 +144,27 @@ def check_parity(
     for plan in plans:
         parity = PlanParity(plan)
         report.plans.append(parity)
-        report.misses += [f"{parity.label}: {m}" for m in _check_plan(parity, model, exam, threads)]
+        parity.misses = list(_check_plan(parity, model, exam, threads))
+    _decide(report)
     return report
+
+
+def _decide(report: Report) -> None:
+    """Refuse the plans that the server can do without; what the others miss stops the export.
+
+    A graph that is right in float32 may be wrong in bf16 alone, or give other bits in another
+    batch on one provider. If float32 is wrong, then the graph is, and every miss is told.
+    """
+    right = not report.misses and not any(
+        parity.misses for parity in report.plans if parity.plan.precision == GOLDEN_PLAN.precision
+    )
+    for parity in report.plans:
+        wrong = parity.misses + parity.batch_dependent
+        reduced = right and parity.plan.precision != GOLDEN_PLAN.precision
+        if wrong and parity.plan != GOLDEN_PLAN and (reduced or not parity.misses):
+            report.refused[str(parity.plan)] = "; ".join(wrong)
+        else:
+            report.misses += [f"{parity.label}: {miss}" for miss in wrong]
 
 
 def _check_floats(model: Path, exam: Exam, report: Report) -> Iterator[str]:
@@ -183,8 +210,7 @@ def _check_plan(parity: PlanParity, model: Path, exam: Exam, threads: int) -> It
     yield from _check_images(parity, images, exam)
     different = list(_batch_dependent(session, images, exam))
     parity.same_in_any_batch = not different
-    if limits(parity.plan).any_batch:
-        yield from different
+    parity.batch_dependent = different if limits(parity.plan).any_batch else []
 
 
 def _check_images(parity: PlanParity, images: Bytes, exam: Exam) -> Iterator[str]:

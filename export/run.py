@@ -9,8 +9,12 @@ from export.errors import RunIncomplete
 
 READS = 1
 """The schema version of ``run.json`` that is understood."""
-WANTED = {"latent_distribution": "normal", "image_range": [-1.0, 1.0]}
-"""What the uint8 head and the seed rule are made for."""
+DISTRIBUTION = "normal"
+"""What the seed rule gives."""
+RANGES = ([-1.0, 1.0], [0.0, 1.0])
+"""What a tanh draws in, and a sigmoid."""
+CHANNELS = (1, 3)
+"""Grey and RGB."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class Run:
     latent_dim: int
     image_shape: tuple[int, int, int]
     """Height, width, channels."""
+    image_range: tuple[float, float]
+    """What the generator draws in."""
     lineage: dict[str, Any]
     """``run.json`` as it stands: data, recipe, metrics, commit, library versions."""
 
@@ -46,11 +52,13 @@ def read_run(folder: Path) -> Run:
     if type(latent_dim) is not int or latent_dim < 1:
         raise RunIncomplete(_amiss(folder, "latent_dim", latent_dim, "a whole number from 1 on"))
     if not _is_shape(shape):
-        raise RunIncomplete(_amiss(folder, "image_shape", shape, "[height, width, 3]"))
-    for name, wanted in WANTED.items():
-        if facts.get(name) != wanted:
-            raise RunIncomplete(_amiss(folder, name, facts.get(name), repr(wanted)))
-    return Run(saved_model, latent_dim, (shape[0], shape[1], shape[2]), facts)
+        raise RunIncomplete(_amiss(folder, "image_shape", shape, "[height, width, 1 or 3]"))
+    for name, wanted in (("latent_distribution", [DISTRIBUTION]), ("image_range", RANGES)):
+        if facts.get(name) not in wanted:
+            allowed = " or ".join(map(repr, wanted))
+            raise RunIncomplete(_amiss(folder, name, facts.get(name), allowed))
+    low, high = facts["image_range"]
+    return Run(saved_model, latent_dim, (shape[0], shape[1], shape[2]), (low, high), facts)
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
@@ -76,7 +84,7 @@ def _read_facts(path: Path) -> dict[str, Any]:
 
 def _is_shape(shape: Any) -> TypeGuard[list[int]]:
     whole = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
-    return whole and len(shape) == 3 and shape[2] == 3
+    return whole and len(shape) == 3 and shape[2] in CHANNELS
 
 
 def _amiss(folder: Path, name: str, value: Any, wanted: str) -> str:

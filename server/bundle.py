@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
@@ -68,6 +68,8 @@ class Variant:
     rewrite: str
     parity: dict[str, Any]
     """What the parity check measured on it; ``parity.json`` has it all."""
+    refused: list[str] = field(default_factory=list)
+    """Plans, such as "openvino/f32", that must not serve it: one seed drew several images there."""
 
 
 @dataclass(frozen=True)
@@ -215,11 +217,16 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 
 def _read_fields(kind: Any, value: Any, place: str) -> Any:
     names = {f.name for f in fields(kind)}
-    if not isinstance(value, dict) or set(value) != names:
+    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}  # not in old bundles
+    if not isinstance(value, dict) or not names - since <= set(value) <= names:
         found = sorted(value) if isinstance(value, dict) else value
         raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")
     return kind(
-        **{f.name: _read(f.type, value[f.name], f"{place}: {f.name}") for f in fields(kind)}
+        **{
+            f.name: _read(f.type, value[f.name], f"{place}: {f.name}")
+            for f in fields(kind)
+            if f.name in value
+        }
     )
 
 

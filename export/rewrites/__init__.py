@@ -18,6 +18,9 @@ from export.rewrites.subpixel import subpixel
 
 REWRITES = (fold, permute_dense, subpixel, early_activations, shrink, split, halves)
 
+NAMES = ", ".join(step.__name__ for step in REWRITES)
+"""As the manifest says it."""
+
 
 def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return ``model``, as the converter gives it, in the form that runtimes do fastest.

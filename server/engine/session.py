@@ -37,6 +37,9 @@ class Plan:
     provider: str
     precision: str
 
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.precision}"
+
 
 class Session:
     """One ONNX Runtime session: latents float32 [N, latent_dim] to images uint8 [N, H, W, C]."""
@@ -78,11 +81,14 @@ def open_session(bundle: Bundle, plans: list[Plan], threads: int) -> tuple[Sessi
     Raises:
         SessionError: none of them works; the message has the reason of each.
     """
-    path = bundle.path / bundle.manifest.variant(VARIANT).file
+    variant = bundle.manifest.variant(VARIANT)
+    path = bundle.path / variant.file
     failed: list[Plan] = []
     reasons: list[str] = []
     for plan in plans:
         try:
+            if str(plan) in variant.refused:
+                raise SessionError("its images changed with the batch when the bundle was proven")
             session = Session(path, plan, threads)
             self_test(session, bundle)
             return session, failed

@@ -77,6 +77,12 @@ def save(generator, path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
+def run_facts():
+    """What is in ``run.json``."""
+    return RUN_FACTS
+
+
+@pytest.fixture(scope="session")
 def run_dir(tmp_path_factory):
     """A finished run: ``saved_model/`` and ``run.json``. Read only."""
     folder = tmp_path_factory.mktemp("runs") / "first"

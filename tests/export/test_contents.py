@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from export.config import ExportConfig
-from export.contents import write_contents
+from export.contents import Proven, write_contents
+from export.head import to_uint8
 from export.parity import GOLDEN_PLAN
 from export.probes import GOLDEN_SEEDS
 from export.run import read_run
@@ -22,14 +23,15 @@ def bundle(run_dir, model_path, report, tmp_path_factory):
     """A bundle of the good model. Read only."""
     folder = tmp_path_factory.mktemp("bundle")
     config = ExportConfig(run_dir, "cars-dcgan", "1")
-    write_contents(folder, model_path, report, read_run(run_dir), config)
+    write_contents(folder, Proven("all", model_path, report), read_run(run_dir), config)
     return load_bundle(folder)
 
 
 def test_manifest_lists_every_file_but_itself(bundle):
     there = {path.name for path in bundle.path.iterdir()}
     assert set(bundle.manifest.files) | {"manifest.json"} == there
-    assert there == {"manifest.json", "generator.onnx", "golden.npy", "parity.json", "samples.png"}
+    graphs = {"generator.onnx", "generator-float.onnx"}
+    assert there == graphs | {"manifest.json", "golden.npy", "parity.json", "samples.png"}
 
 
 @pytest.mark.parametrize("name", ["generator.onnx", "golden.npy", "parity.json", "samples.png"])
@@ -83,7 +85,7 @@ def test_samples_show_the_first_seeds(bundle, report):
 def test_same_run_gives_the_same_bundle(bundle, config, model_path, report, tmp_path):
     again = tmp_path / "again"
     again.mkdir()
-    write_contents(again, model_path, report, read_run(config.run), config)
+    write_contents(again, Proven("all", model_path, report), read_run(config.run), config)
     for path in bundle.path.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 
@@ -95,3 +97,10 @@ def test_parity_json_has_every_plan_with_its_limits(bundle):
     golden = facts["plans"]["cpu f32"]
     assert golden["ordinary"]["levels"] <= golden["limits"]["ordinary"]["levels"]
     assert bundle.manifest.variant("fp32").parity["plans"] == facts["plans"]
+
+
+def test_float_images_are_there_for_those_who_ask(bundle):
+    path = bundle.path / bundle.manifest.variant("floats").file
+    floats = Session(path, GOLDEN_PLAN, threads=1).run(latents(GOLDEN_SEEDS, 100))
+    assert floats.dtype == np.float32
+    np.testing.assert_array_equal(to_uint8(floats), bundle.golden_images())

@@ -93,7 +93,7 @@ def convert_to(monkeypatch, tmp_path):
 
 
 def test_another_latent_dim_than_the_run_says_is_refused(converted, convert_to):
-    with pytest.raises(ConversionFailed, match=r"'latents', 'FLOAT', \['batch', 64\]"):
+    with pytest.raises(ConversionFailed, match=r"'FLOAT', \['batch', 64\]\)\] was wanted"):
         convert_to(converted, latent_dim=64)
 
 
@@ -125,6 +125,6 @@ def test_a_weight_that_is_not_finite_is_refused_by_name(converted, convert_to, b
 
 
 def test_an_invalid_graph_is_refused(converted, convert_to):
-    converted.graph.node[0].op_type = "NoSuchOperator"
+    del converted.graph.node[0].input[1:]
     with pytest.raises(ConversionFailed, match="not valid ONNX"):
         convert_to(converted)

@@ -153,11 +153,13 @@ def test_graph_that_depends_on_the_batch_is_caught_by_that_check_alone(converted
     depend_on_batch(converted)
     report = check(converted)
     measured = [parity for parity in report.plans if not parity.unavailable]
-    for parity in measured:
-        alone = f"{parity.label}: {len(latents)} images change in batches of 1, first at seeds[0]"
-        assert alone in report.misses
-    assert all("images change" in miss for miss in report.misses)
+    alone = f"{len(latents)} images change in batches of 1, first at seeds[0]"
     assert not any(parity.same_in_any_batch for parity in measured)
+    assert f"cpu f32: {alone}" in report.misses
+    assert all("images change" in miss for miss in report.misses)
+    others = [parity.plan for parity in measured if parity.plan != GOLDEN_PLAN]
+    assert list(report.refused) == [str(plan) for plan in others]
+    assert all(alone in why for why in report.refused.values())
 
 
 def test_every_miss_names_its_plan_and_its_worst_latents(converted, check):
@@ -200,3 +202,23 @@ def test_float_images_from_a_graph_without_head_are_a_miss(
     (miss,) = report.misses
     assert miss.startswith("cpu f32: it draws float32 (")
     assert "not uint8 (" in miss
+
+
+def test_plan_in_bf16_alone_that_misses_is_refused_and_the_graph_is_not(
+    model_path, reference, probes, monkeypatch
+):
+    real = checking.Session
+
+    def coarse(path, plan, threads):
+        session = real(path, GOLDEN_PLAN, threads)
+        if plan.precision == "bf16":
+            run = session.run
+            session.run = lambda batch: run(batch) // 32 * 32
+        return session
+
+    monkeypatch.setattr(checking, "Session", coarse)
+    plans = [Plan("openvino", "bf16"), Plan("openvino", "f32"), GOLDEN_PLAN]
+    report = check_parity(model_path, reference, probes, plans, threads=1)
+    assert report.misses == []
+    assert list(report.refused) == ["openvino/bf16"]
+    assert "openvino/bf16 will not serve: ordinary latents: largest difference" in report.table()

@@ -57,10 +57,10 @@ def test_unreadable_run_json_is_refused(folder, text):
         ("latent_dim", True),
         ("latent_dim", None),
         ("image_shape", [32, 32]),
-        ("image_shape", [32, 32, 1]),
+        ("image_shape", [32, 32, 2]),
         ("image_shape", [32, 32.0, 3]),
         ("image_shape", None),
-        ("image_range", [0.0, 1.0]),
+        ("image_range", [0.0, 255.0]),
         ("latent_distribution", "uniform"),
     ],
 )

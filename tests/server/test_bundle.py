@@ -19,6 +19,12 @@ def test_manifest_survives_writing_and_reading(write_bundle):
     assert json.loads(manifest.to_json())["golden"]["seeds"] == [0, 1]
 
 
+def test_manifest_from_before_plans_were_refused_is_read(write_bundle):
+    folder = write_bundle()
+    edit(folder, lambda facts: facts["variants"][0].pop("refused"))
+    assert read_manifest(folder / MANIFEST).variants[0].refused == []
+
+
 def test_flipped_byte_is_refused_by_name(write_bundle):
     folder = write_bundle()
     (folder / "generator.onnx").write_bytes(b"b graph")

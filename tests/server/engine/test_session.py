@@ -82,6 +82,16 @@ def test_plan_that_cannot_serve_is_passed_over_and_told(bundle, caplog):
     assert "cuda in f32 cannot serve" in caplog.text
 
 
+def test_plan_that_the_manifest_refuses_is_passed_over_and_told(bundle, caplog):
+    variants = [replace(x, refused=["openvino/f32"]) for x in bundle.manifest.variants]
+    wary = replace(bundle, manifest=replace(bundle.manifest, variants=variants))
+    wanted = [Plan("openvino", "f32"), Plan("cpu", "f32")]
+    session, failed = open_session(wary, wanted, threads=1)
+    assert session.plan == Plan("cpu", "f32")
+    assert failed == wanted[:1]
+    assert "openvino in f32 cannot serve: its images changed with the batch" in caplog.text
+
+
 def test_no_plan_left_is_an_error_with_every_reason(bundle):
     with pytest.raises(SessionError, match=r"cuda in f32: .*CUDAExecutionProvider"):
         open_session(bundle, [Plan("cuda", "f32")], threads=1)
