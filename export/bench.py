@@ -1,0 +1,129 @@
+"""How fast every variant of a bundle runs here: ``python -m export.bench models/NAME/VERSION``.
+
+Every variant, plan and batch size is measured in turn, several times over, so that what else the
+machine does falls on all of them alike; medians of images a second are told.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from server.bundle import BundleError, load_bundle
+from server.engine.session import Plan, Session, choose_plans
+
+BATCH_SIZES = (1, 8, 32, 64)
+ROUNDS = 9
+SECONDS = 0.15
+"""Of one measurement; a run that takes longer is measured once."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Images a second of one variant on one plan in one batch size."""
+
+    variant: str
+    plan: str
+    rows: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured: an ONNX file on a plan."""
+
+    variant: str
+    path: Path
+    plan: Plan
+
+
+def measure(
+    subjects: list[Subject],
+    latent_dim: int,
+    threads: int,
+    clock: Callable[[], float] = time.perf_counter,
+    rounds: int = ROUNDS,
+) -> tuple[list[Rate], list[str]]:
+    """Return the rates, and in words which subjects cannot run here."""
+    sessions: list[tuple[Subject, Session]] = []
+    failed = []
+    for subject in subjects:
+        try:
+            sessions.append((subject, Session(subject.path, subject.plan, threads)))
+        except Exception as error:  # whatever a provider raises, the others are measured
+            failed.append(f"{subject.variant} on {subject.plan}: not measured: {error}")
+    rng = np.random.default_rng(0)
+    rates = []
+    for rows in BATCH_SIZES:
+        batch = rng.standard_normal((rows, latent_dim), np.float32)
+        found: list[list[float]] = [[] for _ in sessions]
+        for _, session in sessions:
+            session.run(batch)  # the first run of a size compiles
+        for _ in range(rounds):
+            for (_, session), each in zip(sessions, found, strict=True):
+                each.append(rows * _runs_per_second(session, batch, clock))
+        rates += [
+            Rate(subject.variant, str(subject.plan), rows, round(statistics.median(each), 1))
+            for (subject, _), each in zip(sessions, found, strict=True)
+        ]
+    return rates, failed
+
+
+def _runs_per_second(
+    session: Session,
+    batch: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    clock: Callable[[], float],
+) -> float:
+    runs, took, began = 0, 0.0, clock()
+    while took < SECONDS:
+        session.run(batch)
+        runs += 1
+        took = clock() - began
+    return runs / took
+
+
+def table(rates: list[Rate], failed: list[str]) -> str:
+    """Return the rates for people: a line for each variant and plan, a column for each size."""
+    cells = {(rate.variant, rate.plan, rate.rows): rate.images_per_second for rate in rates}
+    lines = [f"{'variant':10}{'plan':16}" + "".join(f"{rows:>9}" for rows in BATCH_SIZES)]
+    for variant, plan in dict.fromkeys((rate.variant, rate.plan) for rate in rates):
+        row = "".join(f"{cells[variant, plan, rows]:9,.0f}" for rows in BATCH_SIZES)
+        lines.append(f"{variant:10}{plan:16}{row}")
+    return "\n".join([*lines, *failed])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure the bundle on the command line; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m export.bench", description=__doc__)
+    add = parser.add_argument
+    add("bundle", type=Path, help="directory of the bundle, e.g. models/cars-dcgan/1")
+    add("--plain", type=Path, help="another ONNX file to hold against it, e.g. before the rewrites")
+    add("--threads", type=int, default=len(os.sched_getaffinity(0)), help="default: all processors")
+    add("--save", type=Path, metavar="FILE", help="write the rates as JSON too")
+    options = parser.parse_args(argv)
+    try:
+        manifest = load_bundle(options.bundle).manifest
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    files = {x.name: options.bundle / x.file for x in manifest.variants}
+    files |= {"plain": options.plain} if options.plain else {}
+    subjects = [Subject(x, path, plan) for x, path in files.items() for plan in choose_plans()]
+    rates, failed = measure(subjects, manifest.latents.dim, options.threads)
+    print(f"images a second by batch size, {options.threads} threads, median of {ROUNDS}")
+    print(table(rates, failed))
+    if options.save:
+        facts = {"threads": options.threads, "rates": [asdict(x) for x in rates], "failed": failed}
+        options.save.write_text(json.dumps(facts, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
