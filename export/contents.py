@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,12 @@ import onnx
 from numpy.typing import NDArray
 from PIL import Image
 
+from export.bench import Rate
 from export.config import ExportConfig
 from export.convert import IMAGES, LATENTS, OPSET, write_onnx
 from export.head import cut_head
 from export.lineage import lineage
+from export.page import page
 from export.parity import GOLDEN_PLAN, Report
 from export.probes import GOLDEN_SEEDS
 from export.run import Run
@@ -42,6 +44,7 @@ in bf16 an eighth of its speed even where nobody asks for them."""
 FLOATS = "floats"
 """The variant whose output is ``images_float``, float32 in [-1, 1]."""
 GOLDEN_FILE = "golden.npy"
+REPORT_FILE = "report.html"
 PARITY_FILE = "parity.json"
 SAMPLES_FILE = "samples.png"
 SAMPLES_COLUMNS, SAMPLES_ROWS = 16, 8
@@ -60,6 +63,8 @@ class Proven:
     model: Path
     """The ONNX file with the uint8 head."""
     report: Report
+    rates: list[Rate] = field(default_factory=list)
+    """How fast it and the converter's graph run on this host."""
 
 
 def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) -> None:
@@ -73,6 +78,8 @@ def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) 
     samples = images[len(golden) :][: SAMPLES_COLUMNS * SAMPLES_ROWS]
     grid(samples).save(draft / SAMPLES_FILE)
     (draft / PARITY_FILE).write_text(json.dumps(report.facts(), indent=2) + "\n")
+    title = f"{config.name} {config.version}"
+    (draft / REPORT_FILE).write_text(page(title, proven.rewrite, report, proven.rates))
     files = {path.name: file_facts(path) for path in sorted(draft.iterdir())}
     write_manifest(_manifest(config, run, proven, golden, files), draft)
     load_bundle(draft)

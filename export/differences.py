@@ -26,6 +26,8 @@ class Difference:
     psnr_db: float
     worst_row: int
     """Row with the largest difference."""
+    worst: str = ""
+    """The same by its kind of latents, such as "seeds[17]"."""
 
 
 def compare(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Difference:

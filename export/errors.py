@@ -3,6 +3,7 @@
 ExportError
 |-- RunIncomplete      the run directory lacks something, or holds another kind of model
 |-- VersionExists      the version is there already
+|-- ReferenceFailed    TensorFlow cannot draw with the SavedModel
 |-- ConversionFailed   no ONNX came out, or not the graph that was wanted
 `-- ParityFailed       the ONNX model draws other images than the SavedModel
 """
@@ -20,6 +21,10 @@ class RunIncomplete(ExportError):
 
 class VersionExists(ExportError):
     """A published version is never changed by accident."""
+
+
+class ReferenceFailed(ExportError):
+    """There is nothing to compare with."""
 
 
 class ConversionFailed(ExportError):

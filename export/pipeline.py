@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from export.bench import Rate, Subject, measure, table
 from export.config import ExportConfig
 from export.contents import MODEL_FILE, Proven, write_contents
 from export.convert import convert, finish, write_onnx
@@ -17,11 +18,14 @@ from export.head import add_head
 from export.lineage import stamp
 from export.parity import Report, check_parity
 from export.probes import make_probes
-from export.reference import load_reference
+from export.reference import apart
 from export.rewrites import NAMES, rewrite
 from export.run import Run, read_run
 from export.write import check_free, draft_of
-from server.engine.session import choose_plans
+from server.engine.session import VARIANT, choose_plans
+
+ROUNDS = 3
+"""Of the measurement of speed; ``python -m export.bench`` takes more."""
 
 Say = Callable[[str], None]
 FORMS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {NAMES: rewrite, "none": finish}
@@ -42,6 +46,8 @@ def export(config: ExportConfig, say: Say) -> Path:
                 run.saved_model, Path(scratch), run.latent_dim, run.image_shape, run.image_range
             )
         proven = _prove(floats, run, Path(scratch), say)
+        with _stage("measure the speed", say):
+            proven.rates = _measure(proven, floats, run, Path(scratch), say)
         with _stage("write the bundle", say), draft_of(config.target, config.force) as draft:
             write_contents(draft, proven, run, config)
     return config.target
@@ -75,9 +81,25 @@ def _prove(floats: onnx.ModelProto, run: Run, scratch: Path, say: Say) -> Proven
 
 
 def _compare(model: Path, run: Run) -> Report:
-    reference = load_reference(run.saved_model, run.image_range)
+    reference = apart(run.saved_model, run.image_range)
     threads = len(os.sched_getaffinity(0))
     return check_parity(model, reference, make_probes(run.latent_dim), choose_plans(), threads)
+
+
+def _measure(
+    proven: Proven, floats: onnx.ModelProto, run: Run, scratch: Path, say: Say
+) -> list[Rate]:
+    """Return how fast the served graph is beside the one of the converter."""
+    plain = scratch / "plain.onnx"
+    write_onnx(add_head(floats), plain)
+    files = {VARIANT: proven.model, "plain": plain}
+    subjects = [
+        Subject(name, path, plan) for plan in choose_plans() for name, path in files.items()
+    ]
+    threads = len(os.sched_getaffinity(0))
+    rates, failed = measure(subjects, run.latent_dim, threads, rounds=ROUNDS)
+    say(f"\nimages a second by batch size\n{table(rates, failed)}\n")
+    return rates
 
 
 @contextmanager

@@ -12,7 +12,9 @@ Latents = NDArray[np.float32]
 GOLDEN_SEEDS = [0, 1, 2, 3, 7, 42, 99, 1234, 65535, 999_999]
 GOLDEN_SEEDS += [2**31 - 1, 2**32, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
 """Both ends of the range, and where a 32-bit or a float64 seed would go wrong."""
-SEED_ROWS = 256
+ROWS = 4096
+"""Latents in all; seeds make up what the other kinds leave."""
+LEAST_SEEDS = 256
 LARGEST = 8.572
 """sqrt(-2 ln 2**-53): no seed gives a latent beyond it."""
 DENORMAL = 1e-40
@@ -29,7 +31,7 @@ class Probe:
     """No seed gives such latents: sums are larger here, and so are rounding errors."""
 
 
-def make_probes(latent_dim: int) -> list[Probe]:
+def make_probes(latent_dim: int, rows: int = ROWS) -> list[Probe]:
     """Return every kind of latents, ordinary ones first.
 
     The first rows are the golden seeds', then those of seed 0, 1, 2, ...
@@ -38,10 +40,8 @@ def make_probes(latent_dim: int) -> list[Probe]:
     ones = np.ones((1, latent_dim), np.float32)
     signs = np.where(np.arange(latent_dim) % 2, -1, 1).astype(np.float32)[None]
     flat = np.concatenate([ones, -ones, signs])
-    seeds = GOLDEN_SEEDS + list(range(SEED_ROWS - len(GOLDEN_SEEDS)))
     some = one_hot[:: max(1, latent_dim // 8)]
-    return [
-        Probe("seeds", latents(seeds, latent_dim), extreme=False),
+    others = [
         Probe("repeated", np.repeat(latents([5], latent_dim), 9, axis=0), extreme=False),
         Probe("zeros", np.zeros((2, latent_dim), np.float32), extreme=False),
         Probe("denormal", np.float32(DENORMAL) * flat, extreme=False),
@@ -49,6 +49,9 @@ def make_probes(latent_dim: int) -> list[Probe]:
         Probe("five sigma", 5 * np.concatenate([flat, some, -some]), extreme=True),
         Probe("largest", np.float32(LARGEST) * np.concatenate([some, -some]), extreme=True),
     ]
+    count = max(LEAST_SEEDS, rows - sum(len(probe.latents) for probe in others))
+    seeds = GOLDEN_SEEDS + list(range(count - len(GOLDEN_SEEDS)))
+    return [Probe("seeds", latents(seeds, latent_dim), extreme=False), *others]
 
 
 def place(probes: list[Probe], row: int) -> str:

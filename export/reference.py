@@ -1,11 +1,20 @@
-"""What the images should be: the SavedModel, run by TensorFlow."""
+"""What the images should be: the SavedModel, run by TensorFlow.
+
+``python -m export.reference SAVED_MODEL LATENTS.npy IMAGES.npy LOW HIGH`` draws them in a process
+of its own, where nothing that ONNX Runtime and its providers load or set can reach TensorFlow.
+"""
 
 import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from export.errors import ReferenceFailed
 
 ROWS = 64
 """Latents a run: bounds the memory."""
@@ -43,3 +52,42 @@ def load_reference(saved_model: Path, image_range: tuple[float, float] = (-1.0, 
 
     draw.keeps_alive = loaded  # type: ignore[attr-defined]  # its variables die with it
     return draw
+
+
+def apart(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> Reference:
+    """Return the same function, each call of it a process of its own.
+
+    Raises:
+        ReferenceFailed: TensorFlow ended with an error.
+    """
+
+    def draw(latents: NDArray[np.float32]) -> NDArray[np.float32]:
+        with tempfile.TemporaryDirectory(prefix="carfront-reference-") as scratch:
+            asked, drawn = Path(scratch) / "latents.npy", Path(scratch) / "images.npy"
+            np.save(asked, latents)
+            command = [sys.executable, "-m", "export.reference", str(saved_model.resolve())]
+            command += [str(asked), str(drawn), *map(str, image_range)]
+            root = Path(__file__).parents[1]
+            done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+            if done.returncode:
+                last = "\n".join(done.stderr.splitlines()[-6:])
+                raise ReferenceFailed(
+                    f"TensorFlow cannot draw with {saved_model} (exit status {done.returncode}); "
+                    f"mend what its last lines name:\n{last}"
+                )
+            images: NDArray[np.float32] = np.load(drawn)
+            return images
+
+    return draw
+
+
+def main(argv: list[str]) -> int:
+    """Draw as the command line says."""
+    saved_model, asked, drawn, low, high = argv
+    draw = load_reference(Path(saved_model), (float(low), float(high)))
+    np.save(drawn, draw(np.load(asked)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -44,8 +44,8 @@ F32 = Limits(
 """Both sides round in float32, in another order of summation: 5e-6 measured, 1.5e-5 on extremes."""
 
 BF16 = Limits(
-    ordinary=Tolerance(levels=8, mean_levels=1.0, share_above_one=0.05, psnr_db=45.0),
-    extreme=Tolerance(levels=24, mean_levels=1.0, share_above_one=0.05, psnr_db=42.0),
+    ordinary=Tolerance(levels=6, mean_levels=0.5, share_above_one=0.02, psnr_db=48.0),
+    extreme=Tolerance(levels=16, mean_levels=1.0, share_above_one=0.05, psnr_db=45.0),
 )
 """Eight bits of mantissa: every weight and activation is off by up to one part in 512."""
 

@@ -26,10 +26,13 @@ def halves(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _nodes(gemm: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Return [high, low, high, low] of the rows times [high, high, low, low] of the weight."""
+    """Return [low, high, low, high] of the rows times [low, low, high, high] of the weight.
+
+    The small products come first: added to a large sum, each would cost a rounding of it.
+    """
     rows, weight, *bias = gemm.input
     nodes = []
-    for name, axis, order in ((rows, 1, (0, 1, 0, 1)), (weight, 0, (0, 0, 1, 1))):
+    for name, axis, order in ((rows, 1, (1, 0, 1, 0)), (weight, 0, (1, 1, 0, 0))):
         short, high, low, whole = (f"{name}.{x}" for x in ("bfloat16", "high", "low", "halves"))
         parts = [(high, low)[half] for half in order]
         nodes += [

@@ -31,7 +31,13 @@ def test_manifest_lists_every_file_but_itself(bundle):
     there = {path.name for path in bundle.path.iterdir()}
     assert set(bundle.manifest.files) | {"manifest.json"} == there
     graphs = {"generator.onnx", "generator-float.onnx"}
-    assert there == graphs | {"manifest.json", "golden.npy", "parity.json", "samples.png"}
+    assert there == graphs | {
+        "manifest.json",
+        "golden.npy",
+        "parity.json",
+        "report.html",
+        "samples.png",
+    }
 
 
 @pytest.mark.parametrize("name", ["generator.onnx", "golden.npy", "parity.json", "samples.png"])

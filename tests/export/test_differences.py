@@ -34,7 +34,7 @@ def test_the_worst_row_is_named():
 def test_every_broken_limit_is_said():
     said = list(exceeded(compare(images(0), images(255)), BF16.ordinary))
     assert len(said) == 4
-    assert "largest difference 255 grey levels (limit 8)" in said[0]
+    assert "largest difference 255 grey levels (limit 6)" in said[0]
 
 
 def test_a_byte_may_differ_beside_a_boundary_only():

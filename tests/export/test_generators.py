@@ -81,7 +81,7 @@ def save(generator, folder, facts):
 
 
 @pytest.fixture
-def export(tmp_path, run_facts):
+def export(tmp_path, run_facts, quick):
     folder = tmp_path / "run"
     folder.mkdir()
 

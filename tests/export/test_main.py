@@ -9,11 +9,11 @@ from server.bundle import find_bundle, load_bundle
 
 
 @pytest.fixture
-def exporting(monkeypatch, converted_bytes, reference):
+def exporting(monkeypatch, converted_bytes, reference, quick):
     """Export without the slow steps; gives the graph that comes out of the converter, to alter."""
     model = onnx.load_from_string(converted_bytes)
     monkeypatch.setattr(pipeline, "convert", lambda *_: model)
-    monkeypatch.setattr(pipeline, "load_reference", lambda *_: reference)
+    monkeypatch.setattr(pipeline, "apart", lambda *_: reference)
     return model
 
 
@@ -49,9 +49,10 @@ def test_second_export_of_the_same_run_gives_the_same_files(run_again, run_dir, 
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == f"done: {models / 'cars-dcgan' / '3'}"
     assert [line for line in lines if line.startswith("cpu f32 ")]
-    assert [line.split("  ")[0] for line in lines if line.endswith(" s")][-3:] == [
+    assert [line.split("  ")[0] for line in lines if line.endswith(" s")][-4:] == [
         "convert to ONNX",
         "compare with TensorFlow",
+        "measure the speed",
         "write the bundle",
     ]
 
@@ -101,7 +102,8 @@ def test_interrupt_while_writing_leaves_nothing(exporting, config, monkeypatch, 
         (draft / "manifest.json").write_text("{}")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_prove", lambda *_: None)
+    monkeypatch.setattr(pipeline, "_prove", lambda *_: pipeline.Proven("none", None, None))
+    monkeypatch.setattr(pipeline, "_measure", lambda *_: [])
     monkeypatch.setattr(pipeline, "write_contents", interrupted)
     assert main(arguments(config)) == 130
     assert not config.models.exists()

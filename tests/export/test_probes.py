@@ -18,6 +18,10 @@ def test_there_are_at_least_256_rows_of_float32(probes):
     assert all(probe.latents.shape[1] == 100 for probe in probes)
 
 
+def test_an_export_compares_on_4096_rows():
+    assert sum(len(probe.latents) for probe in make_probes(100)) == 4096
+
+
 def test_denormals_are_denormal(probes):
     (probe,) = [probe for probe in probes if probe.name == "denormal"]
     size = np.abs(probe.latents)

@@ -1,0 +1,121 @@
+"""``report.html``: what parity found, as one page for people, with everything in it."""
+
+import base64
+import io
+from collections.abc import Iterator
+from html import escape
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from export.bench import BATCH_SIZES, Rate
+from export.parity import PlanParity, Report
+
+AMPLIFIED = 32
+"""Times that a difference is shown as large as it is."""
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #888; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right; }
+th { font-weight: 600; white-space: nowrap; }
+th:first-child, td:first-child, th.text, td.text { text-align: left; }
+.worst { display: flex; flex-wrap: wrap; gap: .8rem; margin: .8rem 0 1.6rem; }
+figure { margin: 0; } figcaption { font-size: .85rem; color: var(--soft); }
+img { width: 128px; image-rendering: pixelated; background: #000; display: block; }
+"""
+
+
+def page(title: str, rewrite: str, report: Report, rates: list[Rate]) -> str:
+    """Return the page; the same arguments give the same page."""
+    refused = [
+        f"<p><b>{escape(x)}</b> will not serve: {escape(y)}</p>" for x, y in report.refused.items()
+    ]
+    body = [
+        f"<h1>{escape(title)}: parity with the SavedModel</h1>",
+        f"<p>{sum(len(probe.latents) for probe in report.probes):,} latents: "
+        + ", ".join(f"{len(x.latents):,} {escape(x.name)}" for x in report.probes)
+        + f".<br>Rewrites: {escape(rewrite)}.</p>",
+        *refused,
+        "<h2>Differences, in grey levels</h2>",
+        _table(
+            ["plan", "latents", "largest", "mean", "over one", "PSNR", "any batch"],
+            list(_differences(report)),
+        ),
+        *_floats(report),
+        "<h2>The worst images</h2>",
+        *(picture for plan in report.plans for picture in _worst(report, plan)),
+    ]
+    if rates:
+        body += ["<h2>Images a second by batch size, on the exporting host</h2>", _rates(rates)]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}: parity</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(x)}</th>" for x in heads)
+    lines = ["<tr>" + "".join(f"<td>{escape(x)}</td>" for x in row) + "</tr>" for row in rows]
+    return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _differences(report: Report) -> Iterator[list[str]]:
+    for plan in report.plans:
+        if plan.unavailable:
+            yield [plan.label, f"not measured: {plan.unavailable}", "", "", "", "", ""]
+        for kind, found in plan.differences.items():
+            yield [
+                plan.label,
+                kind,
+                str(found.levels),
+                f"{found.mean_levels:.5f}",
+                f"{found.share_above_one:.4%}",
+                f"{found.psnr_db:.1f} dB",
+                "same bits" if plan.same_in_any_batch else "differs",
+            ]
+
+
+def _floats(report: Report) -> Iterator[str]:
+    for kind, found in report.float_difference.items():
+        yield f"<p>Largest difference before rounding, {kind} latents, of [-1, 1]: {found:.2g}.</p>"
+
+
+def _worst(report: Report, plan: PlanParity) -> Iterator[str]:
+    """Yield the image that is furthest off, beside what it should be."""
+    for kind, found in plan.differences.items():
+        if report.wanted is None or plan.images is None or not found.levels:
+            continue
+        wanted, drawn = report.wanted[found.worst_row], plan.images[found.worst_row]
+        off = np.abs(drawn.astype(np.int16) - wanted) * AMPLIFIED
+        yield f"<p>{plan.label}, {kind}: {escape(found.worst)}, {found.levels} off</p>"
+        yield '<div class="worst">'
+        yield _figure(wanted, "SavedModel")
+        yield _figure(drawn, plan.label)
+        yield _figure(np.minimum(off, 255).astype(np.uint8), f"difference x {AMPLIFIED}")
+        yield "</div>"
+
+
+def _figure(image: NDArray[np.uint8], caption: str) -> str:
+    file = io.BytesIO()
+    Image.fromarray(image.squeeze()).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _rates(rates: list[Rate]) -> str:
+    cells = {(x.variant, x.plan, x.rows): x.images_per_second for x in rates}
+    rows = [
+        [variant, plan, *(f"{cells[variant, plan, size]:,.0f}" for size in BATCH_SIZES)]
+        for variant, plan in dict.fromkeys((x.variant, x.plan) for x in rates)
+    ]
+    return _table(["variant", "plan", *map(str, BATCH_SIZES)], rows)
