@@ -305,8 +305,10 @@ def one(pattern: str, text: str) -> str:
 
 def milliseconds(text: str) -> float:
     """Return wrk's ``1.20ms``, ``950.00us`` or ``1.10s`` in milliseconds."""
-    value, unit = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text).groups()  # type: ignore[union-attr]
-    return float(value) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[unit]
+    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
+    if found is None:
+        raise BenchError(f"wrk measured no time but {text!r}: was any request answered?")
+    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]
 
 
 if __name__ == "__main__":

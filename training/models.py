@@ -7,6 +7,8 @@ Generative Adversarial Networks", with the kernel sizes and widths of this proje
 import keras
 from keras import layers
 
+from training.normalization import BatchNormalization
+
 LATENT_DIM = 100
 SMALLEST = 4
 """Pixels a side where the generator starts and the discriminator ends."""
@@ -50,7 +52,7 @@ def build_generator(policy: str = "float32", size: int = 32) -> keras.Sequential
         generator.add(
             layers.Conv2DTranspose(128, 4, 2, "same", kernel_initializer=_narrow(), dtype=policy)
         )
-        generator.add(layers.BatchNormalization(dtype=policy))
+        generator.add(BatchNormalization(dtype=policy))
         generator.add(layers.LeakyReLU(SLOPE, dtype=policy))
     generator.add(
         layers.Conv2D(
@@ -75,7 +77,7 @@ def build_discriminator(policy: str = "float32", size: int = 32, seed: int = 0) 
                 filters, kernel, stride, "same", kernel_initializer=_narrow(), dtype=policy
             )
         )
-        discriminator.add(layers.BatchNormalization(dtype=policy))
+        discriminator.add(BatchNormalization(dtype=policy))
         discriminator.add(layers.LeakyReLU(SLOPE, dtype=policy))
     discriminator.add(layers.Flatten(dtype=policy))
     discriminator.add(layers.Dropout(0.4, seed=seed, dtype=policy))
