@@ -92,14 +92,17 @@ def _nodes(
 ) -> list[onnx.NodeProto]:
     """Return a convolution for each phase, and what weaves their outputs together."""
     nodes = []
+    bias = graph.weight(node.input[2]) if len(node.input) > 2 else None
     for places in product(*(range(axis.stride) for axis in axes)):
         (down, top, bottom), (across, left, right) = map(Axis.phase, axes, places)
         label = f"{node.name}.phase{places[0]}{places[1]}"
         kernel = weight[:, :, down, across].swapaxes(0, 1)
+        # A copy each: OpenVINO adds a bias that others read too in a pass of its own.
+        own = [graph.add_weight(label, bias)] if bias is not None else node.input[2:]
         nodes.append(
             helper.make_node(
                 "Conv",
-                [node.input[0], graph.add_weight(label, kernel), *node.input[2:]],
+                [node.input[0], graph.add_weight(label, kernel), *own],
                 [label],
                 label,
                 kernel_shape=kernel.shape[2:],

@@ -34,6 +34,16 @@ def test_nothing_is_left_that_costs_time_and_need_not_be(converted):
     assert after["DepthToSpace"] == 3
 
 
+def test_each_convolution_has_weights_of_its_own(converted):
+    """OpenVINO runs the sum with a bias, and the activation after it, inside a convolution then."""
+    graph = rewrite(converted).graph
+    weights = {x.name for x in graph.initializer}
+    convs = [node for node in graph.node if node.op_type == "Conv"]
+    read = Counter(name for node in convs for name in node.input if name in weights)
+    assert len(read) == 16 + 12 + 1  # a kernel each; a bias each but for three parts of the last
+    assert set(read.values()) == {1}
+
+
 def test_each_rewrite_alone_keeps_the_images(converted):
     model, wanted = converted, draw(converted)
     for step in REWRITES:
