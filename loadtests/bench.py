@@ -46,6 +46,9 @@ end
 )
 
 
+PERCENTILE = r"\n\s+{}%\s+(\S+)"
+"""Where wrk says how long so many requests took at most."""
+
 COLUMNS = (
     "load",
     "images/s",
@@ -180,8 +183,8 @@ def run(server: Server, load: Load, seconds: int) -> dict[str, float]:
         spent = Reading.of(server) - before
     return {
         "images_per_s": float(one(r"Requests/sec:\s+([\d.]+)", text)) * load.images,
-        "p50_ms": milliseconds(one(r"50%\s+(\S+)", text)),
-        "p99_ms": milliseconds(one(r"99%\s+(\S+)", text)),
+        "p50_ms": milliseconds(one(PERCENTILE.format(50), text)),
+        "p99_ms": milliseconds(one(PERCENTILE.format(99), text)),
         "cpu_us_per_image": spent.cpu_s * 1e6 / spent.images,
         "mean_batch": spent.images / spent.batches,
         "batch_ms": spent.inference_s * 1e3 / spent.batches,

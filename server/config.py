@@ -46,6 +46,8 @@ class ServerConfig:
     max_batch_size: int = 0
     """Images of one inference at most; 0 measures at the start what this host is fastest with."""
     max_queue_rows: int = 16384
+    keepalive_s: int = 75
+    """How long a connection may ask for nothing: longer than proxies in front keep theirs."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
     """An engine whose batch takes longer hangs, and is replaced."""
@@ -64,6 +66,7 @@ class ServerConfig:
         _between("threads", self.threads, 0, 1024)
         _between("max_batch_size", self.max_batch_size, 0, 4096)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
+        _between("keepalive_s", self.keepalive_s, 1, 3600)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
         _between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
         _between("arena_mib", self.arena_mib, 16, 4096)

@@ -1,5 +1,6 @@
 """How gunicorn runs the server, settings and hooks: ``gunicorn -c server/gunicorn.conf.py``."""
 
+import gc
 import os
 import shutil
 import sys
@@ -28,9 +29,9 @@ loglevel = server_config.log_level
 logger_class = "server.logs.GunicornLogger"
 control_socket_disable = True
 
-worker_class = "gevent"
+worker_class = "server.worker.Worker"
 workers = server_config.http_workers
-keepalive = 5
+keepalive = server_config.keepalive_s
 timeout = 60
 graceful_timeout = 30
 
@@ -85,6 +86,12 @@ def pre_fork(server, worker):
 def post_fork(server, worker):
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = f"http-{worker.slot}"
     renew()
+
+
+def post_worker_init(worker):
+    """Spare the collector what stays for good: it would look through all of it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def on_exit(server):

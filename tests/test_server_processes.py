@@ -8,10 +8,12 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -273,6 +275,53 @@ def test_only_http_workers_hold_the_http_port(server):
     workers, engines, arbiters = processes(server.pid)
     assert all(map(holds_it, workers))
     assert not any(map(holds_it, engines + arbiters))
+
+
+def connected(server):
+    """Return a bare connection to ``server``."""
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
+
+
+def test_connection_that_asks_for_nothing_is_closed(tmp_path):
+    """Whether it never asked, asks no more, or stops in the middle of its headers."""
+    line = b"GET /healthz HTTP/1.1\r\nHost: cars\r\n"
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1", "CARFRONT_KEEPALIVE_S": "1"}) as server:
+        for sent in (b"", line + b"\r\n", line, line + b"\r\n" + line):
+            with connected(server) as connection:
+                connection.sendall(sent)
+                answer = b"".join(iter(lambda: connection.recv(4096), b""))  # to its end
+            assert answer.count(b"200 OK") == sent.count(b"\r\n\r\n"), sent
+
+
+def test_sigterm_closes_idle_connections_at_once():
+    """Long before the 75 seconds of an idle connection, or the 30 of a server that stops."""
+    with ExitStack() as stack:
+        with serving(PYTHON, {"CARFRONT_WORKERS": "1"}, stop_within_s=20) as server:
+            idle = stack.enter_context(connected(server))
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: cars\r\n\r\n")
+            answer = b""
+            while b"live" not in answer:
+                answer += idle.recv(4096)
+        assert not idle.recv(4096)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+    ],
+    ids=["method", "version", "length", "long-line", "long-header"],
+)
+def test_what_is_not_http_gets_4xx_and_no_more(server, call, request_):
+    with connected(server) as connection:
+        connection.sendall(request_)
+        assert re.match(rb"HTTP/1\.1 4\d\d ", connection.recv(4096))
+    assert call("GET", "/healthz")[0] == 200
 
 
 def test_sigterm_finishes_what_was_accepted():

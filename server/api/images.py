@@ -194,7 +194,7 @@ def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
     priority = environ.get("HTTP_CARFRONT_PRIORITY", "interactive")
     if priority not in PRIORITIES:
         raise InvalidRequest("Carfront-Priority", priority, " or ".join(PRIORITIES))
-    peer = environ.get("gunicorn.socket")
+    peer = environ.get("gunicorn.sock")
     return Terms(timeout_s, PRIORITIES[priority], peer.fileno() if peer else None)
 
 

@@ -3,6 +3,7 @@
 The HTTP workers reconnect to the next engine and send again what was unanswered.
 """
 
+import gc
 import logging
 import os
 import threading
@@ -50,6 +51,8 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             config = ServerConfig.from_env()
             self._engine = start_engine(config)
             watch(self._engine, config.batch_timeout_ms / 1000)
+            gc.collect()
+            gc.freeze()  # what was loaded stays: the collector need not look through it again
             self._engine.serve()
             if os.getppid() != parent:
                 os._exit(0)  # nobody is left to stop this process

@@ -8,11 +8,13 @@ import pytest
 from loadtests import bench
 from loadtests.bench import (
     LOADS,
+    PERCENTILE,
     BenchError,
     Reading,
     Result,
     cpu_seconds,
     milliseconds,
+    one,
     summary,
     table,
 )
@@ -70,3 +72,19 @@ def test_missing_wrk_says_what_to_install(monkeypatch, capsys):
     monkeypatch.setattr(bench.shutil, "which", lambda name: None)
     assert bench.main([]) == 1
     assert "apt-get install wrk" in capsys.readouterr().err
+
+
+def test_the_share_within_a_deviation_is_not_taken_for_a_percentile():
+    report = """
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency    12.0ms    3.10ms  31.0ms   91.99%
+    Req/Sec     0.9k      0.1k    1.4k    71.50%
+  Latency Distribution
+     50%   11.00ms
+     75%   13.00ms
+     90%   16.00ms
+     99%   21.00ms
+Requests/sec:   2650.00
+"""
+    assert milliseconds(one(PERCENTILE.format(50), report)) == pytest.approx(11)
+    assert milliseconds(one(PERCENTILE.format(99), report)) == pytest.approx(21)
