@@ -108,6 +108,13 @@ MODEL_INFO = Gauge(
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
+PLAN_INFO = Gauge(
+    "carfront_plan_info",
+    "1; how the model is run, and why so.",
+    ["provider", "precision", "reason"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
 
 
 def exposition(engine_up: bool) -> bytes:
@@ -134,9 +141,14 @@ class EngineMetrics:
     """What the engine tells about itself."""
 
     def __init__(
-        self, manifest: Manifest, provider: str, precision: str, failed: Sequence[str]
+        self,
+        manifest: Manifest,
+        provider: str,
+        precision: str,
+        reason: str,
+        failed: Sequence[str],
     ) -> None:
-        """``failed`` names the providers that were tried in vain, as ``provider/precision``."""
+        """``failed`` names the plans that were tried in vain, as ``provider/precision``."""
         digest = next(iter(manifest.variants)).file
         MODEL_INFO.labels(
             manifest.name,
@@ -145,6 +157,7 @@ class EngineMetrics:
             provider,
             precision,
         ).set(1)
+        PLAN_INFO.labels(provider, precision, reason).set(1)
         for wanted in failed:
             FALLBACKS.labels(wanted, f"{provider}/{precision}").inc()
         ENGINE_STARTS.inc()

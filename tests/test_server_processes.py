@@ -194,6 +194,7 @@ def test_metrics_add_up_over_all_workers(server, call):
     assert metric(call, "carfront_images_total") == before + 111
     assert metric(call, "carfront_engine_up") == 1
     until(lambda: metric(Caller(server.url), "carfront_model_info") == 1)
+    assert metric(call, "carfront_plan_info") == 1
 
 
 def test_reload_serves_on_and_counts_on(server, runtime_dir):

@@ -26,22 +26,22 @@ def halves(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _nodes(gemm: onnx.NodeProto) -> list[onnx.NodeProto]:
-    """Return [low, high, high] of the rows times [whole, low, high] of the weight.
+    """Return [low, high, low, high] of the rows times [low, low, high, high] of the weight.
 
-    The small products come first: added to a large sum, each would cost a rounding of it. A whole
-    weight in float32 is its high half in bfloat16: there, what is left out is low times low, less
-    than the rounding of the sum.
+    The small products come first: added to a large sum, each would cost a rounding of it. Without
+    low times low the images would be the same and come 2 % sooner, but the sums would be of a length
+    that OpenVINO in float32 adds up otherwise in a batch of one.
     """
     rows, weight, *bias = gemm.input
     nodes = []
-    for name, axis, order in ((rows, 1, ("low", "high", "high")), (weight, 0, ("", "low", "high"))):
-        short, high, low, joined = (f"{name}.{x}" for x in ("bfloat16", "high", "low", "halves"))
-        parts = [f"{name}.{half}" if half else name for half in order]
+    for name, axis, order in ((rows, 1, (1, 0, 1, 0)), (weight, 0, (1, 1, 0, 0))):
+        short, high, low, whole = (f"{name}.{x}" for x in ("bfloat16", "high", "low", "halves"))
+        parts = [(high, low)[half] for half in order]
         nodes += [
             helper.make_node("Cast", [name], [short], short, to=TensorProto.BFLOAT16),
             helper.make_node("Cast", [short], [high], high, to=TensorProto.FLOAT),
             helper.make_node("Sub", [name, high], [low], low),
-            helper.make_node("Concat", parts, [joined], joined, axis=axis),
+            helper.make_node("Concat", parts, [whole], whole, axis=axis),
         ]
     halved = [f"{rows}.halves", f"{weight}.halves", *bias]
     return [*nodes, helper.make_node("Gemm", halved, gemm.output, gemm.name)]

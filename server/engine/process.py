@@ -130,7 +130,8 @@ def start_engine(config: ServerConfig) -> Engine:
         manifest,
         session.plan.provider,
         session.plan.precision,
-        [f"{plan.provider}/{plan.precision}" for plan in failed],
+        session.plan.reason,
+        [str(plan) for plan in failed],
     )
     engine = Engine(
         config.socket_path(),
@@ -140,12 +141,13 @@ def start_engine(config: ServerConfig) -> Engine:
         engine_metrics,
     )
     log.info(
-        "serving %s %s on %s in %s, %d streams of %d threads, up to %d images a batch; "
+        "serving %s %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
         "ready after %.1f s",
         manifest.name,
         manifest.version,
         session.plan.provider,
         session.plan.precision,
+        session.plan.reason,
         len(streams),
         config.threads_a_stream,
         max_batch_size,

@@ -33,6 +33,14 @@ def transpose_kernel(model):
     alter(model, "ConvTranspose_2.1", lambda kernel: kernel.swapaxes(2, 3))
 
 
+def leave_out_normalization(model):
+    """The second BatchNormalization, which the converter writes as Mul and Add."""
+    nodes = {x.name: x for x in model.graph.node}
+    nodes["LeakyRelu_3"].input[0] = nodes["Mul_2"].input[0]
+    for name in ("Mul_2", "Add_3"):
+        model.graph.node.remove(nodes[name])
+
+
 def break_weight(model):
     def change(kernel):
         kernel[0, 0, 0, 0] = np.nan
@@ -105,7 +113,14 @@ def test_images_of_the_probes_are_varied_enough_to_show_a_fault(report):
 
 @pytest.mark.parametrize(
     "fault",
-    [swap_colors, shift_padding, transpose_kernel, break_weight, drop_latent],
+    [
+        swap_colors,
+        shift_padding,
+        transpose_kernel,
+        leave_out_normalization,
+        break_weight,
+        drop_latent,
+    ],
     ids=lambda fault: fault.__name__,
 )
 def test_planted_fault_is_caught_on_every_plan(converted, check, fault):

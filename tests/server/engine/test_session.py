@@ -100,12 +100,17 @@ def test_no_plan_left_is_an_error_with_every_reason(bundle):
 def test_auto_prefers_openvino_in_the_fastest_precision():
     assert choose_plans()[0] == Plan("openvino", "bf16" if has_bf16() else "f32")
     assert choose_plans()[-1] == Plan("cpu", "f32")
+    assert all(plan.reason for plan in choose_plans())
+    assert has_bf16() in choose_plans()[0].reason
 
 
 def test_chosen_provider_and_precision_are_never_departed_from():
     assert choose_plans("cpu") == [Plan("cpu", "f32")]
     assert choose_plans("openvino", "f32") == [Plan("openvino", "f32")]
     assert choose_plans("cuda") == [Plan("cuda", "f32")]
+    assert {plan.reason for plan in choose_plans("openvino")} == {
+        "the setting provider is openvino"
+    }
     with pytest.raises(SessionError, match="cpu has no precision bf16"):
         choose_plans("cpu", "bf16")
 
