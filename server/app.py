@@ -33,7 +33,8 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     artist = images.Artist(config, manifest, client)
     app.register_blueprint(images.blueprint(artist))
-    app.register_blueprint(health.blueprint(client))
+    processes = config.processes_path() if config.runtime_dir else None
+    app.register_blueprint(health.blueprint(client, processes))
     app.register_blueprint(pages.blueprint(manifest))
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)

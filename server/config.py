@@ -109,6 +109,14 @@ class ServerConfig:
             raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")
         return self.runtime_dir / "engine.sock"
 
+    def processes_path(self) -> Path:
+        """Return the folder that the server's processes enter, see ``server.processes``.
+
+        Raises:
+            ConfigError: as ``socket_path`` does.
+        """
+        return self.socket_path().with_name("processes")
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ServerConfig":
         """Return the settings in ``environ``; a variable that no setting has is an error."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from server.bundle import BundleError, find_bundle, load_bundle
 from server.config import ConfigError, ServerConfig
 from server.logs import configure, renew
+from server.processes import enter
 
 try:
     server_config = ServerConfig.from_env()
@@ -54,9 +55,11 @@ def on_starting(server):
     os.environ["CARFRONT_VERSION"] = bundle.manifest.version
     runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
     (runtime_dir / "max_batch_size").unlink(missing_ok=True)  # it may be of another host
-    metrics_dir = runtime_dir / "metrics"
-    shutil.rmtree(metrics_dir, ignore_errors=True)
-    metrics_dir.mkdir(parents=True)
+    metrics_dir, processes_dir = runtime_dir / "metrics", runtime_dir / "processes"
+    for folder in (metrics_dir, processes_dir):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    enter(processes_dir, "arbiter")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
@@ -84,7 +87,9 @@ def pre_fork(server, worker):
 
 
 def post_fork(server, worker):
-    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = f"http-{worker.slot}"
+    name = f"http-{worker.slot}"
+    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
+    enter(Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "processes", name)
     renew()
 
 

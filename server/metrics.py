@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
 from server.bundle import Manifest
+from server.processes import Processes
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 SLOT = "PROMETHEUS_MULTIPROC_SLOT"
@@ -42,7 +43,10 @@ REQUEST_SECONDS = Histogram(
     registry=REGISTRY,
 )
 IMAGES = Counter(
-    "carfront_images", "Images sent to callers.", ["model", "version"], registry=REGISTRY
+    "carfront_images",
+    "Images sent to callers; the source is the interface they asked at.",
+    ["model", "version", "source"],
+    registry=REGISTRY,
 )
 ENCODE_SECONDS = Histogram(
     "carfront_encode_seconds",
@@ -78,9 +82,9 @@ DROPPED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
-ENGINE_STARTS = Counter(
-    "carfront_engine_starts",
-    "Engines that became ready; more than one means a restart.",
+ENGINE_RESTARTS = Counter(
+    "carfront_engine_restarts",
+    "Engines that became ready in the place of another.",
     registry=REGISTRY,
 )
 FALLBACKS = Counter(
@@ -117,13 +121,17 @@ PLAN_INFO = Gauge(
 )
 
 
-def exposition(engine_up: bool) -> bytes:
-    """Return the metrics of all processes in Prometheus's text format."""
+def exposition(engine_up: bool, processes: Path | None = None) -> bytes:
+    """Return the metrics of all processes in Prometheus's text format.
+
+    ``processes`` is the folder that the server's processes entered; None tells nothing of them.
+    """
     registry = REGISTRY
     if DIRECTORY in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry) + generate_latest(_EngineUp(engine_up))
+    collectors = [registry, _EngineUp(engine_up), *([Processes(processes)] if processes else [])]
+    return b"".join(generate_latest(collector) for collector in collectors)
 
 
 class _EngineUp(Collector):
@@ -147,8 +155,12 @@ class EngineMetrics:
         precision: str,
         reason: str,
         failed: Sequence[str],
+        again: bool,
     ) -> None:
-        """``failed`` names the plans that were tried in vain, as ``provider/precision``."""
+        """``failed`` names the plans that were tried in vain, as ``provider/precision``.
+
+        ``again`` says that this server had an engine before.
+        """
         digest = next(iter(manifest.variants)).file
         MODEL_INFO.labels(
             manifest.name,
@@ -160,7 +172,7 @@ class EngineMetrics:
         PLAN_INFO.labels(provider, precision, reason).set(1)
         for wanted in failed:
             FALLBACKS.labels(wanted, f"{provider}/{precision}").inc()
-        ENGINE_STARTS.inc()
+        ENGINE_RESTARTS.inc(again)
 
     def batch(self, rows: int, seconds: float) -> None:
         """Note a batch that ran."""

@@ -153,7 +153,7 @@ def test_killed_engine_loses_no_request(server):
             until(lambda old=engine: old not in processes(server.pid)[1])
             assert alone.npy(1000, 3).shape == (3, 32, 32, 3)
         assert all(answer.result() for answer in answers)
-    until(lambda: metric(Caller(server.url), "carfront_engine_starts_total") >= 3)
+    until(lambda: metric(Caller(server.url), "carfront_engine_restarts_total") >= 2)
 
 
 def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
@@ -195,6 +195,16 @@ def test_metrics_add_up_over_all_workers(server, call):
     assert metric(call, "carfront_engine_up") == 1
     until(lambda: metric(Caller(server.url), "carfront_model_info") == 1)
     assert metric(call, "carfront_plan_info") == 1
+
+
+def test_every_process_is_measured(server, call):
+    text = call("GET", "/metrics")[1].decode()
+    pattern = r'carfront_process_resident_memory_bytes{process="(.*?)"} (\S+)'
+    memory = dict(re.findall(pattern, text))
+    assert set(memory) == {"arbiter", "engine", "http-0", "http-1", "http-2"}
+    assert all(float(value) > 10e6 for value in memory.values())
+    assert metric(call, "carfront_process_cpu_seconds_total") > 0.5
+    assert metric(call, "carfront_process_open_fds") > 5 * 3
 
 
 def test_reload_serves_on_and_counts_on(server, runtime_dir):
@@ -245,7 +255,7 @@ def test_engine_that_hangs_is_replaced_and_loses_no_request(tmp_path):
         answers = list(clients.map(lambda seed: Caller(server.url).npy(seed, 1), range(8)))
         assert all((answers[seed][0] == golden[seed]).all() for seed in range(8))
         assert not (tmp_path / "hang").exists(), "nothing hung"
-        assert metric(Caller(server.url), "carfront_engine_starts_total") == 2
+        assert metric(Caller(server.url), "carfront_engine_restarts_total") == 1
 
 
 def test_log_is_json_where_nobody_watches(server, call):

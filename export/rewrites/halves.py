@@ -29,8 +29,8 @@ def _nodes(gemm: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Return [low, high, low, high] of the rows times [low, low, high, high] of the weight.
 
     The small products come first: added to a large sum, each would cost a rounding of it. Without
-    low times low the images would be the same and come 2 % sooner, but the sums would be of a length
-    that OpenVINO in float32 adds up otherwise in a batch of one.
+    low times low the images would be the same and come 2 % sooner, but the sums would be of a
+    length that OpenVINO in float32 adds up otherwise in a batch of one.
     """
     rows, weight, *bias = gemm.input
     nodes = []

@@ -1,5 +1,7 @@
 """For those who watch: liveness, readiness, metrics."""
 
+from pathlib import Path
+
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -7,8 +9,8 @@ from server import metrics
 from server.engine.client import EngineClient
 
 
-def blueprint(client: EngineClient) -> Blueprint:
-    """Return the routes /healthz, /readyz and /metrics."""
+def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
+    """Return the routes /healthz, /readyz and /metrics, with what ``processes`` tells."""
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
@@ -23,6 +25,7 @@ def blueprint(client: EngineClient) -> Blueprint:
 
     @routes.get("/metrics")
     def exposition() -> Response:
-        return Response(metrics.exposition(client.ready), content_type=CONTENT_TYPE_LATEST)
+        text = metrics.exposition(client.ready, processes)
+        return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return routes

@@ -93,7 +93,7 @@ class Artist:
     def __init__(self, config: ServerConfig, manifest: Manifest, client: EngineClient) -> None:
         self._client = client
         self._timeout_s = config.request_timeout_s
-        self._images = metrics.IMAGES.labels(manifest.name, manifest.version)
+        self._images = metrics.IMAGES.labels(manifest.name, manifest.version, "images")
         self._timers = {name: metrics.ENCODE_SECONDS.labels(name) for name in FORMATS}
 
     def draw(self, wanted: Draw, environ: "WSGIEnvironment") -> Drawn:

@@ -20,6 +20,7 @@ from server.engine.batcher import Batcher
 from server.engine.loop import DRAIN_S, Engine
 from server.engine.rate import measured_batch_size
 from server.engine.session import Session, SessionError, choose_plans, open_session
+from server.processes import enter
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,7 @@ def start_engine(config: ServerConfig) -> Engine:
     from server import metrics  # only now: on import it opens the files of the slot
 
     began = time.monotonic()
+    again = enter(config.processes_path(), "engine")
     bundle = load_bundle(find_bundle(config.models, config.model, config.version))
     manifest = bundle.manifest
     plans = choose_plans(config.provider, config.precision)
@@ -132,6 +134,7 @@ def start_engine(config: ServerConfig) -> Engine:
         session.plan.precision,
         session.plan.reason,
         [str(plan) for plan in failed],
+        again,
     )
     engine = Engine(
         config.socket_path(),

@@ -3,6 +3,7 @@
 import functools
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
-from server import metrics
+from server import metrics, processes
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "k8s/components/monitoring/carfront.json").read_text())
@@ -65,12 +66,16 @@ def exported() -> dict[str, set[str]]:
     wrappers = [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
     labels = {wrapper._name: set(wrapper._labelnames) for wrapper in wrappers}
     series: dict[str, set[str]] = {}
-    for family in text_string_to_metric_families(metrics.exposition(engine_up=True).decode()):
+    with tempfile.TemporaryDirectory() as folder:
+        processes.enter(Path(folder), "engine")
+        text = metrics.exposition(engine_up=True, processes=Path(folder)).decode()
+    for family in text_string_to_metric_families(text):
         if family.name.endswith("_created"):  # when a series began; no process adds these up
             continue
         for suffix in SUFFIXES[family.type]:
             more = {"le"} if suffix == "_bucket" else set()
-            series[family.name + suffix] = labels.get(family.name, set()) | more
+            seen = {label for sample in family.samples for label in sample.labels} - {"le"}
+            series[family.name + suffix] = labels.get(family.name, seen) | more
     return series
 
 

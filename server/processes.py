@@ -1,0 +1,64 @@
+"""What each process of the server takes of the machine, as Linux tells it."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def enter(folder: Path, name: str) -> bool:
+    """Note in ``folder`` that this process is the one called ``name`` from now on.
+
+    Returns whether there was one of that name before.
+    """
+    note = folder / name
+    again = note.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{name}.{os.getpid()}"
+    draft.write_text(str(os.getpid()))
+    draft.replace(note)
+    return again
+
+
+class Processes(Collector):
+    """Processor time, memory and open files of every process that entered ``folder``.
+
+    One that ended is left out, and counts from 0 again when another has taken its name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        seconds = CounterMetricFamily(
+            "carfront_process_cpu_seconds",
+            "Processor time, of the kernel for it too.",
+            labels=["process"],
+        )
+        memory = GaugeMetricFamily(
+            "carfront_process_resident_memory_bytes",
+            "Memory in use, what is shared with other processes included.",
+            labels=["process"],
+        )
+        files = GaugeMetricFamily(
+            "carfront_process_open_fds", "Open files and sockets.", labels=["process"]
+        )
+        for note in sorted(self._folder.glob("[!.]*")):
+            try:
+                process = PROC / note.read_text()
+                # The name of the program, in brackets, may hold anything.
+                facts = (process / "stat").read_text().rpartition(")")[2].split()
+                pages = int((process / "statm").read_text().split()[1])
+                opened = len(list((process / "fd").iterdir()))
+            except OSError:
+                continue  # it ended
+            seconds.add_metric([note.name], (int(facts[11]) + int(facts[12])) / TICKS)
+            memory.add_metric([note.name], pages * PAGE)
+            files.add_metric([note.name], opened)
+        return [seconds, memory, files]

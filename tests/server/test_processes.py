@@ -1,0 +1,49 @@
+"""Real processes: this one, and one that has ended."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from server.processes import Processes, enter
+
+
+def measured(folder):
+    return {
+        (family.name, sample.labels["process"]): sample.value
+        for family in Processes(folder).collect()
+        for sample in family.samples
+    }
+
+
+def test_a_process_is_measured_under_its_name(tmp_path):
+    enter(tmp_path, "engine")
+    before = measured(tmp_path)
+
+    ballast = b"x" * 50_000_000
+    with Path(os.devnull).open(), Path(os.devnull).open():
+        after = measured(tmp_path)
+
+    assert before["carfront_process_cpu_seconds", "engine"] > 0
+    grown = [
+        after[name, "engine"] - before[name, "engine"]
+        for name in ("carfront_process_resident_memory_bytes", "carfront_process_open_fds")
+    ]
+    assert grown[0] > len(ballast) * 0.9
+    assert grown[1] == 2
+
+
+def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
+    program = (
+        "import pathlib, sys; from server.processes import enter; "
+        "print(enter(pathlib.Path(sys.argv[1]), 'engine'))"
+    )
+    first = subprocess.run(
+        [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
+    )
+    assert first.stdout == "False\n"
+    assert measured(tmp_path) == {}  # it has ended
+
+    assert enter(tmp_path, "engine")
+
+    assert {name for _, name in measured(tmp_path)} == {"engine"}
