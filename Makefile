@@ -41,6 +41,9 @@ loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECOND
 bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
 
+soak: $(SERVE)/.done ## Keep a server under full load for minutes: memory and rate stay (needs wrk)
+	$(SERVE)/bin/python -m loadtests.soak $(ARGS)
+
 chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
 	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)
 
@@ -62,5 +65,5 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train evaluate export loadtest bench chaos lint lock clean
+.PHONY: help serve test train evaluate export loadtest bench soak chaos lint lock clean
 .DEFAULT_GOAL := help

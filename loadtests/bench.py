@@ -22,7 +22,6 @@ from pathlib import Path
 
 from loadtests.serving import ROOT, Server, get, serving
 
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 ANY_SEED = "math.randomseed(os.time()); local seed = math.random(0, 2^52)\n"
 SINGLE = (
     ANY_SEED
@@ -206,7 +205,8 @@ class Reading:
         text = get(f"{server.url}/metrics").decode()
         names = ("batch_rows_sum", "batch_rows_count", "inference_seconds_sum")
         values = (float(one(rf"carfront_{name} (\S+)", text)) for name in names)
-        return cls(cpu_seconds(server.pid), *values)
+        spent = re.findall(r"carfront_process_cpu_seconds_total{.*} (\S+)", text)
+        return cls(sum(map(float, spent)), *values)
 
     def __sub__(self, other: "Reading") -> "Reading":
         mine, theirs = asdict(self), asdict(other)
@@ -238,22 +238,6 @@ def wrk(command: list[str]) -> str:
     if ended.returncode or "Non-2xx" in text or "Socket errors" in text:
         raise BenchError(f"requests failed: {text.strip()}")
     return text
-
-
-def cpu_seconds(arbiter: int) -> float:
-    """Return the CPU time of ``arbiter`` and all its descendants so far."""
-    own, parents = {}, {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it ended while we looked
-        parents[int(folder.name)] = int(fields[1])
-        own[int(folder.name)] = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
-    family = {arbiter}
-    while more := {pid for pid, parent in parents.items() if parent in family} - family:
-        family |= more
-    return sum(own[pid] for pid in family)
 
 
 def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:

@@ -45,6 +45,8 @@ class ServerConfig:
     """Inference threads of all streams together; 0 takes one a processor."""
     max_batch_size: int = 0
     """Images of one inference at most; 0 measures at the start what this host is fastest with."""
+    max_queue_delay_ms: int = 0
+    """How long a batch that is not full waits for more; 0 runs what is there."""
     max_queue_rows: int = 16384
     keepalive_s: int = 75
     """How long a connection may ask for nothing: longer than proxies in front keep theirs."""
@@ -65,6 +67,7 @@ class ServerConfig:
         _between("streams", self.streams, 0, 64)
         _between("threads", self.threads, 0, 1024)
         _between("max_batch_size", self.max_batch_size, 0, 4096)
+        _between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
         _between("keepalive_s", self.keepalive_s, 1, 3600)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)

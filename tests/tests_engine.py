@@ -45,10 +45,10 @@ def picture(latents):
 
 
 @contextmanager
-def running(path, streams=(picture,), max_batch_size=16, max_queue_rows=4096):
+def running(path, streams=(picture,), max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
     """Run an engine at ``path`` in threads until the context ends."""
     notes = Notes()
-    batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic)
+    batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic, max_delay_s)
     engine = Engine(path, streams, SHAPE, batcher, notes)
     engine.notes = notes
     thread = threading.Thread(target=engine.serve)

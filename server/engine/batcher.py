@@ -1,7 +1,8 @@
 """Which rows run next: the policy of the queue, and nothing else.
 
 No sockets, no ONNX Runtime, and the clock is passed in. Work-conserving: ``take`` returns what is
-there, as soon as it is asked; batches grow by themselves while the engine is busy.
+there, as soon as it is asked; batches grow by themselves while the engine is busy. Where a batch
+costs the same whatever its size, as on a GPU, ``due_in_s`` may ask for a moment's patience first.
 
 Two lanes share every batch. Small requests (and the last rows of big ones) go in the express lane,
 first come first served, and may fill a batch but for a quarter that the bulk lane keeps when it
@@ -77,9 +78,14 @@ class Batcher:
     """
 
     def __init__(
-        self, max_batch_size: int, max_queue_rows: int, clock: Callable[[], float]
+        self,
+        max_batch_size: int,
+        max_queue_rows: int,
+        clock: Callable[[], float],
+        max_delay_s: float = 0.0,
     ) -> None:
         self.max_batch_size = max_batch_size
+        self.max_delay_s = max_delay_s
         self.max_queue_rows = max_queue_rows
         self.clock = clock
         self.rows = 0
@@ -87,6 +93,8 @@ class Batcher:
         self._express: deque[Job] = deque()
         self._bulk: deque[Job] = deque()
         self._express_rows = 0
+        self._since = 0.0
+        """When the queue was empty last."""
 
     def add(self, job: Job) -> None:
         """Put ``job`` into the queue.
@@ -105,6 +113,8 @@ class Batcher:
                 self.wait_s(self.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
+        if not self.rows:
+            self._since = now
         job.arrived = now
         job.credit = self._quantum(job)
         self.rows += job.rows
@@ -115,6 +125,14 @@ class Batcher:
         if not job.gone:
             job.gone = True
             self.rows -= job.left
+
+    def due_in_s(self) -> float | None:
+        """Return how long more rows may be waited for; 0 to take now, None when nothing waits."""
+        if not self.rows:
+            return None
+        if self.rows >= self.max_batch_size:
+            return 0.0
+        return max(0.0, self._since + self.max_delay_s - self.clock())
 
     def take(self) -> Batch:
         """Return the rows to run next; an empty batch when nothing waits."""

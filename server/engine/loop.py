@@ -121,13 +121,14 @@ class Engine:
         """Return the next batch as soon as there is one, None once the engine should end."""
         with self._turn:
             while True:
-                keys = self._links.wait(0 if self._batcher.rows else IDLE_S)
+                due = self._batcher.due_in_s()
+                keys = self._links.wait(IDLE_S if due is None else min(due, IDLE_S))
                 with self._state:
                     if self._finished():
                         return None
                     for key in keys:
                         self._links.receive(key)
-                    batch = self._take()
+                    batch = Batch() if self._batcher.due_in_s() else self._take()
                     self._links.send()
                     if batch.slices:
                         self._running += 1

@@ -140,7 +140,12 @@ def start_engine(config: ServerConfig) -> Engine:
         config.socket_path(),
         [stream.run for stream in streams],
         wire.SlotShape(dim, manifest.image.shape),
-        Batcher(max_batch_size, config.max_queue_rows, time.monotonic),
+        Batcher(
+            max_batch_size,
+            config.max_queue_rows,
+            time.monotonic,
+            config.max_queue_delay_ms / 1000,
+        ),
         engine_metrics,
     )
     log.info(

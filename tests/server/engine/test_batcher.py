@@ -54,6 +54,40 @@ def test_requests_that_wait_become_one_batch(batcher):
     assert [part.job for part in batch.slices] == jobs
 
 
+def test_nothing_is_due_while_nothing_waits(batcher):
+    assert batcher.due_in_s() is None
+    batcher.drop(add(batcher, 3))
+    assert batcher.due_in_s() is None
+
+
+def test_what_waits_is_due_at_once_unless_a_delay_is_set(batcher):
+    add(batcher, 3)
+    assert batcher.due_in_s() == 0
+
+
+def test_partial_batch_waits_for_more_no_longer_than_the_delay(clock):
+    batcher = Batcher(64, 16384, clock, max_delay_s=0.01)
+    clock.now = 5.0
+    add(batcher, 3)
+    assert batcher.due_in_s() == pytest.approx(0.01)
+    clock.now += 0.004
+    add(batcher, 3)
+    assert batcher.due_in_s() == pytest.approx(0.006)  # the first one's delay counts
+    clock.now += 0.007
+    assert batcher.due_in_s() == 0
+    assert batcher.take().rows == 6
+    assert batcher.due_in_s() is None
+
+
+def test_full_batch_waits_for_nothing_and_what_is_left_of_it_for_no_second_time(clock):
+    batcher = Batcher(64, 16384, clock, max_delay_s=0.01)
+    add(batcher, 100)
+    assert batcher.due_in_s() == 0
+    clock.now += 0.02
+    batcher.take()
+    assert batcher.due_in_s() == 0
+
+
 def test_small_request_rides_in_the_next_batch_beside_a_big_one(batcher):
     big = add(batcher, 4096)
     batcher.take()

@@ -72,6 +72,24 @@ def test_stranger_on_the_socket_harms_nobody(path):
     client.close()
 
 
+def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
+    """Half a minute would be over long after the test has failed."""
+    client = EngineClient(path, SHAPE, 2**20)
+
+    def draw(seed):
+        with client.generate(seed, 1, Terms(60)):
+            pass
+
+    with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
+        until(lambda: client.ready)
+        calls = [gevent.spawn(draw, 0)]
+        until(lambda: engine._batcher.rows == 1)
+        calls += [gevent.spawn(draw, 1), gevent.spawn(draw, 2)]
+        gevent.joinall(calls, timeout=10, raise_error=True)
+        assert engine.notes.batches == [3]
+        client.close()
+
+
 def test_batch_that_hangs_is_seen_while_it_does(path):
     entered, leave = threading.Event(), threading.Event()
 

@@ -1,0 +1,205 @@
+"""Keeps a server under full load for minutes: does it leak, does it slow down?
+
+Single PNGs over 32 connections and 512 images a request over 4, both without pause. Every second
+the server's own ``/metrics`` is read: the memory of each process, and the images sent so far. The
+run fails when a process grows, takes more than it may, or when the rate falls.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from loadtests.bench import Load, hardware, running, wrk_command
+from loadtests.serving import Server, ServerFailed, get, serving
+
+LOADS = (
+    Load("one PNG a request, 32 connections", 32, 1),
+    Load("512 images a request as npy, 4 connections", 4, 512),
+)
+EVERY_S = 1.0
+"""Between two looks at the server."""
+WARM = 0.2
+"""Of the run: what memory and rate are after this part is what they should stay."""
+GROWTH = 1.03
+"""How much more memory a process may have in the last part of the run than when it was warm."""
+SLOWER = 0.8
+"""How slow the last part of the run may be, beside the part when it was warm."""
+LIMITS_MB = {"http": 90, "engine": 500}
+"""What a process of a kind may take."""
+MEMORY = re.compile(r'carfront_process_resident_memory_bytes\{process="(.+?)"\} (\S+)')
+IMAGES = re.compile(r"^carfront_images_total\{.*\} (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The server at one moment."""
+
+    second: float
+    """Since the first sample."""
+    images: float
+    """Sent so far."""
+    memory_mb: dict[str, float]
+    """Resident memory by process."""
+
+    @classmethod
+    def of(cls, server: Server, began: float) -> "Sample":
+        """Read ``server`` now."""
+        text = get(f"{server.url}/metrics").decode()
+        memory = {name: float(value) / 1e6 for name, value in MEMORY.findall(text)}
+        images = sum(float(value) for value in IMAGES.findall(text))
+        return cls(time.monotonic() - began, images, memory)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the soak as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="under load (10)")
+    parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
+    parser.add_argument("--save", type=Path, help="write SAVE.json and SAVE.svg")
+    args = parser.parse_args(argv)
+    if not shutil.which("wrk"):
+        print("error: wrk is not installed; try: apt-get install wrk", file=sys.stderr)
+        return 1
+    try:
+        with serving(args.python) as server:
+            samples = list(sampled(server, args.minutes * 60))
+    except ServerFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    faults = verdict(samples)
+    print(f"{samples[-1].images:,.0f} images in {samples[-1].second:.0f} s; memory in MB:")
+    for name in samples[-1].memory_mb:
+        warm, last = (statistics.median(part) for part in parts([memory(x, name) for x in samples]))
+        print(f"  {name:10} {warm:7.1f} when warm, {last:7.1f} at the end")
+    if args.save:
+        command = f"python -m loadtests.soak --minutes {args.minutes:g}"
+        save(args.save, command, samples, faults)
+    for fault in faults:
+        print(f"fault: {fault}")
+    return 1 if faults else 0
+
+
+def sampled(server: Server, seconds: float) -> Iterator[Sample]:
+    """Put all loads on ``server`` and yield what it looks like, every second."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        for load in LOADS:
+            command = [*wrk_command(load, Path(folder)), f"-d{int(seconds) + 60}s", server.url]
+            stack.enter_context(running(command))
+        began = told = time.monotonic()
+        while (now := time.monotonic()) - began < seconds:
+            yield Sample.of(server, began)
+            if now - told >= 60:
+                told = now
+                print(f"{(now - began) / 60:.0f} of {seconds / 60:g} minutes", flush=True)
+            time.sleep(EVERY_S)
+
+
+def verdict(samples: Sequence[Sample]) -> list[str]:
+    """Return in words what is wrong with the run; nothing if it is sound."""
+    faults = []
+    for name in samples[-1].memory_mb:
+        warm, last = (statistics.median(part) for part in parts([memory(x, name) for x in samples]))
+        if last > GROWTH * warm:
+            faults.append(f"{name} grew from {warm:.1f} to {last:.1f} MB")
+        limit = LIMITS_MB.get(name.partition("-")[0])
+        if limit and last > limit:
+            faults.append(f"{name} takes {last:.1f} MB, more than {limit}")
+    warm, last = (statistics.median(part) for part in parts(rates(samples)))
+    if last < SLOWER * warm:
+        faults.append(f"the rate fell from {warm:,.0f} to {last:,.0f} images/s")
+    return faults
+
+
+def memory(sample: Sample, name: str) -> float:
+    """Return what a process takes, 0 while it was not there."""
+    return sample.memory_mb.get(name, 0.0)
+
+
+def parts(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """Return the part of a run when it was just warm, and the last one, of the same length."""
+    length = max(1, int(len(values) * WARM))
+    return values[length : 2 * length] or values, values[-length:]
+
+
+def rates(samples: Sequence[Sample]) -> list[float]:
+    """Return the images a second between each sample and the next."""
+    return [(b.images - a.images) / (b.second - a.second) for a, b in pairwise(samples)]
+
+
+def save(path: Path, command: str, samples: Sequence[Sample], faults: list[str]) -> None:
+    """Write the run as ``path``.json and as a picture, ``path``.svg."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    every = max(1, len(samples) // 60)
+    report = {
+        "command": command,
+        "hardware": hardware(),
+        "images": samples[-1].images,
+        "faults": faults,
+        "samples": [asdict(sample) for sample in samples[::every]],
+    }
+    path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    path.with_suffix(".svg").write_text(picture(samples))
+
+
+WIDTH, HEIGHT, LEFT, GAP = 720, 180, 60, 40
+"""Of each chart in the picture, in pixels, with the room for its axis and its title."""
+INKS = ("#1f6feb", "#d1570b", "#2da44e", "#8250df", "#bf3989", "#57606a")
+
+
+def picture(samples: Sequence[Sample]) -> str:
+    """Return an SVG: the memory of each process, and the images a second, over the minutes."""
+    minutes = [sample.second / 60 for sample in samples]
+    lines = {name: [memory(sample, name) for sample in samples] for name in samples[-1].memory_mb}
+    charts = [
+        _chart("memory, MB", minutes, lines, GAP),
+        _chart("images a second", minutes[1:], {"": rates(samples)}, HEIGHT + 2 * GAP),
+    ]
+    size = f"0 0 {WIDTH + LEFT + 100} {2 * HEIGHT + 3 * GAP}"
+    style = "text { font: 12px sans-serif; fill: #57606a; } polyline { fill: none; }"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{size}">\n<style>{style}</style>\n'
+        f'<rect width="100%" height="100%" fill="white"/>\n{"".join(charts)}</svg>\n'
+    )
+
+
+def _chart(title: str, minutes: Sequence[float], lines: dict[str, list[float]], top: float) -> str:
+    most = max(max(values) for values in lines.values()) * 1.1 or 1.0
+    end = minutes[-1] or 1.0
+    drawn = [f'<text x="{LEFT}" y="{top - 10}">{title}</text>\n']
+    for part in (0, 0.5, 1):
+        y = top + HEIGHT * (1 - part)
+        drawn.append(
+            f'<path d="M{LEFT} {y}h{WIDTH}" stroke="#d0d7de"/>'
+            f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end">{most * part:,.0f}</text>\n'
+        )
+    drawn.append(
+        f'<text x="{LEFT + WIDTH}" y="{top + HEIGHT + 16}" text-anchor="end">'
+        f"{end:.1f} minutes</text>\n"
+    )
+    for ink, (name, values) in zip(INKS * len(lines), lines.items(), strict=False):
+        points = " ".join(
+            f"{LEFT + WIDTH * x / end:.1f},{top + HEIGHT * (1 - y / most):.1f}"
+            for x, y in zip(minutes, values, strict=True)
+        )
+        y = top + HEIGHT * (1 - values[-1] / most)
+        drawn.append(
+            f'<polyline points="{points}" stroke="{ink}"/>'
+            f'<text x="{LEFT + WIDTH + 6}" y="{y + 4:.1f}" style="fill: {ink}">{name}</text>\n'
+        )
+    return "".join(drawn)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
