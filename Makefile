@@ -44,6 +44,9 @@ bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 soak: $(SERVE)/.done ## Keep a server under full load for minutes: memory and rate stay (needs wrk)
 	$(SERVE)/bin/python -m loadtests.soak $(ARGS)
 
+overload: $(SERVE)/.done ## Offer a server ten times what it can draw: it delivers as much as before
+	$(SERVE)/bin/python -m loadtests.overload $(ARGS)
+
 chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
 	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)
 
@@ -65,5 +68,5 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train evaluate export loadtest bench soak chaos lint lock clean
+.PHONY: help serve test train evaluate export loadtest bench soak overload chaos lint lock clean
 .DEFAULT_GOAL := help

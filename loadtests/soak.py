@@ -32,6 +32,8 @@ WARM = 0.2
 """Of the run: what memory and rate are after this part is what they should stay."""
 GROWTH = 1.03
 """How much more memory a process may have in the last part of the run than when it was warm."""
+STEP_MB = 4.0
+"""More than it had, and no leak: what the allocator takes at a time."""
 SLOWER = 0.8
 """How slow the last part of the run may be, beside the part when it was warm."""
 LIMITS_MB = {"http": 90, "engine": 500}
@@ -111,7 +113,7 @@ def verdict(samples: Sequence[Sample]) -> list[str]:
     faults = []
     for name in samples[-1].memory_mb:
         warm, last = (statistics.median(part) for part in parts([memory(x, name) for x in samples]))
-        if last > GROWTH * warm:
+        if last > max(GROWTH * warm, warm + STEP_MB):
             faults.append(f"{name} grew from {warm:.1f} to {last:.1f} MB")
         limit = LIMITS_MB.get(name.partition("-")[0])
         if limit and last > limit:

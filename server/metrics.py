@@ -191,7 +191,7 @@ class EngineMetrics:
         """Note a request that was refused at the door."""
         REJECTED.labels(reason).inc()
 
-    def queue(self, rows: int, drain_rate: float | None) -> None:
-        """Note what waits now, and how fast it goes."""
+    def queue(self, rows: int, capacity: float | None) -> None:
+        """Note what waits now, and how many rows a second full batches reach."""
         QUEUE_ROWS.set(rows)
-        CAPACITY.set(drain_rate or 0.0)
+        CAPACITY.set(capacity or 0.0)

@@ -165,6 +165,32 @@ def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
         assert (call.npy(5, 4) == golden).all()
 
 
+def test_removed_socket_keeps_no_new_worker_out(server, runtime_dir):
+    (runtime_dir / "engine.sock").unlink()
+    (worker, *_), _, _ = processes(server.pid)
+    os.kill(worker, signal.SIGKILL)
+    until(lambda: worker not in processes(server.pid)[0] and len(processes(server.pid)[0]) == 3)
+    for _ in range(12):  # by whichever worker accepts
+        assert Caller(server.url).png(5)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system")
+def test_full_dev_shm_is_of_no_concern(tmp_path):
+    """Shared memory is the processes' own (memfd), not files in a place that others fill."""
+    python = tmp_path / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        "mount -t tmpfs -o size=4k none /dev/shm && echo full > /dev/shm/file && "
+        f'! head -c 8192 /dev/zero 2>&- > /dev/shm/more 2>&- && exec {PYTHON} "$@"\n'
+    )
+    python.chmod(0o755)
+    alone = tmp_path / "alone"
+    alone.write_text(f'#!/bin/sh\nexec unshare --mount {python} "$@"\n')
+    alone.chmod(0o755)
+    with serving(alone, {"CARFRONT_WORKERS": "1"}) as server:
+        assert Caller(server.url).npy(0, 4096).shape == (4096, 32, 32, 3)
+
+
 def test_killed_worker_is_replaced_and_takes_over_its_metrics(server, call, runtime_dir):
     png = call.png(3)
     victim = processes(server.pid)[0][0]

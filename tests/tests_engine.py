@@ -34,7 +34,7 @@ class Notes:
     def rejected(self, reason):
         self.rejections.append(reason)
 
-    def queue(self, rows, drain_rate):
+    def queue(self, rows, capacity):
         self.queued = rows
 
 

@@ -4,26 +4,28 @@ No sockets, no ONNX Runtime, and the clock is passed in. Work-conserving: ``take
 there, as soon as it is asked; batches grow by themselves while the engine is busy. Where a batch
 costs the same whatever its size, as on a GPU, ``due_in_s`` may ask for a moment's patience first.
 
-Two lanes share every batch. Small requests (and the last rows of big ones) go in the express lane,
-first come first served, and may fill a batch but for a quarter that the bulk lane keeps when it
-has work. The bulk lane is deficit round robin with one batch as its quantum, a quarter of one for
-requests that are said to be bulk; these take no other lane.
-Source: Shreedhar and Varghese 1995, "Efficient Fair Queuing Using Deficit Round Robin".
+Two lanes share every batch. Small requests go in the express lane, first come first served, and may
+fill a batch but for a quarter that the bulk lane keeps when it has work. The bulk lane is fair, see
+``fair``; requests that are said to be bulk have a quarter of the others' share, and take no other.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.engine.fair import Entry, FairOrder
 from server.errors import QueueFull
 
 EXPRESS_ROWS = 8
-"""A request with this many rows left, or fewer, takes the express lane."""
+"""A request of this many rows, or fewer, takes the express lane."""
 BULK_SHARE = 4
-"""The bulk lane keeps one part in this many of a batch, and bulk requests take this part a turn."""
+"""The bulk lane keeps one part in this many of a batch; bulk requests have so small a share."""
 RATE_WEIGHT = 0.1
-"""How much the newest batch counts in the drain rate."""
+"""How much the newest batch counts in the capacity."""
+DRAINED_S = 1.0
+"""How far back the drain rate looks."""
 
 
 @dataclass(eq=False, slots=True)
@@ -42,7 +44,6 @@ class Job:
     """Rows that left the queue."""
     done: int = 0
     """Rows that have run."""
-    credit: int = 0
     gone: bool = False
     """Nobody waits for it any more."""
 
@@ -50,6 +51,11 @@ class Job:
     def left(self) -> int:
         """Rows that are still in the queue."""
         return self.rows - self.taken
+
+    @property
+    def express(self) -> bool:
+        """Whether it takes the express lane."""
+        return self.rows <= EXPRESS_ROWS and not self.bulk
 
 
 @dataclass(slots=True)
@@ -70,11 +76,37 @@ class Batch:
     expired: list[Job] = field(default_factory=list)
 
 
+class Drained:
+    """How fast a queue drains that is not empty, of the last second or so."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None
+        self._rows = 0.0
+        self._seconds = 0.0
+        self._pending: tuple[int, float] | None = None
+
+    def left(self, rows: int, now: float) -> None:
+        """Note that ``rows`` rows left the queue and others stayed."""
+        self._pending = (rows, now)
+
+    def until(self, now: float) -> None:
+        """Note that the next rows leave: those before have taken so long."""
+        if self._pending is None:
+            return
+        rows, began = self._pending
+        self._pending = None
+        fade = math.exp((began - now) / DRAINED_S)
+        self._rows = fade * self._rows + rows
+        self._seconds = fade * self._seconds + now - began
+        if self._seconds > 0:
+            self.rate = self._rows / self._seconds
+
+
 class Batcher:
     """The queue of one engine.
 
-    ``rows`` counts what is waiting; ``drain_rate`` is the rows per second of recent batches that
-    were at least half full, None until the first.
+    ``rows`` counts what is waiting; ``capacity`` is the rows per second of recent batches that were
+    at least half full, None until the first.
     """
 
     def __init__(
@@ -89,22 +121,24 @@ class Batcher:
         self.max_queue_rows = max_queue_rows
         self.clock = clock
         self.rows = 0
-        self.drain_rate: float | None = None
+        self.capacity: float | None = None
         self._express: deque[Job] = deque()
-        self._bulk: deque[Job] = deque()
         self._express_rows = 0
+        self._bulk = FairOrder()
         self._since = 0.0
         """When the queue was empty last."""
+        self._drained = Drained()
 
     def add(self, job: Job) -> None:
         """Put ``job`` into the queue.
 
         Raises:
-            QueueFull: the queue is at its limit, or would not get to the job before its deadline.
+            QueueFull: the queue is at its limit, or ``job`` would be late, or make another late.
         """
         now = self.clock()
         over = self.rows + job.rows - self.max_queue_rows
-        late = now + self.wait_s(self._ahead_of(job)) - job.deadline
+        entry = self._bulk.entry(job, job.rows, 1 / BULK_SHARE if job.bulk else 1.0)
+        late = self._late_s(job, entry, now)
         expired = job.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
             raise QueueFull(
@@ -116,15 +150,23 @@ class Batcher:
         if not self.rows:
             self._since = now
         job.arrived = now
-        job.credit = self._quantum(job)
         self.rows += job.rows
-        self._queue(job)
+        if job.express:
+            self._express_rows += job.rows
+            self._express.append(job)
+        else:
+            self._bulk.add(entry)
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""
-        if not job.gone:
-            job.gone = True
-            self.rows -= job.left
+        if job.gone:
+            return
+        job.gone = True
+        self.rows -= job.left
+        if job.express:
+            self._express_rows -= job.left
+        else:
+            self._bulk.remove(job)
 
     def due_in_s(self) -> float | None:
         """Return how long more rows may be waited for; 0 to take now, None when nothing waits."""
@@ -137,11 +179,14 @@ class Batcher:
     def take(self) -> Batch:
         """Return the rows to run next; an empty batch when nothing waits."""
         batch = Batch()
-        size = self.max_batch_size
-        keep = min(size // BULK_SHARE, sum(job.left for job in self._bulk)) if self._bulk else 0
-        self._fill(batch, self._express, size - keep)
-        self._fill(batch, self._bulk, size)
-        self._fill(batch, self._express, size)
+        size, now = self.max_batch_size, self.clock()
+        self._drained.until(now)
+        kept = min(size // BULK_SHARE, self.rows - self._express_rows)
+        self._take_express(batch, size - kept, now)
+        self._take_bulk(batch, size, now)
+        self._take_express(batch, size, now)
+        if self.rows:
+            self._drained.left(batch.rows, now)
         return batch
 
     def observe(self, rows: int, seconds: float) -> None:
@@ -152,62 +197,80 @@ class Batcher:
         if 2 * rows < self.max_batch_size:
             return
         rate = rows / max(seconds, 1e-6)
-        old = self.drain_rate
-        self.drain_rate = rate if old is None else old + RATE_WEIGHT * (rate - old)
+        old = self.capacity
+        self.capacity = rate if old is None else old + RATE_WEIGHT * (rate - old)
+
+    @property
+    def drain_rate(self) -> float | None:
+        """Rows per second that left while others waited; until it is known, the capacity.
+
+        Less than the capacity: HTTP workers and callers may share the processors with the engine.
+        """
+        return self._drained.rate or self.capacity
 
     def wait_s(self, rows: int) -> float:
         """Return how long ``rows`` rows take to run, 0 while nothing was measured."""
-        return rows / self.drain_rate if self.drain_rate else 0.0
+        rate = self.drain_rate
+        return rows / rate if rate else 0.0
 
-    def _lane(self, job: Job) -> deque[Job]:
-        return self._express if job.left <= EXPRESS_ROWS and not job.bulk else self._bulk
+    def _late_s(self, job: Job, entry: Entry, now: float) -> float:
+        """Return by how much ``job`` would be late, or make another late that would not be.
 
-    def _queue(self, job: Job, first: bool = False) -> None:
-        lane = self._lane(job)
-        if lane is self._express:
-            self._express_rows += job.left
-        if first:
-            lane.appendleft(job)
-        else:
-            lane.append(job)
+        0 or less if nobody would be. Where nothing waits there is nothing to be late for: whatever
+        was measured before, the request runs, and the rate is measured anew.
+        """
+        ahead = self._express_rows
+        if not self.rows:
+            return 0.0
+        if job.express:
+            if len(self._bulk):
+                ahead = ahead * BULK_SHARE // (BULK_SHARE - 1)
+            return now + self.wait_s(ahead) - job.deadline
+        before, after = self._bulk.around(entry)
+        ahead += sum(other.left for other in before) + job.rows
+        late = now + self.wait_s(ahead) - job.deadline
+        for other in after:
+            ahead += other.left
+            then = now + self.wait_s(ahead) - other.deadline
+            if then > 0 >= then - self.wait_s(job.rows):
+                late = max(late, then)
+        return late
 
-    def _ahead_of(self, job: Job) -> int:
-        """Return how many rows may leave before the first of ``job`` does."""
-        if self._lane(job) is self._bulk:
-            return self.rows
-        if not self._bulk:
-            return self._express_rows
-        return self._express_rows * BULK_SHARE // (BULK_SHARE - 1)
+    def _take_express(self, batch: Batch, limit: int, now: float) -> None:
+        """Move rows of small requests into ``batch`` until it has ``limit`` rows."""
+        while self._express and batch.rows < limit:
+            job = self._express[0]
+            if not job.gone and self._in_time(batch, job, now):
+                self._move(batch, job, limit, now)
+            if job.gone or not job.left:
+                self._express.popleft()
 
-    def _quantum(self, job: Job) -> int:
-        share = BULK_SHARE if job.bulk else 1
-        return max(1, self.max_batch_size // share)
+    def _take_bulk(self, batch: Batch, limit: int, now: float) -> None:
+        """Move rows of the others into ``batch`` until it has ``limit`` rows."""
+        while len(self._bulk) and batch.rows < limit:
+            job = self._bulk.first()
+            if self._in_time(batch, job, now):
+                self._bulk.ran(self._move(batch, job, limit, now))
+                if not job.left:
+                    self._bulk.pop()
 
-    def _fill(self, batch: Batch, lane: deque[Job], limit: int) -> None:
-        """Move rows from ``lane`` into ``batch`` until it has ``limit`` rows."""
-        now = self.clock()
-        while lane and batch.rows < limit:
-            job = lane.popleft()
-            if lane is self._express:
-                self._express_rows -= job.left
-            if job.gone:
-                continue
-            if job.deadline <= now:
-                self.drop(job)
-                batch.expired.append(job)
-                continue
-            self._move(batch, job, min(job.left, job.credit, limit - batch.rows), now)
-            if job.left and job.credit:
-                self._queue(job, first=True)  # the batch is full: it goes on in the next
-            elif job.left:
-                job.credit = self._quantum(job)  # its turn is over: to the end of the line
-                self._queue(job)
+    def _in_time(self, batch: Batch, job: Job, now: float) -> bool:
+        """Drop ``job`` if its deadline has passed, or will before its last row can be done."""
+        needs = job.left / self.capacity if self.capacity else 0.0
+        if job.deadline <= now + needs:
+            self.drop(job)
+            batch.expired.append(job)
+        return not job.gone
 
-    def _move(self, batch: Batch, job: Job, rows: int, now: float) -> None:
+    def _move(self, batch: Batch, job: Job, limit: int, now: float) -> int:
+        """Move as many rows of ``job`` as there are, or as fit, and return how many."""
+        rows = min(job.left, limit - batch.rows)
         if not job.taken:
             job.started = now
         batch.slices.append(Slice(job, job.taken, rows))
         batch.rows += rows
         self.rows -= rows
+        if job.express:
+            self._express_rows -= rows
         job.taken += rows
-        job.credit -= rows
+        return rows

@@ -24,6 +24,7 @@ from gevent.hub import Waiter
 from gevent.monkey import get_original
 from numpy.typing import NDArray
 
+from server import metrics
 from server.engine import wire
 from server.errors import (
     ClientGone,
@@ -56,6 +57,26 @@ class Terms:
     """Whether it lets others go first."""
     peer: int | None = None
     """The descriptor of its socket, to notice when it hangs up; None asks nobody."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The engine's word that a request of ``rows`` rows on ``terms`` would be late."""
+
+    rows: int
+    terms: Terms
+    until: float
+    """When it would be no more."""
+    full: QueueFull
+
+    def holds_for(self, rows: int, terms: Terms, now: float) -> bool:
+        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
+        return (
+            now < self.until
+            and rows >= self.rows
+            and terms.timeout_s <= self.terms.timeout_s
+            and terms.bulk >= self.terms.bulk
+        )
 
 
 @dataclass
@@ -109,6 +130,8 @@ class EngineClient:
         self._cancels: deque[wire.Cancel] = deque()
         self._flushing = False
         self._room: deque[Any] = deque()
+        self._refusal: Refusal | None = None
+        """The newest one: latents that are not made cost nothing."""
         self._sock: Any = None
         self._watcher: Any = None
         self._hub = gevent.get_hub()
@@ -130,7 +153,11 @@ class EngineClient:
         """
         if n > self._max_rows:
             raise InvalidRequest("n", n, f"at most {self._max_rows}: the arena holds no more")
-        deadline = self._clock() + terms.timeout_s
+        now = self._clock()
+        if self._refusal and self._refusal.holds_for(n, terms, now):
+            metrics.REJECTED.labels("queue_full").inc()
+            raise self._refusal.full
+        deadline = now + terms.timeout_s
         call = Call(self._take_slot(n, deadline, terms.timeout_s), n, deadline, terms)
         self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)
         request_id = next(self._ids)
@@ -142,7 +169,12 @@ class EngineClient:
                 raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
             if result is HUNG_UP:
                 raise ClientGone
-            _raise_for(result, terms.timeout_s)
+            try:
+                _raise_for(result, terms.timeout_s)
+            except QueueFull as full:
+                until = self._clock() + result.retry_after_s
+                self._refusal = Refusal(n, terms, until, full)
+                raise
             images = self._arena.images(call.offset, n)
             yield Generated(images, result.queue_s, result.infer_s)
         finally:

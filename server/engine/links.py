@@ -51,10 +51,8 @@ class Links:
         self._on_submit = on_submit
         self._on_cancel = on_cancel
         self._on_gone = on_gone
-        self._listener = wire.listen(path)
-        self._inode = path.stat().st_ino
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._listen()
 
     def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
         """Return what can be read, as soon as there is something or the time is over."""
@@ -93,6 +91,14 @@ class Links:
         except FileNotFoundError:
             return False
 
+    def listen_again(self) -> None:
+        """Listen anew if somebody removed the socket: no other worker would find the engine."""
+        if not self.path.exists():
+            log.warning("somebody removed %s: listening anew", self.path)
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listen()
+
     def close(self) -> None:
         """End all links and stop listening; a newer engine's socket stays."""
         self._selector.close()
@@ -101,6 +107,11 @@ class Links:
             self.path.unlink(missing_ok=True)
         for link in self.open:
             link.close()
+
+    def _listen(self) -> None:
+        self._listener = wire.listen(self.path)
+        self._inode = self.path.stat().st_ino
+        self._selector.register(self._listener, selectors.EVENT_READ)
 
     def _accept(self) -> None:
         try:

@@ -56,7 +56,7 @@ class Metrics(Protocol):
     def queue_delay(self, seconds: float) -> None: ...
     def dropped(self, reason: str, rows: int) -> None: ...
     def rejected(self, reason: str) -> None: ...
-    def queue(self, rows: int, drain_rate: float | None) -> None: ...
+    def queue(self, rows: int, capacity: float | None) -> None: ...
 
 
 class Engine:
@@ -78,6 +78,8 @@ class Engine:
         self._links = Links(path, shape, self._submit, self._cancel, self._forget)
         self._parent = os.getppid()
         self._stop_at: float | None = None
+        self._look_at = 0.0
+        """When to see whether the socket is still there."""
         self._running = 0
         self._began: dict[int, float] = {}
         """When each thread's batch began, while one runs."""
@@ -139,7 +141,7 @@ class Engine:
         for job in batch.expired:
             self._metrics.dropped("deadline", job.rows)
             self._end(job, wire.Status.EXPIRED)
-        self._metrics.queue(self._batcher.rows, self._batcher.drain_rate)
+        self._metrics.queue(self._batcher.rows, self._batcher.capacity)
         return batch
 
     def _submit(self, link: Link, arena: wire.Arena, submit: wire.Submit) -> None:
@@ -169,6 +171,7 @@ class Engine:
     def _finished(self) -> bool:
         if self._stop_at is None:
             if os.getppid() == self._parent:
+                self._look_after_the_socket()
                 return False
             log.warning("gunicorn's arbiter is gone; finishing what was accepted")
             self.stop()
@@ -176,6 +179,11 @@ class Engine:
             for link in [link for link in self._links.open if not link.jobs]:
                 self._links.hang_up(link)
         return not self._links.open or self._clock() >= (self._stop_at or 0)
+
+    def _look_after_the_socket(self) -> None:
+        if self._clock() >= self._look_at:
+            self._look_at = self._clock() + IDLE_S
+            self._links.listen_again()
 
     # running
 

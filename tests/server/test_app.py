@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import gevent
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 from tests_engine import Notes, until
 
+from server.api import images
 from server.api.images import FORMATS, Format
 from server.app import create_app
 from server.bundle import find_bundle, load_bundle
@@ -267,3 +269,27 @@ def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     facts = http.get("/").json
     assert facts["model"] == "cars-dcgan"
     assert http.get("/", headers={"Accept": "*/*"}).json == facts
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda http: http.get("/v1/images/7.png"),
+        lambda http: http.post("/v1/images", json={"n": 4096, "format": "npy"}),
+    ],
+    ids=["one", "many"],
+)
+def test_answer_that_memory_does_not_hold_is_a_500_and_the_next_is_not(
+    http, engine_client, monkeypatch, ask
+):
+    def no_memory(images):
+        raise MemoryError
+
+    broken = {name: replace(form, encode=no_memory) for name, form in images.FORMATS.items()}
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "FORMATS", broken)
+        response = ask(http)
+    assert response.status_code == 500
+    assert response.mimetype == "application/problem+json"
+    assert not engine_client._calls
+    assert [ask(http).status_code for _ in range(3)] == [200] * 3  # the slots are free again

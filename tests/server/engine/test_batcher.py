@@ -1,5 +1,7 @@
 """The queue's policy, on a clock that the test moves."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,27 +121,81 @@ def test_bulk_that_needs_less_than_its_quarter_keeps_no_more(batcher):
     assert batch.rows == 64
 
 
-def test_big_requests_take_turns_of_one_batch_each(batcher):
-    first, second = add(batcher, 4096), add(batcher, 4096)
-    turns = [batcher.take().slices[0].job for _ in range(4)]
-    assert turns == [first, second, first, second]
+def ends(batcher, jobs):
+    """Return after how many batches each of ``jobs`` is done."""
+    batches, found = 0, {}
+    while len(found) < len(jobs):
+        batcher.take()
+        batches += 1
+        found |= {i: batches for i, job in enumerate(jobs) if not job.left and i not in found}
+    return [found[i] for i in range(len(jobs))]
 
 
-def test_bulk_requests_take_a_quarter_of_what_others_do(batcher):
-    patient, eager = add(batcher, 4096, bulk=True), add(batcher, 4096)
-    batches = [batcher.take() for _ in range(40)]
-    assert all(batch.rows == 64 for batch in batches), "capacity was left unused"
-    assert sum(rows_of(batch, patient) for batch in batches) == 40 * 64 // 5
-    assert sum(rows_of(batch, eager) for batch in batches) == 4 * 40 * 64 // 5
+def test_equal_requests_run_one_after_the_other(batcher):
+    assert ends(batcher, [add(batcher, 640) for _ in range(3)]) == [10, 20, 30]
+
+
+def test_big_request_lets_a_smaller_one_go_first(batcher):
+    big, small = add(batcher, 640), add(batcher, 64)
+    assert ends(batcher, [small, big]) == [1, 11]
+
+
+def test_request_that_is_nearly_done_lets_nobody_go_first(batcher):
+    big = add(batcher, 640)
+    for _ in range(9):
+        batcher.take()
+    assert ends(batcher, [add(batcher, 128), big]) == [3, 1]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(9, 400)), min_size=1, max_size=30))
+def test_no_request_ends_later_than_if_all_took_turns(arrivals):
+    """A row a batch, so that the two can be compared row by row."""
+    batcher = Batcher(1, 10**6, Clock())
+    jobs, turns, passed = [], {}, 0
+    late = []
+
+    def run():
+        """One row here, and a row's worth of turns there."""
+        nonlocal passed
+        batcher.take()
+        passed += 1
+        left = 1.0
+        while left > 1e-9 and turns:
+            least = min(turns.values())
+            each = min(left / len(turns), least)
+            left -= each * len(turns)
+            for index in list(turns):
+                turns[index] -= each
+                if turns[index] <= 1e-6:
+                    del turns[index]
+                    late.extend([index] if jobs[index].left else [])
+
+    for pause, rows in arrivals:
+        for _ in range(pause * 50):
+            run()
+        turns[len(jobs)] = float(rows)
+        jobs.append(add(batcher, rows))
+    while batcher.rows:
+        run()
+    assert late == []
+
+
+def test_request_said_to_be_bulk_has_a_quarter_of_the_share(batcher):
+    """Side by side, the patient one would be done when 4 x 640 rows of an eager one have run."""
+    patient = add(batcher, 640, bulk=True)
+    eager = [add(batcher, 640) for _ in range(4)]
+    assert ends(batcher, [patient, *eager]) == [50, 10, 20, 30, 40]
+    patient = add(batcher, 160, bulk=True)
+    eager = [add(batcher, 640) for _ in range(4)]
+    assert ends(batcher, [patient, *eager])[0] == 3
 
 
 def test_small_bulk_requests_do_not_take_the_express_lane(batcher):
-    add(batcher, 4096)
     patient = [add(batcher, 1, bulk=True) for _ in range(100)]
-    eager = add(batcher, 1)
+    eager = [add(batcher, 1) for _ in range(48)]
     batch = batcher.take()
-    assert rows_of(batch, eager) == 1
-    assert sum(rows_of(batch, job) for job in patient) == 0
+    assert sum(rows_of(batch, job) for job in eager) == 48
+    assert sum(rows_of(batch, job) for job in patient) == 16
 
 
 def test_bulk_requests_alone_have_the_whole_batch(batcher):
@@ -163,6 +219,20 @@ def test_expired_request_never_costs_inference(batcher, clock):
     assert batch.expired == [late]
     assert [part.job for part in batch.slices] == [fine]
     assert batcher.rows == 0
+
+
+def test_request_that_cannot_be_done_in_time_any_more_costs_no_more_inference(batcher, clock):
+    job = add(batcher, 1000, deadline=20.0)
+    batcher.observe(rows=100, seconds=1.0)
+    assert batcher.take().rows == 64
+    clock.now = 12.0  # 936 rows take 9.36 seconds
+    assert batcher.take().expired == [job]
+
+
+def test_request_that_finds_nothing_waiting_is_never_refused(batcher):
+    """A rate that was measured while the machine stood still must not keep everybody out."""
+    batcher.observe(rows=64, seconds=1000.0)
+    add(batcher, 4096, deadline=1.0)
 
 
 def test_rest_of_a_running_request_expires_too(batcher, clock):
@@ -198,9 +268,47 @@ def test_request_that_would_be_late_is_refused_at_once(batcher):
     batcher.observe(rows=100, seconds=1.0)
     add(batcher, 1000)
     with pytest.raises(QueueFull) as full:
-        add(batcher, 10, deadline=5.0)
-    assert (full.value.wait_s, full.value.retry_after_s) == (10.0, 5.0)
-    add(batcher, 10, deadline=11.0)
+        add(batcher, 1000, deadline=15.0)
+    assert (full.value.wait_s, full.value.retry_after_s) == (10.0, 5.0)  # it would end at 20
+    add(batcher, 1000, deadline=20.0)
+
+
+def test_request_that_would_make_another_late_is_refused_too(batcher):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 1000, deadline=11.0)
+    with pytest.raises(QueueFull) as full:
+        add(batcher, 200, deadline=60.0)  # smaller, so it would go first: the other ends at 12
+    assert full.value.retry_after_s == pytest.approx(1.0)
+    add(batcher, 100, deadline=60.0)
+    add(batcher, 1000, deadline=60.0)  # as large, so it goes last
+
+
+def test_request_that_is_late_anyway_keeps_nobody_out(batcher, clock):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 1000, deadline=10.5)
+    clock.now = 5.0  # nothing ran: it cannot be done any more
+    add(batcher, 200, deadline=60.0)
+
+
+def test_under_overload_nearly_everything_that_runs_is_delivered(clock):
+    """Ten times too much is asked for, a second's patience each: 5 % at most runs in vain."""
+    batcher = Batcher(32, 16384, clock)
+    rate = 8000
+    delivered = ran = 0
+    running = []
+    for step in range(20 * rate // 32):
+        clock.now = step * 32 / rate
+        for _ in range(int(step * 32 * 10 / 512) - int((step - 1) * 32 * 10 / 512)):
+            with contextlib.suppress(QueueFull):
+                running.append(add(batcher, 512, deadline=clock.now + 1.0))
+        batch = batcher.take()
+        ran += batch.rows
+        batcher.observe(batch.rows, 32 / rate)
+        done = [job for job in running if not job.left]
+        delivered += 512 * len(done)
+        running = [job for job in running if job.left and not job.gone]
+    assert ran >= 0.99 * 20 * rate
+    assert delivered >= 0.95 * ran
 
 
 def test_small_request_is_refused_for_what_is_ahead_of_it_only(batcher):
@@ -216,17 +324,44 @@ def test_small_request_is_refused_for_what_is_ahead_of_it_only(batcher):
     assert batcher.rows == 1
 
 
-def test_small_batches_do_not_tell_how_fast_a_queue_drains(batcher):
+def test_small_batches_do_not_tell_how_fast_full_ones_are(batcher):
     batcher.observe(rows=1, seconds=1.0)
-    assert batcher.drain_rate is None
+    assert batcher.capacity is None
     batcher.observe(rows=32, seconds=1.0)
-    assert batcher.drain_rate == 32
+    assert batcher.capacity == 32
 
 
-def test_drain_rate_follows_recent_batches_slowly(batcher):
+def test_capacity_follows_recent_batches_slowly(batcher):
     batcher.observe(100, 1.0)
     batcher.observe(200, 1.0)
-    assert batcher.drain_rate == pytest.approx(110)
+    assert batcher.capacity == pytest.approx(110)
+
+
+def test_drain_rate_is_what_leaves_a_queue_that_is_not_empty(batcher, clock):
+    batcher.observe(64, 0.01)
+    assert batcher.drain_rate == 6400  # all there is to go by
+    add(batcher, 64 * 50)
+    for _ in range(50):
+        batcher.take()
+        clock.now += 0.02
+    assert batcher.drain_rate == pytest.approx(3200)
+    clock.now += 100  # nobody asks
+    add(batcher, 64)
+    batcher.take()
+    clock.now += 1
+    batcher.take()
+    assert batcher.drain_rate == pytest.approx(3200)
+
+
+def test_drain_rate_forgets_what_was_seconds_ago(batcher, clock):
+    for pause in (0.02, 0.1):
+        add(batcher, 64 * 101)
+        for _ in range(100):
+            batcher.take()
+            clock.now += pause
+        while batcher.rows:
+            batcher.take()
+    assert batcher.drain_rate == pytest.approx(640, rel=0.05)
 
 
 def test_queue_delay_counts_from_arrival_to_the_first_rows(batcher, clock):

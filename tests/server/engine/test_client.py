@@ -187,6 +187,31 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
         assert engine.notes.rejections == ["queue_full"]
 
 
+def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
+    now = time.monotonic()
+    client = EngineClient(path, SHAPE, ARENA, clock=lambda: now)
+    with running(path, max_queue_rows=4096) as engine:
+        engine._batcher.observe(rows=1000, seconds=1.0)
+
+        def asks(n, timeout_s, **terms):
+            """Whether the engine is asked; it refuses each time."""
+            before = len(engine.notes.rejections)
+            with pytest.raises(QueueFull):
+                draw(client, 0, n, timeout_s, **terms)
+            return len(engine.notes.rejections) > before
+
+        assert asks(5096, 10.0)  # 1,000 rows too many: a second's work
+        assert not asks(5096, 10.0)
+        assert not asks(6000, 5.0)
+        assert not asks(5096, 10.0, bulk=True)
+        now += 1.5
+        assert asks(5096, 10.0)
+        assert asks(5000, 10.0)
+        assert asks(5000, 11.0)
+        assert len(draw(client, 0, 8)) == 8
+        client.close()
+
+
 def test_request_that_finds_no_room_waits_for_others_to_finish(path):
     small = EngineClient(path, SHAPE, SHAPE.size(100) + 64)
     gate = Gate()

@@ -58,6 +58,19 @@ def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
     newer.close()
 
 
+def test_engine_whose_socket_was_removed_listens_anew(path):
+    with running(path):
+        first = EngineClient(path, SHAPE, 2**20)
+        until(lambda: first.ready)
+        path.unlink()
+        until(path.exists)
+        second = EngineClient(path, SHAPE, 2**20)
+        for client in (first, second):
+            with client.generate(4, 2, Terms(10)) as generated:
+                assert generated.images.shape == (2, 4, 4, 3)
+            client.close()
+
+
 def test_stranger_on_the_socket_harms_nobody(path):
     client = EngineClient(path, SHAPE, 2**20)
     with running(path):
@@ -130,7 +143,7 @@ def test_watchdog_ends_the_process_of_an_engine_that_hangs(monkeypatch):
 
 def test_loop_that_raises_ends_the_engine_with_its_error(path):
     class Broken(Notes):
-        def queue(self, rows, drain_rate):
+        def queue(self, rows, capacity):
             raise OSError("disk full")
 
     engine = Engine(path, [picture, picture], SHAPE, Batcher(8, 4096, time.monotonic), Broken())

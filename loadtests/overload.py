@@ -1,0 +1,207 @@
+"""Offers a server ten times what it can draw: does it still deliver what it could?
+
+First the peak: callers that ask for 2,048 images, and again as soon as they have them. Then
+requests at a fixed pace, whatever the answers (an open loop), for ten times as many images, each
+with a deadline. What cannot be served in time has to be refused at once, and cost nothing: 95 % of
+the peak or more are still delivered, what is accepted comes within its deadline and two batches.
+"""
+
+import argparse
+import asyncio
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from loadtests.bench import Reading, hardware
+from loadtests.serving import Server, ServerFailed, serving
+
+IMAGES = 2048
+"""Images a request asks for: so many that asking and refusing cost little beside drawing."""
+TIMES = 10
+"""How many times the peak is offered."""
+CALLERS = 6
+"""Who ask without pause while the peak is measured."""
+GOODPUT = 0.95
+"""Least share of the peak that has to be delivered."""
+BATCHES = 2
+"""How many batches later than its deadline an accepted request may be answered."""
+
+
+@dataclass
+class Phase:
+    """What came of one part of the run."""
+
+    seconds: float
+    statuses: Counter[int] = field(default_factory=Counter)
+    accepted_s: list[float] = field(default_factory=list)
+    """How long the requests took that got their images."""
+    refused_s: list[float] = field(default_factory=list)
+    """How long the others took."""
+    delivered: int = 0
+    """Images that arrived before the phase was over."""
+
+    @property
+    def images_per_s(self) -> float:
+        return self.delivered / self.seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The whole run, in numbers."""
+
+    peak_images_per_s: float
+    offered_images_per_s: float
+    images_per_s: float
+    deadline_s: float
+    batch_s: float
+    """What one batch took, on average, while too much was offered."""
+    accepted_p99_s: float
+    refused_p99_s: float
+    statuses: dict[int, int]
+
+    def faults(self) -> list[str]:
+        """Return in words what is wrong; nothing if the server did as it should."""
+        found = []
+        if self.images_per_s < GOODPUT * self.peak_images_per_s:
+            found.append(
+                f"{self.images_per_s:,.0f} images/s were delivered, "
+                f"{self.peak_images_per_s:,.0f} without overload"
+            )
+        limit = self.deadline_s + BATCHES * self.batch_s
+        if self.accepted_p99_s > limit:
+            found.append(
+                f"one accepted request in a hundred took {self.accepted_p99_s:.3f} s or more, "
+                f"the limit is {limit:.3f} s"
+            )
+        if set(self.statuses) - {200, 503, 504}:
+            found.append(f"other answers than 200, 503 and 504: {self.statuses}")
+        return found
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the overload as the command line says; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.overload", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20, help="of each phase (20)")
+    parser.add_argument("--deadline-ms", type=int, default=1000, help="of each request (1000)")
+    parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
+    parser.add_argument("--save", type=Path, help="write the result there as JSON")
+    args = parser.parse_args(argv)
+    try:
+        with serving(args.python) as server:
+            outcome = asyncio.run(overload(server, args.seconds, args.deadline_ms / 1000))
+    except ServerFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(
+        f"peak {outcome.peak_images_per_s:,.0f} images/s; "
+        f"offered {outcome.offered_images_per_s:,.0f}, "
+        f"delivered {outcome.images_per_s:,.0f} "
+        f"({outcome.images_per_s / outcome.peak_images_per_s:.2f} of the peak)\n"
+        f"accepted: 99 % within {outcome.accepted_p99_s:.3f} s; "
+        f"refused: 99 % within {outcome.refused_p99_s:.3f} s; {outcome.statuses}"
+    )
+    faults = outcome.faults()
+    if args.save:
+        command = (
+            f"python -m loadtests.overload --seconds {args.seconds:g} "
+            f"--deadline-ms {args.deadline_ms}"
+        )
+        report = {"command": command, "hardware": hardware(), **asdict(outcome), "faults": faults}
+        args.save.parent.mkdir(parents=True, exist_ok=True)
+        args.save.write_text(json.dumps(report, indent=2) + "\n")
+    for fault in faults:
+        print(f"fault: {fault}")
+    return 1 if faults else 0
+
+
+async def overload(server: Server, seconds: float, deadline_s: float) -> Outcome:
+    """Measure the peak of ``server``, then what it delivers when ten times that is offered."""
+    await closed_loop(server, 2.0)  # warm; and the server learns how fast it is
+    peak = await closed_loop(server, seconds)
+    pace = TIMES * peak.images_per_s / IMAGES
+    before = Reading.of(server)
+    over = await open_loop(server, seconds, pace, deadline_s)
+    spent = Reading.of(server) - before
+    return Outcome(
+        peak_images_per_s=peak.images_per_s,
+        offered_images_per_s=pace * IMAGES,
+        images_per_s=over.images_per_s,
+        deadline_s=deadline_s,
+        batch_s=spent.inference_s / max(spent.batches, 1),
+        accepted_p99_s=percentile(over.accepted_s, 0.99),
+        refused_p99_s=percentile(over.refused_s, 0.99),
+        statuses=dict(over.statuses),
+    )
+
+
+async def closed_loop(server: Server, seconds: float) -> Phase:
+    """Ask with ``CALLERS`` at once, each again as soon as it has its images."""
+    phase = Phase(seconds)
+    ends = time.monotonic() + seconds
+
+    async def caller(first: int) -> None:
+        seed = first << 40
+        while time.monotonic() < ends:
+            await ask(server, seed, 60.0, phase, ends)
+            seed += IMAGES
+
+    await asyncio.gather(*(caller(i) for i in range(CALLERS)))
+    return phase
+
+
+async def open_loop(server: Server, seconds: float, pace: float, deadline_s: float) -> Phase:
+    """Ask ``pace`` times a second for ``seconds``, whether answers come or not."""
+    phase = Phase(seconds)
+    began = time.monotonic()
+    asked = []
+    for number in range(int(seconds * pace)):
+        await asyncio.sleep(began + number / pace - time.monotonic())
+        seed = (CALLERS << 40) + number * IMAGES
+        asked.append(asyncio.create_task(ask(server, seed, deadline_s, phase, began + seconds)))
+    await asyncio.gather(*asked)
+    return phase
+
+
+async def ask(server: Server, seed: int, deadline_s: float, phase: Phase, ends: float) -> None:
+    """Ask for images over a connection of its own, and note in ``phase`` what came."""
+    place = urlsplit(server.url)
+    body = json.dumps({"n": IMAGES, "seed": seed, "format": "npy"}).encode()
+    head = (
+        f"POST /v1/images HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        f"X-Request-Timeout-Ms: {deadline_s * 1000:.0f}\r\n\r\n"
+    )
+    began = time.monotonic()
+    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**22)
+    try:
+        writer.write(head.encode() + body)
+        status = int((await reader.readline()).split()[1])
+        phase.statuses[status] += 1
+        await reader.read(-1)
+    finally:
+        writer.close()
+    now = time.monotonic()
+    note: Callable[[float], None] = (
+        phase.accepted_s.append if status == 200 else phase.refused_s.append
+    )
+    note(now - began)
+    if status == 200 and now <= ends:
+        phase.delivered += IMAGES
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Return the smallest of ``values`` that ``share`` of them do not exceed; 0 of none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What counts as a fault under overload, and that the real server has none in a short run."""
+
+import os
+import sys
+from dataclasses import replace
+
+import pytest
+
+from loadtests import overload
+from loadtests.overload import Outcome, percentile
+
+PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+GOOD = Outcome(
+    peak_images_per_s=1000.0,
+    offered_images_per_s=10_000.0,
+    images_per_s=960.0,
+    deadline_s=1.0,
+    batch_s=0.01,
+    accepted_p99_s=1.01,
+    refused_p99_s=0.01,
+    statuses={200: 90, 503: 800, 504: 2},
+)
+
+
+def test_good_run_has_no_fault():
+    assert GOOD.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"images_per_s": 940.0}, "940 images/s were delivered, 1,000 without overload"),
+        ({"accepted_p99_s": 1.03}, "took 1.030 s or more, the limit is 1.020 s"),
+        ({"statuses": {200: 9, 500: 1}}, "other answers than 200, 503 and 504"),
+    ],
+)
+def test_fault_is_told_with_its_numbers(change, fault):
+    (told,) = replace(GOOD, **change).faults()
+    assert fault in told
+
+
+def test_percentile_is_one_of_the_values():
+    assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
+    assert percentile([float(i) for i in range(1, 101)], 0.99) == 99.0
+    assert percentile([], 0.99) == 0.0
+
+
+def test_real_server_refuses_what_it_cannot_draw_and_answers_the_rest(capsys, monkeypatch):
+    monkeypatch.setattr(overload, "GOODPUT", 0.0)  # how fast is measured, not tested
+    monkeypatch.setattr(overload, "BATCHES", 1e9)
+    monkeypatch.setattr(overload, "IMAGES", 64)
+
+    status = overload.main(["--seconds", "2", "--deadline-ms", "200", "--python", PYTHON])
+
+    printed = capsys.readouterr().out
+    assert status == 0, printed
+    assert "200: " in printed
+    assert "503: " in printed
