@@ -128,8 +128,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, help="write the result there as JSON")
     args = parser.parse_args(argv)
     try:
-        if not shutil.which("wrk"):
-            raise BenchError("wrk is not installed; try: apt-get install wrk")
+        require_wrk()
         rounds = measure(args.python, args.rounds, args.seconds)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -143,6 +142,12 @@ def main(argv: list[str] | None = None) -> int:
         command = f"python -m loadtests.bench --rounds {args.rounds} --seconds {args.seconds}"
         args.save.write_text(json.dumps({"command": command} | report, indent=2) + "\n")
     return 0
+
+
+def require_wrk() -> None:
+    """Raise BenchError where wrk is not installed."""
+    if not shutil.which("wrk"):
+        raise BenchError("wrk is not installed; try: apt-get install wrk")
 
 
 def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:

@@ -8,7 +8,6 @@ run fails when a process grows, takes more than it may, or when the rate falls.
 import argparse
 import json
 import re
-import shutil
 import statistics
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from loadtests.bench import Load, hardware, running, wrk_command
+from loadtests.bench import BenchError, Load, hardware, require_wrk, running, wrk_command
 from loadtests.serving import Server, ServerFailed, get, serving
 
 LOADS = (
@@ -69,13 +68,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     parser.add_argument("--save", type=Path, help="write SAVE.json and SAVE.svg")
     args = parser.parse_args(argv)
-    if not shutil.which("wrk"):
-        print("error: wrk is not installed; try: apt-get install wrk", file=sys.stderr)
-        return 1
     try:
+        require_wrk()
         with serving(args.python) as server:
             samples = list(sampled(server, args.minutes * 60))
-    except ServerFailed as error:
+    except (BenchError, ServerFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -137,7 +137,9 @@ class Batcher:
         """
         now = self.clock()
         over = self.rows + job.rows - self.max_queue_rows
-        entry = self._bulk.entry(job, job.rows, 1 / BULK_SHARE if job.bulk else 1.0)
+        entry = None
+        if not job.express:
+            entry = self._bulk.entry(job, job.rows, 1 / BULK_SHARE if job.bulk else 1.0)
         late = self._late_s(job, entry, now)
         expired = job.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
@@ -151,11 +153,11 @@ class Batcher:
             self._since = now
         job.arrived = now
         self.rows += job.rows
-        if job.express:
+        if entry:
+            self._bulk.add(entry)
+        else:
             self._express_rows += job.rows
             self._express.append(job)
-        else:
-            self._bulk.add(entry)
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""
@@ -213,16 +215,17 @@ class Batcher:
         rate = self.drain_rate
         return rows / rate if rate else 0.0
 
-    def _late_s(self, job: Job, entry: Entry, now: float) -> float:
+    def _late_s(self, job: Job, entry: Entry | None, now: float) -> float:
         """Return by how much ``job`` would be late, or make another late that would not be.
 
-        0 or less if nobody would be. Where nothing waits there is nothing to be late for: whatever
+        ``entry`` is its place in the bulk lane, None in the express lane. 0 or less if nobody would
+        be. Where nothing waits there is nothing to be late for: whatever
         was measured before, the request runs, and the rate is measured anew.
         """
         ahead = self._express_rows
         if not self.rows:
             return 0.0
-        if job.express:
+        if entry is None:
             if len(self._bulk):
                 ahead = ahead * BULK_SHARE // (BULK_SHARE - 1)
             return now + self.wait_s(ahead) - job.deadline

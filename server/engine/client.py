@@ -67,7 +67,12 @@ class Refusal:
     terms: Terms
     until: float
     """When it would be no more."""
-    full: QueueFull
+    queue: tuple[int, int, float]
+    """Rows that waited, how many may, and how long they would have taken in seconds."""
+
+    def again(self, now: float) -> QueueFull:
+        """Return the same word anew: an error that is raised again and again keeps every trace."""
+        return QueueFull(*self.queue, self.until - now)
 
     def holds_for(self, rows: int, terms: Terms, now: float) -> bool:
         """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
@@ -156,7 +161,7 @@ class EngineClient:
         now = self._clock()
         if self._refusal and self._refusal.holds_for(n, terms, now):
             metrics.REJECTED.labels("queue_full").inc()
-            raise self._refusal.full
+            raise self._refusal.again(now)
         deadline = now + terms.timeout_s
         call = Call(self._take_slot(n, deadline, terms.timeout_s), n, deadline, terms)
         self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)
@@ -173,7 +178,7 @@ class EngineClient:
                 _raise_for(result, terms.timeout_s)
             except QueueFull as full:
                 until = self._clock() + result.retry_after_s
-                self._refusal = Refusal(n, terms, until, full)
+                self._refusal = Refusal(n, terms, until, (full.rows, full.limit, full.wait_s))
                 raise
             images = self._arena.images(call.offset, n)
             yield Generated(images, result.queue_s, result.infer_s)
