@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from server.bundle import BundleError, load_bundle
+from server.bundle import BundleError, Variant, load_bundle
 from server.engine.session import Plan, Session, choose_plans
 
 BATCH_SIZES = (1, 8, 32, 64)
@@ -99,6 +99,12 @@ def table(rates: list[Rate], failed: list[str]) -> str:
     return "\n".join([*lines, *failed])
 
 
+def plans_of(variant: Variant) -> list[Plan]:
+    """Return the plans on which ``variant`` is measured: its own, or all in float32 and bf16."""
+    own = [plan.split("/") for plan in variant.plans]
+    return [Plan(provider, precision) for provider, precision in own] or choose_plans()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure the bundle on the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m export.bench", description=__doc__)
@@ -113,9 +119,13 @@ def main(argv: list[str] | None = None) -> int:
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    files = {x.name: options.bundle / x.file for x in manifest.variants}
-    files |= {"plain": options.plain} if options.plain else {}
-    subjects = [Subject(x, path, plan) for x, path in files.items() for plan in choose_plans()]
+    subjects = [
+        Subject(variant.name, options.bundle / variant.file, plan)
+        for variant in manifest.variants
+        for plan in plans_of(variant)
+    ]
+    if options.plain:
+        subjects += [Subject("plain", options.plain, plan) for plan in choose_plans()]
     rates, failed = measure(subjects, manifest.latents.dim, options.threads)
     print(f"images a second by batch size, {options.threads} threads, median of {ROUNDS}")
     print(table(rates, failed))

@@ -21,6 +21,7 @@ from export.parity import GOLDEN_PLAN, Report
 from export.probes import GOLDEN_SEEDS
 from export.run import Run
 from export.tolerances import GOLDEN_LEVELS
+from export.variants.trial import Trial
 from server.bundle import (
     SCHEMA_VERSION,
     FileFacts,
@@ -65,6 +66,8 @@ class Proven:
     report: Report
     rates: list[Rate] = field(default_factory=list)
     """How fast it and the converter's graph run on this host."""
+    trials: list[Trial] = field(default_factory=list)
+    """What became of the other precisions."""
 
 
 def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) -> None:
@@ -73,13 +76,20 @@ def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) 
     images = report.images(GOLDEN_PLAN)  # golden seeds first, then seed 0, 1, 2, ...
     golden = images[: len(GOLDEN_SEEDS)]
     shutil.copyfile(proven.model, draft / MODEL_FILE)
+    for trial in proven.trials:
+        if trial.shipped:
+            shutil.copyfile(trial.model, draft / trial.model.name)
     write_onnx(cut_head(onnx.load(str(proven.model))), draft / FLOATS_FILE)
     np.save(draft / GOLDEN_FILE, golden)
     samples = images[len(golden) :][: SAMPLES_COLUMNS * SAMPLES_ROWS]
     grid(samples).save(draft / SAMPLES_FILE)
-    (draft / PARITY_FILE).write_text(json.dumps(report.facts(), indent=2) + "\n")
+    facts = report.facts()
+    facts["candidates"] = {trial.candidate.name: trial.facts() for trial in proven.trials}
+    (draft / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n")
     title = f"{config.name} {config.version}"
-    (draft / REPORT_FILE).write_text(page(title, proven.rewrite, report, proven.rates))
+    (draft / REPORT_FILE).write_text(
+        page(title, proven.rewrite, report, proven.rates, proven.trials)
+    )
     files = {path.name: file_facts(path) for path in sorted(draft.iterdir())}
     write_manifest(_manifest(config, run, proven, golden, files), draft)
     load_bundle(draft)
@@ -126,6 +136,7 @@ def _manifest(
                 sorted(proven.report.refused),
             ),
             Variant(FLOATS, FLOATS_FILE, "float32", proven.rewrite, floats),
+            *(_variant(trial) for trial in proven.trials if trial.shipped),
         ],
         golden=Golden(
             seeds=list(GOLDEN_SEEDS),
@@ -135,4 +146,12 @@ def _manifest(
         ),
         files=files,
         lineage=lineage(run),
+    )
+
+
+def _variant(trial: Trial) -> Variant:
+    candidate, plans = trial.candidate, trial.facts()["plans"]
+    name = trial.model.name
+    return Variant(
+        candidate.name, name, candidate.precision, trial.done, {"plans": plans}, [], trial.plans
     )

@@ -6,6 +6,8 @@ ExportError
 |-- ReferenceFailed    TensorFlow cannot draw with the SavedModel
 |-- ConversionFailed   no ONNX came out, or not the graph that was wanted
 `-- ParityFailed       the ONNX model draws other images than the SavedModel
+
+VariantRefused          a graph in another precision is not worth shipping; the export goes on
 """
 
 from collections.abc import Sequence
@@ -39,3 +41,7 @@ class ParityFailed(ExportError):
             f"parity failed in {len(misses)} place(s), so no bundle was written; "
             "find out which before raising a limit:\n" + "\n".join(f"  - {miss}" for miss in misses)
         )
+
+
+class VariantRefused(Exception):
+    """A precision cannot draw these images; the bundle does without."""

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 
 import numpy as np
@@ -11,9 +11,11 @@ from PIL import Image
 
 from export.bench import BATCH_SIZES, Rate
 from export.parity import PlanParity, Report
+from export.variants.trial import Trial
 
 AMPLIFIED = 32
 """Times that a difference is shown as large as it is."""
+HEADS = ["plan", "latents", "largest", "mean", "over one", "PSNR", "any batch"]
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
@@ -29,7 +31,9 @@ img { width: 128px; image-rendering: pixelated; background: #000; display: block
 """
 
 
-def page(title: str, rewrite: str, report: Report, rates: list[Rate]) -> str:
+def page(
+    title: str, rewrite: str, report: Report, rates: list[Rate], trials: Sequence[Trial] = ()
+) -> str:
     """Return the page; the same arguments give the same page."""
     refused = [
         f"<p><b>{escape(x)}</b> will not serve: {escape(y)}</p>" for x, y in report.refused.items()
@@ -41,14 +45,13 @@ def page(title: str, rewrite: str, report: Report, rates: list[Rate]) -> str:
         + f".<br>Rewrites: {escape(rewrite)}.</p>",
         *refused,
         "<h2>Differences, in grey levels</h2>",
-        _table(
-            ["plan", "latents", "largest", "mean", "over one", "PSNR", "any batch"],
-            list(_differences(report)),
-        ),
+        _table(HEADS, list(_differences(report))),
         *_floats(report),
         "<h2>The worst images</h2>",
         *(picture for plan in report.plans for picture in _worst(report, plan)),
     ]
+    if trials:
+        body += ["<h2>Other precisions</h2>", *(x for trial in trials for x in _trial(trial))]
     if rates:
         body += ["<h2>Images a second by batch size, on the exporting host</h2>", _rates(rates)]
     return (
@@ -58,6 +61,16 @@ def page(title: str, rewrite: str, report: Report, rates: list[Rate]) -> str:
         + "\n".join(body)
         + "\n</body></html>\n"
     )
+
+
+def _trial(trial: Trial) -> Iterator[str]:
+    """Yield whether a candidate is in the bundle, why, and how it differs."""
+    verdict = "in the bundle" if trial.shipped else "not in the bundle"
+    yield f"<h3>{escape(trial.candidate.name)}, {verdict}</h3>"
+    yield from (f"<p>{escape(x)}</p>" for x in (trial.done, *trial.told) if x)
+    if rows := list(_differences(trial.report)):
+        yield _table(HEADS, rows)
+    yield from (picture for plan in trial.report.plans for picture in _worst(trial.report, plan))
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> str:

@@ -18,9 +18,11 @@ from export.head import add_head
 from export.lineage import stamp
 from export.parity import Report, check_parity
 from export.probes import make_probes
-from export.reference import apart
+from export.reference import Reference, apart, once
 from export.rewrites import NAMES, rewrite
 from export.run import Run, read_run
+from export.variants import CANDIDATES
+from export.variants.trial import Bench, Trial, try_out
 from export.write import check_free, draft_of
 from server.engine.session import VARIANT, choose_plans
 
@@ -45,15 +47,19 @@ def export(config: ExportConfig, say: Say) -> Path:
             floats = convert(
                 run.saved_model, Path(scratch), run.latent_dim, run.image_shape, run.image_range
             )
-        proven = _prove(floats, run, Path(scratch), say)
+        reference = once(apart(run.saved_model, run.image_range))
+        proven = _prove(floats, run, reference, Path(scratch), say)
         with _stage("measure the speed", say):
             proven.rates = _measure(proven, floats, run, Path(scratch), say)
+        proven.trials = _try_variants(proven, floats, run, reference, Path(scratch), say)
         with _stage("write the bundle", say), draft_of(config.target, config.force) as draft:
             write_contents(draft, proven, run, config)
     return config.target
 
 
-def _prove(floats: onnx.ModelProto, run: Run, scratch: Path, say: Say) -> Proven:
+def _prove(
+    floats: onnx.ModelProto, run: Run, reference: Reference, scratch: Path, say: Say
+) -> Proven:
     """Return the form of the graph that draws what the SavedModel draws on most plans.
 
     Where that is as good with two of them, it is the faster one.
@@ -69,7 +75,8 @@ def _prove(floats: onnx.ModelProto, run: Run, scratch: Path, say: Say) -> Proven
         stamp(served, run)
         write_onnx(served, form.model)
         with _stage("compare with TensorFlow", say):
-            form.report = _compare(form.model, run)
+            probes = make_probes(run.latent_dim)
+            form.report = check_parity(form.model, reference, probes, choose_plans(), _threads())
         say(f"\nrewrites: {name}\n{form.report.table()}\n")
         misses = misses or form.report.misses
         good += [] if form.report.misses else [form]
@@ -80,10 +87,33 @@ def _prove(floats: onnx.ModelProto, run: Run, scratch: Path, say: Say) -> Proven
     return min(good, key=lambda form: len(form.report.refused))
 
 
-def _compare(model: Path, run: Run) -> Report:
-    reference = apart(run.saved_model, run.image_range)
-    threads = len(os.sched_getaffinity(0))
-    return check_parity(model, reference, make_probes(run.latent_dim), choose_plans(), threads)
+def _try_variants(
+    proven: Proven,
+    floats: onnx.ModelProto,
+    run: Run,
+    reference: Reference,
+    scratch: Path,
+    say: Say,
+) -> list[Trial]:
+    bench = Bench(
+        floats,
+        proven.model,
+        reference,
+        make_probes(run.latent_dim),
+        _threads(),
+        ROUNDS,
+        lambda model: stamp(model, run),
+    )
+    trials = []
+    for candidate in CANDIDATES:
+        with _stage(f"try {candidate.name}", say):
+            trials.append(try_out(candidate, bench, scratch))
+        say(f"\n{trials[-1]}\n")
+    return trials
+
+
+def _threads() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def _measure(
@@ -96,8 +126,7 @@ def _measure(
     subjects = [
         Subject(name, path, plan) for plan in choose_plans() for name, path in files.items()
     ]
-    threads = len(os.sched_getaffinity(0))
-    rates, failed = measure(subjects, run.latent_dim, threads, rounds=ROUNDS)
+    rates, failed = measure(subjects, run.latent_dim, _threads(), rounds=ROUNDS)
     say(f"\nimages a second by batch size\n{table(rates, failed)}\n")
     return rates
 

@@ -53,6 +53,16 @@ TF32 = Limits(BF16.ordinary, BF16.extreme, any_batch=False)
 """CUDA multiplies in TF32 unless told otherwise, finer than bf16 by two bits, and picks its
 kernels by the batch size, so a bit may change with the batch."""
 
+F16 = Limits(
+    ordinary=Tolerance(levels=2, mean_levels=0.06, share_above_one=0.0001, psnr_db=60.0),
+    extreme=Tolerance(levels=3, mean_levels=0.12, share_above_one=0.001, psnr_db=56.0),
+    any_batch=False,
+)
+"""Eleven bits of mantissa, and sums in float32 on a GPU. Kernels go by the batch size there."""
+
+INT8 = BF16
+"""What is good enough to be served by default in one reduced precision is so in another."""
+
 GOLDEN_LEVELS = max(F32.ordinary.levels, BF16.ordinary.levels)
 """The manifest's tolerance, grey levels. Golden images come from seeds, so the widest limit on
 ordinary latents is the least that lets every plan serve which passed here."""
@@ -60,6 +70,6 @@ ordinary latents is the least that lets every plan serve which passed here."""
 
 def limits(plan: Plan) -> Limits:
     """Return what is asked of ``plan``."""
-    if plan.provider == "cuda":
+    if plan.provider == "cuda" and plan.precision == "f32":
         return TF32
-    return BF16 if plan.precision == "bf16" else F32
+    return {"bf16": BF16, "f16": F16, "int8": INT8}.get(plan.precision, F32)

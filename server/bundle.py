@@ -70,6 +70,8 @@ class Variant:
     """What the parity check measured on it; ``parity.json`` has it all."""
     refused: list[str] = field(default_factory=list)
     """Plans, such as "openvino/f32", that must not serve it: one seed drew several images there."""
+    plans: list[str] = field(default_factory=list)
+    """The only plans that may serve it, those that it was made for; none named means any."""
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 PROVIDERS = ("auto", "openvino", "cpu", "cuda")
-PRECISIONS = ("auto", "bf16", "f32")
+PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)
 """Variables of the project that are not the server's: where training keeps its photographs."""

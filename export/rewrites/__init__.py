@@ -4,6 +4,8 @@ Each rewrite is a function from a model to a new one, and holds for any generato
 not apply it changes nothing. Each needs what the ones before it made.
 """
 
+from collections.abc import Callable, Iterable
+
 import onnx
 
 from export.canonical import canonical
@@ -16,18 +18,21 @@ from export.rewrites.shrink import shrink
 from export.rewrites.split import split
 from export.rewrites.subpixel import subpixel
 
+Rewrite = Callable[[onnx.ModelProto], onnx.ModelProto]
 REWRITES = (fold, permute_dense, subpixel, early_activations, shrink, split, halves)
 
 NAMES = ", ".join(step.__name__ for step in REWRITES)
 """As the manifest says it."""
 
 
-def rewrite(model: onnx.ModelProto) -> onnx.ModelProto:
+def rewrite(model: onnx.ModelProto, steps: Iterable[Rewrite] = REWRITES) -> onnx.ModelProto:
     """Return ``model``, as the converter gives it, in the form that runtimes do fastest.
+
+    ``steps`` may leave out some of the rewrites.
 
     Raises:
         ConversionFailed: the graph is not valid ONNX afterwards.
     """
-    for step in REWRITES:
+    for step in steps:
         model = step(model)
     return finish(canonical(model))

@@ -119,7 +119,7 @@ def start_engine(config: ServerConfig) -> Engine:
     again = enter(config.processes_path(), "engine")
     bundle = load_bundle(find_bundle(config.models, config.model, config.version))
     manifest = bundle.manifest
-    plans = choose_plans(config.provider, config.precision)
+    plans = choose_plans(config.provider, config.precision, manifest)
     session, failed = open_session(bundle, plans, config.threads_a_stream)
     streams = [session]
     for _ in range(config.inference_streams - 1):

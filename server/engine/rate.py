@@ -35,7 +35,7 @@ def main() -> int:
     """Measure as the environment's settings say and print the result."""
     config = ServerConfig.from_env()
     bundle = load_bundle(find_bundle(config.models, config.model, config.version))
-    plans = choose_plans(config.provider, config.precision)
+    plans = choose_plans(config.provider, config.precision, bundle.manifest)
     one, _ = open_session(bundle, plans, config.threads or available_cpus())
     count = config.inference_streams
     streams = [open_session(bundle, [one.plan], config.threads_a_stream)[0] for _ in range(count)]

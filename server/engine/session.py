@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from server.bundle import Bundle
+from server.bundle import Bundle, Manifest
 from server.latents import latents
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,9 @@ EP_NAMES = {
     "cpu": "CPUExecutionProvider",
 }
 VARIANT = "fp32"
-"""The variant that is served; precision is a hint to the provider."""
+"""The variant that every bundle has; bf16 is it too, with a hint to the provider."""
+VARIANTS = {"f16": "fp16", "int8": "int8"}
+"""Precisions that need a graph of their own, and the variant that has it."""
 
 
 class SessionError(Exception):
@@ -41,6 +43,11 @@ class Plan:
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.precision}"
+
+    @property
+    def variant(self) -> str:
+        """The variant of the bundle that it runs."""
+        return VARIANTS.get(self.precision, VARIANT)
 
 
 class Session:
@@ -83,15 +90,14 @@ def open_session(bundle: Bundle, plans: list[Plan], threads: int) -> tuple[Sessi
     Raises:
         SessionError: none of them works; the message has the reason of each.
     """
-    variant = bundle.manifest.variant(VARIANT)
-    path = bundle.path / variant.file
     failed: list[Plan] = []
     reasons: list[str] = []
     for plan in plans:
         try:
+            variant = bundle.manifest.variant(plan.variant)
             if str(plan) in variant.refused:
                 raise SessionError("its images changed with the batch when the bundle was proven")
-            session = Session(path, plan, threads)
+            session = Session(bundle.path / variant.file, plan, threads)
             self_test(session, bundle)
             return session, failed
         except Exception as error:  # whatever a provider raises, the next plan may still work
@@ -121,32 +127,51 @@ def self_test(session: Session, bundle: Bundle) -> int:
     return worst
 
 
-def choose_plans(provider: str = "auto", precision: str = "auto") -> list[Plan]:
+def choose_plans(
+    provider: str = "auto", precision: str = "auto", manifest: Manifest | None = None
+) -> list[Plan]:
     """Return the plans to try, best first; a setting other than ``auto`` is never departed from.
 
-    On two cores with AMX the plain graph ran at 6,300 to 7,700 images/s with OpenVINO in bf16,
-    1,250 to 1,400 in f32, and 750 to 840 with ONNX Runtime's own CPU provider.
+    Only plans for which ``manifest`` has a variant; None stands for one with fp32 alone. On two
+    cores with AMX the plain graph ran at 6,300 to 7,700 images/s with OpenVINO in bf16, 1,250 to
+    1,400 in f32, and 750 to 840 with ONNX Runtime's own CPU provider.
+
+    Raises:
+        SessionError: there is none.
     """
-    bf16 = has_bf16()
-    plans = []
-    if "CUDAExecutionProvider" in ort.get_available_providers():
-        plans.append(Plan("cuda", "f32", "onnxruntime has CUDA"))
-    if bf16:
-        plans.append(Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})"))
-    plans.append(Plan("openvino", "f32", "the fastest without bfloat16"))
-    plans.append(Plan("cpu", "f32", "onnxruntime's own, which runs everywhere"))
-    if provider != "auto" and provider not in {plan.provider for plan in plans}:
-        plans.append(Plan(provider, "f32"))
-    if precision == "bf16" and not bf16:
-        plans.insert(0, Plan("openvino", "bf16"))
+    plans = [plan for plan in _known(provider, precision) if _offered(plan, manifest)]
     chosen = [p for p in plans if provider in ("auto", p.provider)]
     chosen = [p for p in chosen if precision in ("auto", p.precision)]
     if not chosen:
-        raise SessionError(f"provider {provider} has no precision {precision}")
+        has = ", ".join(map(str, plans))
+        raise SessionError(f"provider {provider} has no precision {precision} here; there is {has}")
     asked = [
         f"{k} is {v}" for k, v in (("provider", provider), ("precision", precision)) if v != "auto"
     ]
     return [replace(p, reason=f"the setting {' and '.join(asked)}") if asked else p for p in chosen]
+
+
+def _known(provider: str, precision: str) -> Iterator[Plan]:
+    """Yield every plan that this host may be able to run, and those that are asked for."""
+    if provider == "cuda" or "CUDAExecutionProvider" in ort.get_available_providers():
+        yield Plan("cuda", "f16", "onnxruntime has CUDA, and the bundle a graph in float16")
+        yield Plan("cuda", "f32", "onnxruntime has CUDA")
+    bf16 = has_bf16()
+    if bf16 or precision == "bf16":
+        yield Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})")
+    yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
+    yield Plan("openvino", "f32", "the fastest without bfloat16")
+    yield Plan("cpu", "int8", "the bundle has a graph in int8 that was faster than f32")
+    yield Plan("cpu", "f32", "onnxruntime's own, which runs everywhere")
+
+
+def _offered(plan: Plan, manifest: Manifest | None) -> bool:
+    if manifest is None:
+        return plan.variant == VARIANT
+    return any(
+        variant.name == plan.variant and str(plan) in (variant.plans or [str(plan)])
+        for variant in manifest.variants
+    )
 
 
 def has_bf16() -> str:

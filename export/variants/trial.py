@@ -1,0 +1,137 @@
+"""Whether a candidate is shipped: it is proven like the served graph, and timed beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+
+from export.bench import Rate, Subject, measure
+from export.convert import write_onnx
+from export.errors import VariantRefused
+from export.parity import Report, check_parity
+from export.probes import Probe
+from export.reference import Reference
+from export.variants import Candidate
+from server.engine.session import EP_NAMES, VARIANT, Plan, choose_plans
+
+FASTER = 1.05
+"""Times as fast as what would serve instead: less is not told from chance."""
+
+Stamp = Callable[[onnx.ModelProto], None]
+
+
+@dataclass
+class Trial:
+    """What became of a candidate."""
+
+    candidate: Candidate
+    model: Path
+    """The ONNX file, where there is one."""
+    done: str = ""
+    """What was done to the graph."""
+    report: Report = field(default_factory=lambda: Report([]))
+    plans: list[str] = field(default_factory=list)
+    """The plans that may serve it."""
+    told: list[str] = field(default_factory=list)
+    """Why a plan may or may not, and how fast it was."""
+    rates: list[Rate] = field(default_factory=list)
+
+    @property
+    def shipped(self) -> bool:
+        """Whether the bundle has it."""
+        return bool(self.plans)
+
+    def facts(self) -> dict[str, Any]:
+        """Return what was found, as JSON."""
+        parity = {plan.label: plan.facts() for plan in self.report.plans}
+        return {
+            "precision": self.candidate.precision,
+            "done": self.done,
+            "shipped": self.shipped,
+            "serves": self.plans,
+            "told": self.told,
+            "plans": parity,
+        }
+
+    def __str__(self) -> str:
+        verdict = "shipped" if self.shipped else "not shipped"
+        return "\n".join([f"{self.candidate.name}: {verdict}", *(f"  {x}" for x in self.told)])
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every candidate is tried with."""
+
+    floats: onnx.ModelProto
+    """The converter's graph, with float images."""
+    served: Path
+    """The ONNX file that serves in float32 and bf16."""
+    reference: Reference
+    probes: list[Probe]
+    threads: int
+    rounds: int
+    stamp: Stamp
+    """Writes into a graph where it comes from."""
+
+
+def try_out(candidate: Candidate, bench: Bench, scratch: Path) -> Trial:
+    """Build ``candidate``, compare its images with TensorFlow's, and see where it is faster."""
+    trial = Trial(candidate, scratch / f"generator-{candidate.name}.onnx")
+    latent_dim = bench.probes[0].latents.shape[1]
+    try:
+        model, trial.done = candidate.build(bench.floats, latent_dim, scratch)
+    except VariantRefused as refusal:
+        trial.told.append(str(refusal))
+        return trial
+    bench.stamp(model)
+    write_onnx(model, trial.model)
+    at_hand = [plan for plan in candidate.meant_for if _is_here(plan)]
+    provers = [*at_hand, *candidate.proven_on]
+    trial.report = check_parity(
+        trial.model, bench.reference, bench.probes, provers, bench.threads, exact=False
+    )
+    trial.told += _misses(trial.report)
+    if any(str(plan) in trial.report.refused for plan in candidate.proven_on):
+        return trial
+    _see_what_is_faster(trial, bench, at_hand)
+    return trial
+
+
+def _is_here(plan: Plan) -> bool:
+    """Tell whether this host may be able to run ``plan``; what it lacks then is told later."""
+    return plan.provider != "cuda" or EP_NAMES["cuda"] in ort.get_available_providers()
+
+
+def _misses(report: Report) -> list[str]:
+    return [*report.misses, *(f"{plan}: {why}" for plan, why in report.refused.items())]
+
+
+def _see_what_is_faster(trial: Trial, bench: Bench, at_hand: list[Plan]) -> None:
+    right = [p for p in at_hand if str(p) not in trial.report.refused and not trial.report.misses]
+    rivals = [p for p in choose_plans() if p.provider in {plan.provider for plan in right}]
+    subjects = [Subject(trial.candidate.name, trial.model, plan) for plan in right]
+    subjects += [Subject(VARIANT, bench.served, plan) for plan in rivals]
+    latent_dim = bench.probes[0].latents.shape[1]
+    trial.rates, failed = measure(subjects, latent_dim, bench.threads, rounds=bench.rounds)
+    trial.told += failed
+    best: dict[tuple[str, str], float] = {}
+    for rate in trial.rates:
+        key = rate.variant, rate.plan
+        best[key] = max(best.get(key, 0.0), rate.images_per_second)
+    for plan in trial.candidate.meant_for:
+        if plan not in at_hand:
+            trial.plans.append(str(plan))
+            trial.told.append(f"{plan}: right where it could be tried, its speed was not measured")
+        own = best.get((trial.candidate.name, str(plan)))
+        if own is None:
+            continue
+        rival, other = max(
+            ((p, best[VARIANT, str(p)]) for p in rivals if p.provider == plan.provider),
+            key=lambda pair: pair[1],
+        )
+        if own >= FASTER * other:
+            trial.plans.append(str(plan))
+        trial.told.append(f"{plan}: {own / other:.2f} times as fast as {rival}")
