@@ -28,7 +28,7 @@ def test_empty_variable_means_the_default():
         ("CARFRONT_PORT", "http", "a whole number"),
         ("CARFRONT_PORT", "70000", "1 to 65535"),
         ("CARFRONT_PROVIDER", "tpu", "one of auto, openvino, cpu, cuda"),
-        ("CARFRONT_PRECISION", "int8", "one of auto, bf16, f32"),
+        ("CARFRONT_PRECISION", "int4", "one of auto, bf16, f16, int8, f32"),
         ("CARFRONT_MAX_BATCH_SIZE", "-1", "0 to 4096"),
         ("CARFRONT_MAX_QUEUE_ROWS", "10", "4096 to"),
         ("CARFRONT_LOG_LEVEL", "loud", "one of debug"),
