@@ -6,11 +6,9 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from server import logs, metrics
-from server.api import health, images, pages, problem
-from server.bundle import find_bundle, read_manifest
+from server.api import health, images, pages, problem, repository
 from server.config import ServerConfig
 from server.engine.client import EngineClient
-from server.engine.wire import SlotShape
 from server.errors import ServingError
 
 MAX_BODY = 64 * 1024
@@ -21,21 +19,21 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     """Return the WSGI application of one HTTP worker.
 
     Raises:
-        ConfigError, BundleError: the environment or the model repository is amiss.
+        ConfigError: the environment is amiss.
+        BundleError: nobody has written down what is served: ``gunicorn.conf.py`` does.
     """
     config = config or ServerConfig.from_env()
-    folder = find_bundle(config.models, config.model, config.version)
-    manifest = read_manifest(folder / "manifest.json")
     if client is None:
-        shape = SlotShape(manifest.latents.dim, manifest.image.shape)
-        client = EngineClient(config.socket_path(), shape, config.arena_mib * 2**20)
+        arena_bytes = config.arena_mib * 2**20
+        client = EngineClient(config.socket_path(), config.catalog_path(), arena_bytes)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    artist = images.Artist(config, manifest, client)
+    artist = images.Artist(config, client)
     app.register_blueprint(images.blueprint(artist))
     processes = config.processes_path() if config.runtime_dir else None
     app.register_blueprint(health.blueprint(client, processes))
-    app.register_blueprint(pages.blueprint(manifest))
+    app.register_blueprint(repository.blueprint(config, client))
+    app.register_blueprint(pages.blueprint(client))
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.before_request(_start_clock)

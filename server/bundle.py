@@ -21,6 +21,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
+LATEST = "latest"
 
 
 class BundleError(Exception):
@@ -126,6 +127,12 @@ class Bundle:
     path: Path
     manifest: Manifest
 
+    @property
+    def key(self) -> int:
+        """What it is known by: 64 bits of its manifest's digest, and so of every file's."""
+        text = self.manifest.to_json().encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:8])
+
     def golden_images(self) -> NDArray[np.uint8]:
         """Return the golden images, uint8 [seeds, height, width, channels]."""
         images: NDArray[np.uint8] = np.load(self.path / self.manifest.golden.file)
@@ -162,27 +169,6 @@ def load_bundle(path: Path) -> Bundle:
     return Bundle(path, manifest)
 
 
-def find_bundle(models: Path, name: str, version: str = "latest") -> Path:
-    """Return the directory of a model's version; ``latest`` is the highest number.
-
-    Raises:
-        BundleError: there is none; the message lists what there is.
-    """
-    versions = {x.name for x in models.glob(f"{name}/*") if VERSION.fullmatch(x.name)}
-    versions = {x for x in versions if (models / name / x / MANIFEST).exists()}
-    chosen = max(versions, key=int, default="") if version == "latest" else version
-    if chosen not in versions:
-        there = ", ".join(sorted(f"{x.parent.parent.name}/{x.parent.name}" for x in _all(models)))
-        raise BundleError(
-            f"{models} has no bundle {name}/{version}; it has {there or 'none at all'}"
-        )
-    return models / name / chosen
-
-
-def _all(models: Path) -> list[Path]:
-    return list(models.glob(f"*/*/{MANIFEST}"))
-
-
 def read_manifest(path: Path) -> Manifest:
     """Return the manifest in the file ``path``, every member of the right type.
 
@@ -193,14 +179,24 @@ def read_manifest(path: Path) -> Manifest:
         facts = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
+    return manifest_of(facts, str(path))
+
+
+def manifest_of(facts: Any, place: str) -> Manifest:
+    """Return the manifest that ``facts``, from JSON, are; ``place`` is where they were read.
+
+    Raises:
+        BundleError: of another schema or another seed rule, or a member is amiss.
+    """
     schema = facts.get("schema_version") if isinstance(facts, dict) else None
     if schema != SCHEMA_VERSION:
         raise BundleError(
-            f"{path} has schema version {schema!r}; this server reads {SCHEMA_VERSION}"
+            f"{place} has schema version {schema!r}; this server reads {SCHEMA_VERSION}"
         )
-    manifest: Manifest = _read(Manifest, facts, str(path))
+    manifest: Manifest = _read(Manifest, facts, place)
     if manifest.latents.rule != RULE:
-        raise BundleError(f"{path} wants seed rule {manifest.latents.rule}; this server has {RULE}")
+        rule = manifest.latents.rule
+        raise BundleError(f"{place} wants seed rule {rule}; this server has {RULE}")
     return manifest
 
 

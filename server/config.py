@@ -1,9 +1,12 @@
 """The server's settings, read once from the environment (``CARFRONT_*``)."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+from server.bundle import LATEST, NAME, VERSION
 
 PROVIDERS = ("auto", "openvino", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
@@ -34,7 +37,16 @@ class ServerConfig:
     models: Path = Path("models")
     """The model repository: ``<name>/<version>/manifest.json``."""
     model: str = "cars-dcgan"
-    version: str = "latest"
+    """The model that answers those who name none."""
+    version: str = LATEST
+    """Its version; latest follows the repository."""
+    serve: str = ""
+    """What else is served: ``name`` (its newest version) or ``name/version``, several with commas
+    between, or ``all``."""
+    poll_s: int = 10
+    """How often the repository is looked at for new versions; 0 never looks by itself."""
+    admin_token: str = ""
+    """Who sends it may load and unload models; empty lets nobody."""
     workers: int = 0
     """HTTP workers; 0 takes one a processor this process may use, at most 16."""
     provider: str = "auto"
@@ -63,6 +75,15 @@ class ServerConfig:
 
     def __post_init__(self) -> None:
         _between("port", self.port, 1, 65535)
+        _named("model", self.model, "a model's name", NAME)
+        if self.version != LATEST:
+            _named("version", self.version, "latest, or a number", VERSION)
+        for spec in filter(None, map(str.strip, self.serve.split(","))):
+            name, _, version = spec.partition("/")
+            _named("serve", spec, "all, or name or name/version with commas between", NAME, name)
+            if version:
+                _named("serve", spec, "name/version with a number as version", VERSION, version)
+        _between("poll_s", self.poll_s, 0, 86400)
         _between("workers", self.workers, 0, 256)
         _between("streams", self.streams, 0, 64)
         _between("threads", self.threads, 0, 1024)
@@ -111,6 +132,22 @@ class ServerConfig:
         if self.runtime_dir is None:
             raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")
         return self.runtime_dir / "engine.sock"
+
+    def catalog_path(self) -> Path:
+        """Return where the engine writes down what is served, see ``server.catalog``.
+
+        Raises:
+            ConfigError: as ``socket_path`` does.
+        """
+        return self.socket_path().with_name("models.json")
+
+    def rescan_path(self) -> Path:
+        """Return the file whose presence has the engine look at the repository.
+
+        Raises:
+            ConfigError: as ``socket_path`` does.
+        """
+        return self.socket_path().with_name("rescan")
 
     def processes_path(self) -> Path:
         """Return the folder that the server's processes enter, see ``server.processes``.
@@ -167,6 +204,13 @@ def _parse(name: str, kind: object, text: str) -> object:
 def _between(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(name, value, f"{low} to {high}")
+
+
+def _named(
+    name: str, value: str, wanted: str, pattern: re.Pattern[str], part: str | None = None
+) -> None:
+    if not pattern.fullmatch(value if part is None else part):
+        raise ConfigError(name, value, wanted)
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -4,6 +4,11 @@
 
     ServingError                500
     ├── InvalidRequest          400  a field has a value that cannot be served
+    ├── NotAuthorized           401  administrators only
+    ├── NoAdministrators        403  nobody may do this here
+    ├── ModelNotFound           404  the repository has no such model or version
+    ├── ModelUnavailable        503  it has, but does not serve it
+    ├── LoadFailed              400  a model cannot be loaded or unloaded
     ├── UnsupportedFormat       406  the caller accepts none of our formats
     ├── QueueFull               503  the queue holds as much as can be served in time
     ├── EngineUnavailable       503  no engine answers: starting, restarting or stopping
@@ -42,6 +47,51 @@ class InvalidRequest(ServingError):
 
     def facts(self) -> dict[str, Any]:
         return {"field": self.field}
+
+
+class NotAuthorized(ServingError):
+    """This is for administrators only."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self) -> None:
+        super().__init__("wanted is the header Authorization: Bearer <CARFRONT_ADMIN_TOKEN>")
+
+    def headers(self) -> dict[str, str]:
+        return {"WWW-Authenticate": "Bearer"}
+
+
+class NoAdministrators(ServingError):
+    """Nobody may do this here."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__("this server has no administrators: CARFRONT_ADMIN_TOKEN is not set")
+
+
+class ModelNotFound(ServingError):
+    """The repository has no such model or version."""
+
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, name: str, served: list[str]) -> None:
+        super().__init__(f"there is no model {shown(name)}; served are {', '.join(served)}")
+
+
+class ModelUnavailable(ServingError):
+    """The repository has the model, but it is not served."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+    def __init__(self, name: str, state: str, reason: str) -> None:
+        super().__init__(f"model {name} is {state.lower()}{': ' if reason else ''}{reason}")
+
+
+class LoadFailed(ServingError):
+    """A model cannot be loaded or unloaded."""
+
+    status = HTTPStatus.BAD_REQUEST
 
 
 class QueueFull(ServingError):

@@ -7,17 +7,16 @@ import sys
 import tempfile
 from pathlib import Path
 
-from server.bundle import BundleError, find_bundle, load_bundle
+from server import repository
+from server.bundle import BundleError
+from server.catalog import LOADING, Catalog, Entry, facts_of
 from server.config import ConfigError, ServerConfig
 from server.logs import configure, renew
 from server.processes import enter
 
 try:
     server_config = ServerConfig.from_env()
-    bundle = load_bundle(
-        find_bundle(server_config.models, server_config.model, server_config.version)
-    )
-except (ConfigError, BundleError) as error:
+except ConfigError as error:
     sys.exit(f"carfront cannot start: {error}")
 
 configure(server_config.log_level, server_config.log_format)
@@ -46,15 +45,21 @@ master = None
 
 def on_starting(server):
     """Once, before the first fork; a reload reads this file again, but does not come here."""
-    on_reload(server)
+    global master
+    master = server
     server.own_runtime_dir = None
+    try:
+        bundle = repository.find(server_config.models, server_config.model, server_config.version)
+    except BundleError as error:
+        sys.exit(f"carfront cannot start: {error}")
     if server_config.runtime_dir is None:
         server.own_runtime_dir = tempfile.mkdtemp(prefix="carfront-")
         os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
-    # What "latest" is must not change under workers and engine, which are replaced apart.
-    os.environ["CARFRONT_VERSION"] = bundle.manifest.version
     runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
-    (runtime_dir / "max_batch_size").unlink(missing_ok=True)  # it may be of another host
+    runtime_dir.mkdir(parents=True, exist_ok=True)
+    for note in runtime_dir.glob("max_batch_size-*"):  # it may be of another host
+        note.unlink()
+    _announce(bundle, runtime_dir)
     metrics_dir, processes_dir = runtime_dir / "metrics", runtime_dir / "processes"
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,9 +68,19 @@ def on_starting(server):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
+def _announce(bundle, runtime_dir):
+    """Tell the HTTP workers what will be served, until the engine says what is."""
+    manifest = bundle.manifest
+    entry = Entry(manifest.name, manifest.version, LOADING, "", bundle.key, facts_of(manifest))
+    newest = {manifest.name: manifest.version}
+    Catalog(str(entry), {str(entry): entry}, (), newest).write(runtime_dir / "models.json")
+
+
 def on_reload(server):
+    """Have the engine look at the model repository; gunicorn replaces the HTTP workers."""
     global master
     master = server
+    (Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "rescan").touch()
 
 
 def on_dirty_starting(arbiter):
@@ -76,8 +91,9 @@ def on_dirty_starting(arbiter):
 
 def when_ready(server):
     url = f"http://{server_config.host}:{server_config.port}"
-    name = f"{bundle.manifest.name} {bundle.manifest.version}"
-    server.log.info("%s on %s; try: curl %s/v1/images/7.png -o car.png", name, url, url)
+    server.log.info(
+        "%s on %s; try: curl %s/v1/images/7.png -o car.png", server_config.model, url, url
+    )
 
 
 def pre_fork(server, worker):

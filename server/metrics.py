@@ -7,6 +7,7 @@ dead one's place takes its slot too, so counters go on and the number of files s
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -14,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
-from server.bundle import Manifest
+from server.bundle import Bundle
 from server.processes import Processes
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -105,9 +106,16 @@ CAPACITY = Gauge(
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
 )
+MODEL_REFUSED = Gauge(
+    "carfront_model_refused",
+    "1 while a bundle of the model repository cannot be served as it lies there; the log says why.",
+    ["model", "version"],
+    registry=REGISTRY,
+    multiprocess_mode="mostrecent",
+)
 MODEL_INFO = Gauge(
     "carfront_model_info",
-    "1; what is served, and with what.",
+    "1 for what is served, and with what; 0 for what is served no more.",
     ["model", "version", "digest", "provider", "precision"],
     registry=REGISTRY,
     multiprocess_mode="mostrecent",
@@ -134,6 +142,25 @@ def exposition(engine_up: bool, processes: Path | None = None) -> bytes:
     return b"".join(generate_latest(collector) for collector in collectors)
 
 
+class Plan(Protocol):
+    """How a bundle is run; ``server.engine.session.Plan`` is one, and needs ONNX Runtime."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
+
+
+def _identity(bundle: Bundle, plan: Plan) -> tuple[str, str, str, str, str]:
+    manifest = bundle.manifest
+    digest = manifest.files[manifest.variant(plan.variant).file].sha256[:12]
+    return manifest.name, manifest.version, digest, plan.provider, plan.precision
+
+
 class _EngineUp(Collector):
     """Whether the engine is up is not for the engine to say: a dead one says nothing."""
 
@@ -148,31 +175,24 @@ class _EngineUp(Collector):
 class EngineMetrics:
     """What the engine tells about itself."""
 
-    def __init__(
-        self,
-        manifest: Manifest,
-        provider: str,
-        precision: str,
-        reason: str,
-        failed: Sequence[str],
-        again: bool,
-    ) -> None:
-        """``failed`` names the plans that were tried in vain, as ``provider/precision``.
-
-        ``again`` says that this server had an engine before.
-        """
-        digest = next(iter(manifest.variants)).file
-        MODEL_INFO.labels(
-            manifest.name,
-            manifest.version,
-            manifest.files[digest].sha256[:12],
-            provider,
-            precision,
-        ).set(1)
-        PLAN_INFO.labels(provider, precision, reason).set(1)
-        for wanted in failed:
-            FALLBACKS.labels(wanted, f"{provider}/{precision}").inc()
+    def __init__(self, again: bool) -> None:
+        """``again`` says that this server had an engine before."""
         ENGINE_RESTARTS.inc(again)
+
+    def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
+        """Note a bundle that is served now; plans that ``failed`` were tried in vain before."""
+        MODEL_INFO.labels(*_identity(bundle, plan)).set(1)
+        PLAN_INFO.labels(plan.provider, plan.precision, plan.reason).set(1)
+        for wanted in failed:
+            FALLBACKS.labels(wanted, plan).inc()
+
+    def retired(self, bundle: Bundle, plan: Plan) -> None:
+        """Note a bundle that is served no more."""
+        MODEL_INFO.labels(*_identity(bundle, plan)).set(0)
+
+    def refused(self, ref: str, is_refused: bool) -> None:
+        """Note whether the bundle ``name/version`` cannot be served as it lies there."""
+        MODEL_REFUSED.labels(*ref.split("/")).set(is_refused)
 
     def batch(self, rows: int, seconds: float) -> None:
         """Note a batch that ran."""

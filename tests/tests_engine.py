@@ -6,11 +6,68 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from server.bundle import (
+    Bundle,
+    Golden,
+    GraphFacts,
+    ImageFacts,
+    LatentsFacts,
+    Manifest,
+    Variant,
+)
+from server.catalog import READY, Catalog, Entry
 from server.engine import wire
 from server.engine.batcher import Batcher
+from server.engine.client import EngineClient
 from server.engine.loop import Engine
+from server.engine.models import Served
 
 SHAPE = wire.SlotShape(8, (4, 4, 3))
+
+
+def manifest(name="tiny", version="1"):
+    """What a bundle of ``picture`` would say of itself."""
+    return Manifest(
+        1,
+        name,
+        version,
+        LatentsFacts(8, "normal", 1),
+        ImageFacts([4, 4, 3], "uint8", [0, 255], "RGB"),
+        GraphFacts("latents", "images", 18),
+        [Variant("fp32", "generator.onnx", "float32", "none", {})],
+        Golden([], [], "golden.npy", 0),
+        {},
+    )
+
+
+def key_of(ref="tiny/1"):
+    """The key of the bundle ``name/version``."""
+    return Bundle(None, manifest(*ref.split("/"))).key
+
+
+def publish(path, *refs):
+    """Write the catalog that an engine at ``path`` would: the first of ``refs`` is the default."""
+    refs = refs or ("tiny/1",)
+    entries = {
+        ref: Entry(*ref.split("/"), READY, "", key_of(ref), manifest(*ref.split("/")))
+        for ref in refs
+    }
+    newest = {ref.split("/")[0]: ref.split("/")[1] for ref in reversed(refs)}
+    catalog = path.with_name("models.json")
+    Catalog(refs[0], entries, (), newest).write(catalog)
+    return catalog
+
+
+def connect(path, arena_bytes=2**20, **more):
+    """Return the client of an engine at ``path``, which need not be there yet."""
+    catalog = path.with_name("models.json")
+    return EngineClient(path, catalog if catalog.exists() else publish(path), arena_bytes, **more)
+
+
+def serving(runs, ref="tiny/1", max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
+    """Return a bundle as the engine serves it, drawn by ``runs``, one a stream."""
+    batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic, max_delay_s)
+    return Served(key_of(ref), SHAPE, runs, batcher)
 
 
 class Notes:
@@ -45,12 +102,13 @@ def picture(latents):
 
 
 @contextmanager
-def running(path, streams=(picture,), max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
+def running(path, streams=(picture,), **batching):
     """Run an engine at ``path`` in threads until the context ends."""
     notes = Notes()
-    batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic, max_delay_s)
-    engine = Engine(path, streams, SHAPE, batcher, notes)
+    engine = Engine(path, len(streams), notes)
     engine.notes = notes
+    engine.served = serving(streams, **batching)
+    engine.add(engine.served)
     thread = threading.Thread(target=engine.serve)
     thread.start()
     try:

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from numpy.typing import NDArray
 
 from server import codecs, metrics
-from server.bundle import Manifest
+from server.catalog import Entry
 from server.config import ServerConfig
 from server.engine.client import EngineClient, Terms
 from server.errors import InvalidRequest
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 ROUTE = "/v1/images/<seed>.png"
+VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
 ERROR = "carfront.error"
 """Where the short cut leaves an error for Flask's error handler to render."""
 MAX_N = 4096
@@ -43,6 +44,8 @@ class Format:
     encode: Callable[[NDArray[np.uint8]], bytes]
 
 
+MEMBERS = ("n", "seed", "format", "model", "version")
+"""Of the body of ``POST /v1/images``."""
 FORMATS = {
     "png": Format("image/png", codecs.png_bytes),
     "npy": Format("application/x-npy", codecs.npy_bytes),
@@ -56,6 +59,10 @@ class Draw:
     n: int
     seed: int
     format: str
+    model: str | None = None
+    """None is the server's default model,"""
+    version: str | None = None
+    """and the model's newest version that is served."""
 
     @classmethod
     def from_json(cls, body: Any) -> "Draw":
@@ -67,8 +74,8 @@ class Draw:
         if not isinstance(body, dict):
             raise InvalidRequest("body", body, 'a JSON object such as {"n": 4, "seed": 7}')
         for name in body:
-            if name not in ("n", "seed", "format"):
-                raise InvalidRequest(str(name), body[name], 'the members "n", "seed", "format"')
+            if name not in MEMBERS:
+                raise InvalidRequest(str(name), body[name], f"the members {', '.join(MEMBERS)}")
         n = _whole(body, "n", 1, 1, MAX_N)
         seed = _whole(body, "seed", secrets.randbelow(SEEDS - n + 1), 0, SEEDS - 1)
         if seed + n > SEEDS:
@@ -76,7 +83,7 @@ class Draw:
         name = body.get("format", "png")
         if not isinstance(name, str) or name not in FORMATS:
             raise InvalidRequest("format", name, " or ".join(f'"{x}"' for x in FORMATS))
-        return cls(n, seed, name)
+        return cls(n, seed, name, _text(body, "model"), _text(body, "version"))
 
 
 @dataclass(frozen=True)
@@ -90,10 +97,11 @@ class Drawn:
 class Artist:
     """Draws what was asked for, encodes it, and counts it; every way in shares it."""
 
-    def __init__(self, config: ServerConfig, manifest: Manifest, client: EngineClient) -> None:
+    def __init__(self, config: ServerConfig, client: EngineClient) -> None:
         self._client = client
         self._timeout_s = config.request_timeout_s
-        self._images = metrics.IMAGES.labels(manifest.name, manifest.version, "images")
+        self._images: dict[str, Any] = {}
+        """How many each model drew, by ``name/version``."""
         self._timers = {name: metrics.ENCODE_SECONDS.labels(name) for name in FORMATS}
 
     def draw(self, wanted: Draw, environ: "WSGIEnvironment") -> Drawn:
@@ -101,11 +109,14 @@ class Artist:
 
         Raises:
             InvalidRequest: a header has a value that cannot be served.
+            ModelNotFound, ModelUnavailable: there is nothing to draw with.
             ServingError: the engine refused, failed, or is not there.
         """
         form = FORMATS[wanted.format]
         terms = terms_of(environ, self._timeout_s)
-        with self._client.generate(wanted.seed, wanted.n, terms) as generated:
+        with self._client.generate(
+            wanted.seed, wanted.n, terms, wanted.model, wanted.version
+        ) as generated:
             began = time.perf_counter()
             if wanted.n <= INLINE_ROWS:
                 body = form.encode(generated.images)
@@ -113,7 +124,7 @@ class Artist:
                 body = gevent.get_hub().threadpool.apply(form.encode, (generated.images,))
             encode_s = time.perf_counter() - began
         self._timers[wanted.format].observe(encode_s)
-        self._images.inc(wanted.n)
+        model = self._count(generated.model, wanted.n)
         timing = (
             f"queue;dur={generated.queue_s * 1e3:.3f}, infer;dur={generated.infer_s * 1e3:.3f}, "
             f"encode;dur={encode_s * 1e3:.3f}"
@@ -121,14 +132,25 @@ class Artist:
         headers = [
             ("Content-Type", form.mimetype),
             ("Content-Length", str(len(body))),
+            ("Carfront-Model", model),
             ("Carfront-Seed", str(wanted.seed)),
             ("Server-Timing", timing),
         ]
         return Drawn(body, headers)
 
+    def _count(self, entry: Entry, images: int) -> str:
+        """Count what a model drew, and return its name."""
+        name = str(entry)
+        counter = self._images.get(name)
+        if counter is None:
+            counter = metrics.IMAGES.labels(entry.name, entry.version, "images")
+            self._images[name] = counter
+        counter.inc(images)
+        return name
+
 
 def blueprint(artist: Artist) -> Blueprint:
-    """Return the routes below /v1/images."""
+    """Return the routes that draw."""
     routes = Blueprint("images", __name__)
 
     def answer(wanted: Draw) -> Response:
@@ -140,6 +162,10 @@ def blueprint(artist: Artist) -> Blueprint:
         if error := request.environ.get(ERROR):
             raise error
         return answer(Draw(1, parse_seed(seed), "png"))
+
+    @routes.get(VERSIONED)
+    def versioned(name: str, version: str, seed: str) -> Response:
+        return answer(Draw(1, parse_seed(seed), "png", name, version))
 
     @routes.post("/v1/images")
     def images() -> Response:
@@ -217,6 +243,13 @@ def parse_seed(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < SEEDS):
         raise InvalidRequest("seed", text, f"a whole number from 0 to {SEEDS - 1}")
     return int(text)
+
+
+def _text(body: dict[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    if value is not None and type(value) is not str:
+        raise InvalidRequest(name, value, "a text, such as those of POST /v2/repository/index")
+    return value
 
 
 def _whole(body: dict[str, Any], name: str, default: int, low: int, high: int) -> int:

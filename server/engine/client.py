@@ -20,11 +20,14 @@ from typing import Any
 
 import gevent
 import numpy as np
+from gevent.event import AsyncResult
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 from numpy.typing import NDArray
 
 from server import metrics
+from server.bundle import BundleError
+from server.catalog import Catalog, Entry
 from server.engine import wire
 from server.errors import (
     ClientGone,
@@ -32,6 +35,8 @@ from server.errors import (
     EngineUnavailable,
     InferenceFailed,
     InvalidRequest,
+    LoadFailed,
+    ModelUnavailable,
     QueueFull,
     ServingError,
 )
@@ -63,6 +68,7 @@ class Terms:
 class Refusal:
     """The engine's word that a request of ``rows`` rows on ``terms`` would be late."""
 
+    model: int
     rows: int
     terms: Terms
     until: float
@@ -74,10 +80,11 @@ class Refusal:
         """Return the same word anew: an error that is raised again and again keeps every trace."""
         return QueueFull(*self.queue, self.until - now)
 
-    def holds_for(self, rows: int, terms: Terms, now: float) -> bool:
+    def holds_for(self, model: int, rows: int, terms: Terms, now: float) -> bool:
         """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
         return (
             now < self.until
+            and model == self.model
             and rows >= self.rows
             and terms.timeout_s <= self.terms.timeout_s
             and terms.bulk >= self.terms.bulk
@@ -92,14 +99,17 @@ class Generated:
     """uint8 [n, H, W, C], RGB."""
     queue_s: float
     infer_s: float
+    model: Entry
+    """Which bundle drew them."""
 
 
 class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
-    __slots__ = ("abandoned", "bulk", "deadline", "offset", "peer", "rows", "waiter")
+    __slots__ = ("abandoned", "bulk", "deadline", "model", "offset", "peer", "rows", "waiter")
 
-    def __init__(self, offset: int, rows: int, deadline: float, terms: Terms) -> None:
+    def __init__(self, model: int, offset: int, rows: int, deadline: float, terms: Terms) -> None:
+        self.model = model
         self.offset = offset
         self.rows = rows
         self.deadline = deadline
@@ -112,33 +122,40 @@ class Call:
 class EngineClient:
     """Turns seeds into images through the engine listening at ``path``.
 
-    ``arena_bytes`` of shared memory hold what is on its way; a request that finds no room waits
-    for others to finish.
+    ``catalog`` is the file that says what is served. ``arena_bytes`` of shared memory hold what is
+    on its way; a request that finds no room waits for others to finish.
+
+    Raises:
+        BundleError: there is no catalog yet.
     """
 
     def __init__(
         self,
         path: Path,
-        shape: wire.SlotShape,
+        catalog: Path,
         arena_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
-        self._shape = shape
+        self._catalog_path = catalog
         self._clock = clock
-        self._arena = wire.Arena.create(arena_bytes, shape)
+        self._arena = wire.Arena.create(arena_bytes)
         self._slots = wire.Slots(arena_bytes)
-        self._max_rows = shape.rows_in(arena_bytes)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._outbox: deque[wire.Submit] = deque()
         self._cancels: deque[wire.Cancel] = deque()
+        self._asked: dict[int, Any] = {}
+        """Waiters of what administrators want."""
         self._flushing = False
         self._room: deque[Any] = deque()
         self._refusal: Refusal | None = None
         """The newest one: latents that are not made cost nothing."""
         self._sock: Any = None
         self._watcher: Any = None
+        self.catalog = Catalog.read(catalog)
+        """What is served, as of now."""
+        self._shapes: dict[int, wire.SlotShape] = {}
         self._hub = gevent.get_hub()
         self._tasks = [gevent.spawn(self._stay_connected), gevent.spawn(self._sweep)]
 
@@ -148,42 +165,58 @@ class EngineClient:
         return self._sock is not None
 
     @contextmanager
-    def generate(self, seed: int, n: int, terms: Terms) -> Iterator[Generated]:
+    def generate(
+        self, seed: int, n: int, terms: Terms, name: str | None = None, version: str | None = None
+    ) -> Iterator[Generated]:
         """Draw the images ``seed`` to ``seed + n - 1``; they are valid inside the context only.
 
+        By the model and version that are named, or those of the catalog.
+
         Raises:
+            ModelNotFound, ModelUnavailable: the model cannot be drawn with.
             EngineUnavailable: no engine appeared in time.
             ClientGone: the caller hung up.
             QueueFull, DeadlineExceeded, InferenceFailed: the engine's own word.
         """
-        if n > self._max_rows:
-            raise InvalidRequest("n", n, f"at most {self._max_rows}: the arena holds no more")
-        now = self._clock()
-        if self._refusal and self._refusal.holds_for(n, terms, now):
-            metrics.REJECTED.labels("queue_full").inc()
-            raise self._refusal.again(now)
-        deadline = now + terms.timeout_s
-        call = Call(self._take_slot(n, deadline, terms.timeout_s), n, deadline, terms)
-        self._arena.latents(call.offset, n)[:] = latents_range(seed, n, self._shape.latent_dim)
-        request_id = next(self._ids)
-        self._calls[request_id] = call
-        try:
-            self._submit(request_id, call)
-            result = call.waiter.get()
-            if result is None:
-                raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
-            if result is HUNG_UP:
-                raise ClientGone
+        deadline = self._clock() + terms.timeout_s
+        while True:
+            entry = self.catalog.find(name, version)
+            request_id, call = self._begin(entry, seed, n, terms, deadline)
             try:
-                _raise_for(result, terms.timeout_s)
-            except QueueFull as full:
-                until = self._clock() + result.retry_after_s
-                self._refusal = Refusal(n, terms, until, (full.rows, full.limit, full.wait_s))
-                raise
-            images = self._arena.images(call.offset, n)
-            yield Generated(images, result.queue_s, result.infer_s)
+                result = self._result(call, terms)
+                if result.status != wire.Status.STALE:
+                    images = self._arena.images(self._shape(entry), call.offset, n)
+                    yield Generated(images, result.queue_s, result.infer_s, entry)
+                    return
+            finally:
+                self._finish(request_id, call)
+            self._look_again(entry)
+
+    def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
+        """Have the engine ``load`` or ``unload`` a model, and wait until it is done.
+
+        Raises:
+            LoadFailed: it cannot be.
+            EngineUnavailable, DeadlineExceeded: no engine was there, or none is any more.
+        """
+        if self._sock is None:
+            raise EngineUnavailable
+        ask_id = next(self._ids)
+        waiter = self._asked[ask_id] = AsyncResult()
+        try:
+            for packet in wire.pack([wire.Ask(ask_id, action, name, version)]):
+                self._sock.send(packet)
+            told = waiter.get(timeout=timeout_s)
+        except OSError as error:
+            raise EngineUnavailable from error
+        except gevent.Timeout as error:
+            raise DeadlineExceeded(timeout_s) from error
         finally:
-            self._finish(request_id, call)
+            del self._asked[ask_id]
+        if told is None:
+            raise EngineUnavailable("the engine ended while it was at it; look whether it is done")
+        if told.error:
+            raise LoadFailed(told.error)
 
     def close(self) -> None:
         """Hang up: the engine drops what this worker still waits for."""
@@ -191,10 +224,72 @@ class EngineClient:
         self._disconnect()
         self._arena.close()
 
+    # one call
+
+    def _begin(
+        self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float
+    ) -> tuple[int, Call]:
+        """Put the latents of a request into a slot and submit it."""
+        shape = self._shape(entry)
+        most = shape.rows_in(self._arena.size)
+        if n > most:
+            raise InvalidRequest("n", n, f"at most {most}: the arena holds no more")
+        now = self._clock()
+        if self._refusal and self._refusal.holds_for(entry.key, n, terms, now):
+            metrics.REJECTED.labels("queue_full").inc()
+            raise self._refusal.again(now)
+        offset = self._take_slot(shape.size(n), deadline, terms.timeout_s)
+        call = Call(entry.key, offset, n, deadline, terms)
+        self._arena.latents(shape, offset, n)[:] = latents_range(seed, n, shape.latent_dim)
+        request_id = next(self._ids)
+        self._calls[request_id] = call
+        self._submit(request_id, call)
+        return request_id, call
+
+    def _result(self, call: Call, terms: Terms) -> wire.Result:
+        """Wait for the engine's word, and raise what it says is wrong."""
+        result = call.waiter.get()
+        if result is None:
+            raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
+        if result is HUNG_UP:
+            raise ClientGone
+        try:
+            _raise_for(result, terms.timeout_s)
+        except QueueFull as full:
+            until = self._clock() + result.retry_after_s
+            queue = (full.rows, full.limit, full.wait_s)
+            self._refusal = Refusal(call.model, call.rows, terms, until, queue)
+            raise
+        return result  # type: ignore[no-any-return]
+
+    def _shape(self, entry: Entry) -> wire.SlotShape:
+        shape = self._shapes.get(entry.key)
+        if shape is None:
+            assert entry.manifest is not None  # find has seen to it
+            shape = wire.SlotShape(entry.manifest.latents.dim, entry.manifest.image.shape)
+            self._shapes[entry.key] = shape
+        return shape
+
+    def _look_again(self, stale: Entry) -> None:
+        """Read the catalog anew: the engine does not serve ``stale`` any more.
+
+        Raises:
+            ModelUnavailable: the catalog still says that it does.
+        """
+        self._read_catalog()
+        entry = self.catalog.entries.get(str(stale))
+        if entry is not None and entry.key == stale.key and self.catalog.default == str(stale):
+            raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
+
+    def _read_catalog(self) -> None:
+        try:
+            self.catalog = Catalog.read(self._catalog_path)
+        except BundleError as error:
+            log.error("%s", error)
+
     # slots
 
-    def _take_slot(self, rows: int, deadline: float, timeout_s: float) -> int:
-        size = self._shape.size(rows)
+    def _take_slot(self, size: int, deadline: float, timeout_s: float) -> int:
         while (offset := self._slots.take(size)) is None:
             waiter = Waiter()
             self._room.append(waiter)
@@ -222,7 +317,9 @@ class EngineClient:
     # sending and receiving, on the event loop
 
     def _submit(self, request_id: int, call: Call) -> None:
-        submit = wire.Submit(request_id, call.offset, call.rows, call.deadline, call.bulk)
+        submit = wire.Submit(
+            request_id, call.model, call.offset, call.rows, call.deadline, call.bulk
+        )
         self._outbox.append(submit)
         self._flush_soon()
 
@@ -239,17 +336,17 @@ class EngineClient:
             self._cancels.clear()
             return
         try:
-            self._send(wire.pack_submits, self._outbox)
-            self._send(wire.pack_cancels, self._cancels)
+            self._send(self._outbox)
+            self._send(self._cancels)
         except BlockingIOError:
             self._flushing = True
             gevent.spawn_later(0.001, self._flush)
         except OSError:
             self._disconnect()
 
-    def _send(self, pack: Callable[[Any], Iterator[bytes]], waiting: deque[Any]) -> None:
+    def _send(self, waiting: deque[Any]) -> None:
         if waiting:
-            for packet in pack(waiting):
+            for packet in wire.pack(waiting):
                 self._sock.send(packet)
                 for _ in range(min(wire.PACKET, len(waiting))):
                     waiting.popleft()
@@ -257,8 +354,8 @@ class EngineClient:
     def _receive(self) -> None:
         try:
             while packet := self._sock.recv(wire.MAX_PACKET):
-                for result in wire.unpack_results(packet):
-                    self._deliver(result)
+                for message in wire.unpack(packet):
+                    self._deliver(message)
                 if self._sock is None:
                     return
             self._disconnect()
@@ -267,7 +364,15 @@ class EngineClient:
         except OSError:
             self._disconnect()
 
-    def _deliver(self, result: wire.Result) -> None:
+    def _deliver(self, message: wire.Message) -> None:
+        if isinstance(message, wire.Result):
+            self._deliver_result(message)
+        elif isinstance(message, wire.Told) and message.ask_id in self._asked:
+            self._asked[message.ask_id].set(message)
+        elif isinstance(message, wire.Changed):
+            self._read_catalog()
+
+    def _deliver_result(self, result: wire.Result) -> None:
         call = self._calls.pop(result.request_id, None)
         if call is None:
             return
@@ -299,6 +404,7 @@ class EngineClient:
         self._watcher.start(self._receive)
         self._outbox.clear()
         self._cancels.clear()
+        self._read_catalog()  # another engine may serve other models
         self._resubmit()
 
     def _resubmit(self) -> None:
@@ -316,6 +422,8 @@ class EngineClient:
         self._watcher.close()
         self._sock.close()
         self._sock = None
+        for waiter in self._asked.values():
+            waiter.set(None)
         if self._calls:
             log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
 

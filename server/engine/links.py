@@ -3,7 +3,7 @@
 import logging
 import selectors
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from server.engine import wire
@@ -34,22 +34,22 @@ class Links:
     """Listens at ``path`` and keeps the link of every HTTP worker.
 
     ``on_submit`` is called with each request, ``on_cancel`` with each that is taken back,
-    ``on_gone`` with each link that ends.
+    ``on_ask`` with what administrators want, ``on_gone`` with each link that ends.
     """
 
     def __init__(
         self,
         path: Path,
-        shape: wire.SlotShape,
         on_submit: Callable[[Link, wire.Arena, wire.Submit], None],
         on_cancel: Callable[[Link, wire.Cancel], None],
+        on_ask: Callable[[Link, wire.Ask], None],
         on_gone: Callable[[Link], None],
     ) -> None:
         self.path = path
         self.open: set[Link] = set()
-        self._shape = shape
         self._on_submit = on_submit
         self._on_cancel = on_cancel
+        self._on_ask = on_ask
         self._on_gone = on_gone
         self._selector = selectors.DefaultSelector()
         self._listen()
@@ -68,14 +68,17 @@ class Links:
     def send(self) -> None:
         """Send every link its results, those that wait together in one packet."""
         for link in [link for link in self.open if link.results]:
-            packets = list(wire.pack_results(link.results))
-            link.results.clear()
-            try:
-                for packet in packets:
-                    link.sock.send(packet)
-            except OSError as error:  # gone, or it has not read for thousands of answers
-                log.warning("an HTTP worker does not take its answers: %s", error)
-                self.hang_up(link)
+            results, link.results = link.results, []
+            self.tell(link, results)
+
+    def tell(self, link: Link, messages: Sequence[wire.Message]) -> None:
+        """Send one link ``messages``, all of one kind."""
+        try:
+            for packet in wire.pack(messages):
+                link.sock.send(packet)
+        except OSError as error:  # gone, or it has not read for thousands of answers
+            log.warning("an HTTP worker does not take its answers: %s", error)
+            self.hang_up(link)
 
     def hang_up(self, link: Link) -> None:
         """End a link."""
@@ -127,16 +130,18 @@ class Links:
     def _read(self, link: Link) -> None:
         try:
             if link.arena is None:
-                link.arena = wire.receive_hello(link.sock, self._shape)
+                link.arena = wire.receive_hello(link.sock)
                 if link.arena is None:
                     self.hang_up(link)
                 return
             while packet := link.sock.recv(wire.MAX_PACKET):
-                for message in wire.unpack_requests(packet):
+                for message in wire.unpack(packet):
                     if isinstance(message, wire.Submit):
                         self._on_submit(link, link.arena, message)
-                    else:
+                    elif isinstance(message, wire.Cancel):
                         self._on_cancel(link, message)
+                    elif isinstance(message, wire.Ask):
+                        self._on_ask(link, message)
             self.hang_up(link)
         except BlockingIOError:
             return

@@ -8,7 +8,8 @@ batch is gathered while others run, and nothing is handed from thread to thread.
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine import wire
-from server.engine.batcher import Batch, Batcher, Job, Slice
+from server.engine.batcher import Batch, Job, Slice
 from server.engine.links import Link, Links
+from server.engine.models import Models, Run, Served
 from server.errors import QueueFull
 
 log = logging.getLogger(__name__)
@@ -31,20 +33,21 @@ IDLE_S = 0.25
 NO_QUEUE = (0, 0, 0.0, 0.0)
 """What a result says of the queue where the queue did not matter."""
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""Latents float32 [N, latent_dim] to images uint8 [N, H, W, C]."""
+Answer = Callable[[str], None]
+"""Takes an error for an administrator, or an empty text: it is done."""
 
 
 class Request:
     """A job's owner: whose it is, where its latents and images lie, and how it ends."""
 
-    __slots__ = ("images", "infer_s", "latents", "link", "request_id", "verdict")
+    __slots__ = ("images", "infer_s", "latents", "link", "request_id", "served", "verdict")
 
-    def __init__(self, link: Link, arena: wire.Arena, submit: wire.Submit) -> None:
+    def __init__(self, link: Link, arena: wire.Arena, submit: wire.Submit, served: Served) -> None:
         self.link = link
         self.request_id = submit.request_id
-        self.latents = arena.latents(submit.offset, submit.rows)
-        self.images = arena.images(submit.offset, submit.rows)
+        self.served = served
+        self.latents = arena.latents(served.shape, submit.offset, submit.rows)
+        self.images = arena.images(served.shape, submit.offset, submit.rows)
         self.infer_s = 0.0
         self.verdict: wire.Status | None = None
 
@@ -60,33 +63,58 @@ class Metrics(Protocol):
 
 
 class Engine:
-    """Serves all HTTP workers that connect at ``path``, one batch in flight for each stream."""
+    """Serves all HTTP workers that connect at ``path``, one batch in flight for each stream.
+
+    ``on_ask`` is called with what administrators want, from a stream's thread: it must not wait.
+    """
 
     def __init__(
         self,
         path: Path,
-        streams: Sequence[Run],
-        shape: wire.SlotShape,
-        batcher: Batcher,
+        streams: int,
         metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        on_ask: Callable[[wire.Ask, Answer], None] | None = None,
     ) -> None:
         self._streams = streams
-        self._shape = shape
-        self._batcher = batcher
+        self._models = Models()
         self._metrics = metrics
-        self._clock = batcher.clock
-        self._links = Links(path, shape, self._submit, self._cancel, self._forget)
+        self._clock = clock
+        self._on_ask = on_ask
+        self._links = Links(path, self._submit, self._cancel, self._ask, self._forget)
         self._parent = os.getppid()
         self._stop_at: float | None = None
         self._look_at = 0.0
         """When to see whether the socket is still there."""
         self._running = 0
+        self._capacity: float | None = None
+        """Of the model that ran last."""
         self._began: dict[int, float] = {}
         """When each thread's batch began, while one runs."""
         self._turn = threading.Lock()
         """Held by the thread that gathers, while it waits too."""
         self._state = threading.Lock()
-        """Held for every look at links, jobs and batcher, never while waiting or running."""
+        """Held for every look at links, jobs and batchers, never while waiting or running."""
+
+    def add(self, served: Served) -> None:
+        """Serve one more bundle, from now on."""
+        with self._state:
+            self._models.add(served)
+
+    def remove(self, key: int) -> bool:
+        """Serve a bundle no more, unless somebody still waits for its images; say which."""
+        with self._state:
+            served = self._models.get(key)
+            if served is not None and not served.idle:
+                return False
+            self._models.remove(key)
+            return True
+
+    def announce(self) -> None:
+        """Tell the HTTP workers that the catalog has changed."""
+        with self._state:
+            for link in list(self._links.open):
+                self._links.tell(link, [wire.Changed()])
 
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
@@ -104,68 +132,96 @@ class Engine:
             Exception: whatever a stream's loop raised; the engine is of no use any more.
         """
         try:
-            with ThreadPoolExecutor(len(self._streams), "stream") as threads:
-                for loop in as_completed([threads.submit(self._loop, x) for x in self._streams]):
+            with ThreadPoolExecutor(self._streams, "stream") as threads:
+                loops = [threads.submit(self._loop, stream) for stream in range(self._streams)]
+                for loop in as_completed(loops):
                     if error := loop.exception():
                         self.stop(0)
                         raise error
         finally:
             self._links.close()
 
-    def _loop(self, run: Run) -> None:
-        buffer = np.empty((self._batcher.max_batch_size, self._shape.latent_dim), np.float32)
-        while (batch := self._gather()) is not None:
-            self._serve(batch, run, buffer)
+    def _loop(self, stream: int) -> None:
+        while (taken := self._gather()) is not None:
+            served, batch = taken
+            self._serve(served, batch, served.runs[stream], served.buffers[stream])
 
     # gathering
 
-    def _gather(self) -> Batch | None:
+    def _gather(self) -> tuple[Served, Batch] | None:
         """Return the next batch as soon as there is one, None once the engine should end."""
         with self._turn:
             while True:
-                due = self._batcher.due_in_s()
+                due = self._models.due_in_s()
                 keys = self._links.wait(IDLE_S if due is None else min(due, IDLE_S))
                 with self._state:
                     if self._finished():
                         return None
                     for key in keys:
                         self._links.receive(key)
-                    batch = Batch() if self._batcher.due_in_s() else self._take()
+                    taken = self._take()
                     self._links.send()
-                    if batch.slices:
-                        self._running += 1
-                        return batch
+                    if taken:
+                        return taken
 
-    def _take(self) -> Batch:
-        batch = self._batcher.take()
+    def _take(self) -> tuple[Served, Batch] | None:
+        """Return the next batch, if one is due and not all of it has expired."""
+        taken = self._models.take()
+        if taken is None:
+            self._metrics.queue(self._models.rows, self._capacity)
+            return None
+        served, batch = taken
+        self._capacity = served.batcher.capacity or self._capacity
         for job in batch.expired:
             self._metrics.dropped("deadline", job.rows)
             self._end(job, wire.Status.EXPIRED)
-        self._metrics.queue(self._batcher.rows, self._batcher.capacity)
-        return batch
+        self._metrics.queue(self._models.rows, self._capacity)
+        if not batch.slices:
+            return None
+        served.running += 1
+        self._running += 1
+        return served, batch
 
     def _submit(self, link: Link, arena: wire.Arena, submit: wire.Submit) -> None:
-        job = Job(submit.rows, submit.deadline, Request(link, arena, submit), submit.bulk)
+        served = self._models.get(submit.model)
+        if served is None:
+            link.results.append(
+                wire.Result(submit.request_id, wire.Status.STALE, 0.0, 0.0, *NO_QUEUE)
+            )
+            return
+        request = Request(link, arena, submit, served)
+        job = Job(submit.rows, submit.deadline, request, submit.bulk)
         link.jobs[submit.request_id] = job
         try:
-            self._batcher.add(job)
+            served.batcher.add(job)
         except QueueFull as full:
             self._metrics.rejected("queue_full")
             self._answer(job, wire.Status.FULL, full)
+
+    def _ask(self, link: Link, ask: wire.Ask) -> None:
+        """Pass on what an administrator wants; the answer goes the same way, if it is there."""
+
+        def answer(error: str) -> None:
+            with self._state:
+                if link in self._links.open:
+                    self._links.tell(link, [wire.Told(ask.ask_id, error)])
+
+        if self._on_ask:
+            self._on_ask(ask, answer)
 
     def _cancel(self, link: Link, cancel: wire.Cancel) -> None:
         """The caller is gone: its rows are dropped, those that run already run in vain."""
         job = link.jobs.get(cancel.request_id)
         if job is not None and not job.gone:
             self._metrics.dropped("client_gone", job.left)
-            self._batcher.drop(job)
+            job.owner.served.batcher.drop(job)
             self._end(job, wire.Status.CANCELLED)
 
     def _forget(self, link: Link) -> None:
         """The worker is gone: its rows are dropped, nobody else's are."""
         for job in link.jobs.values():
             self._metrics.dropped("worker_gone", job.left)
-            self._batcher.drop(job)
+            job.owner.served.batcher.drop(job)
         link.jobs.clear()
 
     def _finished(self) -> bool:
@@ -187,7 +243,7 @@ class Engine:
 
     # running
 
-    def _serve(self, batch: Batch, run: Run, buffer: NDArray[np.float32]) -> None:
+    def _serve(self, served: Served, batch: Batch, run: Run, buffer: NDArray[np.float32]) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
         failed: list[Job] = []
         began = self._began[threading.get_ident()] = self._clock()
@@ -200,13 +256,14 @@ class Engine:
         del self._began[threading.get_ident()]
         self._metrics.batch(batch.rows, seconds)
         with self._state:
-            self._batcher.observe(batch.rows, seconds / self._running)
+            served.batcher.observe(batch.rows, seconds / self._running)
             self._running -= 1
+            served.running -= 1
             for part in batch.slices:
                 part.job.done += part.rows
                 part.job.owner.infer_s += seconds
             for job in failed:
-                self._batcher.drop(job)
+                served.batcher.drop(job)
                 self._end(job, wire.Status.FAILED)
             for part in batch.slices:
                 if part.job.done == part.job.rows:

@@ -8,18 +8,15 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
 from gunicorn.dirty import DirtyApp
 
-from server.bundle import find_bundle, load_bundle
 from server.config import ServerConfig
-from server.engine import wire
-from server.engine.batcher import Batcher
+from server.engine.keeper import Keeper
+from server.engine.loader import Loader
 from server.engine.loop import DRAIN_S, Engine
-from server.engine.rate import measured_batch_size
-from server.engine.session import Session, SessionError, choose_plans, open_session
+from server.engine.session import SessionError
 from server.processes import enter
 
 log = logging.getLogger(__name__)
@@ -94,71 +91,24 @@ def watch(engine: Engine, limit_s: float) -> threading.Thread:
     return thread
 
 
-def _measured(config: ServerConfig, streams: Sequence[Session], dim: int) -> int:
-    """Return the measured batch size; the next engine of this server need not measure again."""
-    note = config.socket_path().with_name("max_batch_size")
-    if note.exists():
-        return int(note.read_text())
-    size = measured_batch_size(streams, dim)
-    draft = note.with_suffix(f".{os.getpid()}")
-    draft.write_text(str(size))
-    draft.replace(note)
-    return size
-
-
 def start_engine(config: ServerConfig) -> Engine:
-    """Load, warm up and self-test the model, and return an engine that listens: it is ready.
+    """Load what is wanted of the repository, and return an engine that listens: it is ready.
 
     Raises:
-        BundleError, SessionError: the model cannot be served on this host.
+        BundleError, SessionError: the default model cannot be served on this host.
     """
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = "engine"
     from server import metrics  # only now: on import it opens the files of the slot
 
     began = time.monotonic()
-    again = enter(config.processes_path(), "engine")
-    bundle = load_bundle(find_bundle(config.models, config.model, config.version))
-    manifest = bundle.manifest
-    plans = choose_plans(config.provider, config.precision, manifest)
-    session, failed = open_session(bundle, plans, config.threads_a_stream)
-    streams = [session]
-    for _ in range(config.inference_streams - 1):
-        streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
-    dim = manifest.latents.dim
-    max_batch_size = config.max_batch_size or _measured(config, streams, dim)
-    for stream in streams:
-        stream.warm_up(max_batch_size, dim)
-    engine_metrics = metrics.EngineMetrics(
-        manifest,
-        session.plan.provider,
-        session.plan.precision,
-        session.plan.reason,
-        [str(plan) for plan in failed],
-        again,
-    )
+    engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path(), "engine"))
+    keeper = Keeper(config, Loader(config, time.monotonic), engine_metrics)
+    loaded = keeper.start()
     engine = Engine(
-        config.socket_path(),
-        [stream.run for stream in streams],
-        wire.SlotShape(dim, manifest.image.shape),
-        Batcher(
-            max_batch_size,
-            config.max_queue_rows,
-            time.monotonic,
-            config.max_queue_delay_ms / 1000,
-        ),
-        engine_metrics,
+        config.socket_path(), config.inference_streams, engine_metrics, on_ask=keeper.ask
     )
-    log.info(
-        "serving %s %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
-        "ready after %.1f s",
-        manifest.name,
-        manifest.version,
-        session.plan.provider,
-        session.plan.precision,
-        session.plan.reason,
-        len(streams),
-        config.threads_a_stream,
-        max_batch_size,
-        time.monotonic() - began,
-    )
+    for each in loaded:
+        engine.add(each.served)
+    keeper.follow(engine)
+    log.info("ready after %.1f s", time.monotonic() - began)
     return engine

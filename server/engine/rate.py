@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from server.bundle import find_bundle, load_bundle
+from server import repository
 from server.config import ServerConfig, available_cpus
 from server.engine.session import Session, choose_plans, open_session
 
@@ -34,7 +34,7 @@ BATCH_OVERHEAD_S = 0.4e-3
 def main() -> int:
     """Measure as the environment's settings say and print the result."""
     config = ServerConfig.from_env()
-    bundle = load_bundle(find_bundle(config.models, config.model, config.version))
+    bundle = repository.find(config.models, config.model, config.version)
     plans = choose_plans(config.provider, config.precision, bundle.manifest)
     one, _ = open_session(bundle, plans, config.threads or available_cpus())
     count = config.inference_streams

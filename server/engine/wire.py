@@ -5,23 +5,28 @@ all), sends one hello that carries the descriptor of its arena, and then submits
 one back that nobody waits for any more; the engine answers each with a result. A packet holds one
 kind of message, as many as were waiting together. Latents and images never pass through the
 socket: both lie in the request's slot of the arena, latents first.
+
+Rarely, the engine says that the catalog has changed, and a worker passes on what an administrator
+asks for; the engine answers when that is done.
 """
 
+import json
 import math
 import mmap
 import os
 import socket
+import struct
 from bisect import insort
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
 from struct import Struct
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-HELLO = b"carfront-engine/2"
+HELLO = b"carfront-engine/3"
 """The first packet of a connection; another version is another word."""
 PACKET = 64
 """Messages in a packet, at most."""
@@ -37,12 +42,16 @@ class Status(IntEnum):
     EXPIRED = 2
     FAILED = 3
     CANCELLED = 4
+    STALE = 5
+    """The bundle is not served any more, the catalog says what is."""
 
 
 class Submit(NamedTuple):
     """Worker to engine: these latents, please."""
 
     request_id: int
+    model: int
+    """The bundle's key."""
     offset: int
     """Of the slot in the arena, in bytes."""
     rows: int
@@ -72,52 +81,80 @@ class Result(NamedTuple):
     retry_after_s: float
 
 
-_SUBMIT = Struct("<QQId?")
-_CANCEL = Struct("<Q")
-_RESULT = Struct("<QBddIIdd")
-_SUBMITS, _CANCELS = b"S", b"C"
-"""The first byte of a worker's packet says what it holds."""
-MAX_PACKET = 1 + PACKET * max(_SUBMIT.size, _RESULT.size)
+class Ask(NamedTuple):
+    """Worker to engine: an administrator wants this."""
+
+    ask_id: int
+    action: str
+    """load or unload."""
+    name: str
+    version: str
+    """May be empty."""
 
 
-def pack_submits(messages: Iterable[Submit]) -> Iterator[bytes]:
-    """Yield the packets that carry ``messages``."""
-    return _pack(_SUBMITS, _SUBMIT, messages)
+class Told(NamedTuple):
+    """Engine to worker: it is done, or why not."""
+
+    ask_id: int
+    error: str
 
 
-def pack_cancels(messages: Iterable[Cancel]) -> Iterator[bytes]:
-    """Yield the packets that carry ``messages``."""
-    return _pack(_CANCELS, _CANCEL, messages)
+class Changed(NamedTuple):
+    """Engine to worker: read the catalog again."""
 
 
-def pack_results(messages: Iterable[Result]) -> Iterator[bytes]:
-    """Yield the packets that carry ``messages``."""
-    return _pack(b"", _RESULT, messages)
+Message = Submit | Cancel | Ask | Result | Told | Changed
+
+_FORMS: dict[bytes, tuple[type[Any], Struct]] = {
+    b"S": (Submit, Struct("<QQQId?")),
+    b"C": (Cancel, Struct("<Q")),
+    b"R": (Result, Struct("<QBddIIdd")),
+}
+"""The first byte of a packet says what it holds; these are packed one after the other."""
+_TEXTS: dict[bytes, type[Any]] = {b"A": Ask, b"T": Told, b"M": Changed}
+"""These come alone, as JSON."""
+_KINDS: dict[type[Any], bytes] = {
+    **{kind: letter for letter, (kind, _) in _FORMS.items()},
+    **{kind: letter for letter, kind in _TEXTS.items()},
+}
+MAX_PACKET = 16384
+"""Bytes of a packet at most: 64 of the longest messages are less than a quarter."""
+LONGEST_TEXT = 2000
+"""Characters of a text in a message; six bytes each at most, as JSON writes them."""
 
 
-def unpack_requests(packet: bytes) -> Iterator[Submit | Cancel]:
-    """Yield the messages of a worker's ``packet``.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    body = memoryview(packet)[1:]
-    if packet[:1] == _SUBMITS and len(body) % _SUBMIT.size == 0:
-        return map(Submit._make, _SUBMIT.iter_unpack(body))
-    if packet[:1] == _CANCELS and len(body) % _CANCEL.size == 0:
-        return map(Cancel._make, _CANCEL.iter_unpack(body))
-    raise ValueError(f"{len(packet)} bytes that begin with {packet[:1]!r} are no packet of ours")
-
-
-def unpack_results(packet: bytes) -> Iterator[Result]:
-    """Yield the messages of ``packet``."""
-    return map(Result._make, _RESULT.iter_unpack(packet))
-
-
-def _pack(kind: bytes, form: Struct, messages: Iterable[tuple[float, ...]]) -> Iterator[bytes]:
+def pack(messages: Sequence[Message]) -> Iterator[bytes]:
+    """Yield the packets that carry ``messages``, all of one kind."""
+    if not messages:
+        return
+    letter = _KINDS[type(messages[0])]
+    if letter in _TEXTS:
+        for message in messages:
+            short = [x[:LONGEST_TEXT] if isinstance(x, str) else x for x in message]
+            yield letter + json.dumps(short).encode()
+        return
+    form = _FORMS[letter][1]
     packed = [form.pack(*message) for message in messages]
     for start in range(0, len(packed), PACKET):
-        yield kind + b"".join(packed[start : start + PACKET])
+        yield letter + b"".join(packed[start : start + PACKET])
+
+
+def unpack(packet: bytes) -> Iterator[Any]:
+    """Yield the messages of ``packet``.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    letter, body = packet[:1], memoryview(packet)[1:]
+    try:
+        if letter in _TEXTS:
+            return iter([_TEXTS[letter](*json.loads(bytes(body)))])
+        kind, form = _FORMS[letter]
+        return map(kind._make, form.iter_unpack(body))
+    except (KeyError, TypeError, ValueError, struct.error) as error:
+        raise ValueError(
+            f"{len(packet)} bytes that begin with {letter!r} are no packet of ours"
+        ) from error
 
 
 class SlotShape:
@@ -144,29 +181,28 @@ class SlotShape:
 class Arena:
     """Shared memory of one HTTP worker, seen by the worker and by the engine."""
 
-    def __init__(self, fd: int, size: int, shape: SlotShape) -> None:
+    def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
         self.size = size
-        self.shape = shape
         self._map = mmap.mmap(fd, size)
 
     @classmethod
-    def create(cls, size: int, shape: SlotShape) -> "Arena":
+    def create(cls, size: int) -> "Arena":
         """Return a new arena of ``size`` bytes; its memory is taken as it is first written."""
         fd = os.memfd_create("carfront-arena")
         os.ftruncate(fd, size)
-        return cls(fd, size, shape)
+        return cls(fd, size)
 
-    def latents(self, offset: int, rows: int) -> NDArray[np.float32]:
+    def latents(self, shape: SlotShape, offset: int, rows: int) -> NDArray[np.float32]:
         """Return the latents of the slot at ``offset``: float32 [rows, latent_dim], not a copy."""
-        flat = np.frombuffer(self._map, np.float32, rows * self.shape.latent_dim, offset)
-        return flat.reshape(rows, self.shape.latent_dim)
+        flat = np.frombuffer(self._map, np.float32, rows * shape.latent_dim, offset)
+        return flat.reshape(rows, shape.latent_dim)
 
-    def images(self, offset: int, rows: int) -> NDArray[np.uint8]:
+    def images(self, shape: SlotShape, offset: int, rows: int) -> NDArray[np.uint8]:
         """Return the images of the slot at ``offset``: uint8 [rows, H, W, C], not a copy."""
-        start = offset + self.shape.images_at(rows)
-        flat = np.frombuffer(self._map, np.uint8, rows * self.shape.image_bytes, start)
-        return flat.reshape(rows, *self.shape.image_shape)
+        start = offset + shape.images_at(rows)
+        flat = np.frombuffer(self._map, np.uint8, rows * shape.image_bytes, start)
+        return flat.reshape(rows, *shape.image_shape)
 
     def close(self) -> None:
         """Give the descriptor back; the memory goes when the last view of it does."""
@@ -221,14 +257,14 @@ def send_hello(sock: socket.socket, arena: Arena) -> None:
     socket.send_fds(sock, [HELLO], [arena.fd])
 
 
-def receive_hello(sock: socket.socket, shape: SlotShape) -> Arena | None:
+def receive_hello(sock: socket.socket) -> Arena | None:
     """Return the arena of the worker at the other end, None when it hung up or is no worker."""
     word, fds, _, _ = socket.recv_fds(sock, len(HELLO) + 1, 1)
     if word != HELLO or len(fds) != 1:
         for fd in fds:
             os.close(fd)
         return None
-    return Arena(fds[0], os.fstat(fds[0]).st_size, shape)
+    return Arena(fds[0], os.fstat(fds[0]).st_size)
 
 
 def _aligned(size: int) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from export import bench
 from export.bench import Rate, Subject, main, measure, table
-from server.bundle import find_bundle
+from server import repository
 from server.engine.session import Plan
 
 ROOT = Path(__file__).parents[2]
@@ -40,7 +40,7 @@ def test_table_has_a_line_a_plan_and_a_column_a_size():
 def test_command_measures_every_variant_and_saves_what_it_prints(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "SECONDS", 1e-9)
     monkeypatch.setattr(bench, "choose_plans", lambda: [CPU])
-    folder = shutil.copytree(find_bundle(ROOT / "models", "cars-dcgan"), tmp_path / "1")
+    folder = shutil.copytree(repository.find(ROOT / "models", "cars-dcgan").path, tmp_path / "1")
     assert main([str(folder), "--threads", "1", "--save", str(tmp_path / "rates.json")]) == 0
     assert "images a second by batch size, 1 threads" in capsys.readouterr().out
     facts = json.loads((tmp_path / "rates.json").read_text())

@@ -11,7 +11,7 @@ from keras import layers
 from export.__main__ import main
 from export.convert import convert
 from export.errors import ConversionFailed
-from server.bundle import find_bundle, load_bundle
+from server import repository
 from server.engine.session import choose_plans, open_session
 from server.latents import latents
 
@@ -109,7 +109,7 @@ def test_any_generator_is_exported_and_drawn(build, image_range, export, tmp_pat
         if len(weight.shape) > 1:
             weight.assign(weight * 1.5)  # as initialised, all images are nearly the same grey
     assert export(generator, image_range=image_range) == 0, capsys.readouterr()
-    bundle = load_bundle(find_bundle(tmp_path, "any"))
+    bundle = repository.find(tmp_path, "any")
     session, _ = open_session(bundle, choose_plans("cpu"), threads=1)
     batch = latents(range(5), generator.input_shape[1])
     low, high = image_range

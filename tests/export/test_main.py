@@ -7,7 +7,8 @@ from export import pipeline
 from export.__main__ import main
 from export.probes import make_probes
 from export.variants import quantize
-from server.bundle import find_bundle, load_bundle
+from server import repository
+from server.bundle import load_bundle
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_second_export_of_the_same_run_gives_the_same_files(
     for graph in graphs:  # saved anew, the weights are the same and the digest is not
         del graph.metadata_props[:]
     assert graphs[0] == graphs[1]
-    bundle = load_bundle(find_bundle(models, "cars-dcgan"))
+    bundle = repository.find(models, "cars-dcgan")
     assert bundle.manifest.variant("fp32").rewrite.startswith("fold, ")
     assert (bundle.manifest.name, bundle.manifest.version) == ("cars-dcgan", "3")
     lines = capsys.readouterr().out.splitlines()

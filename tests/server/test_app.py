@@ -10,16 +10,18 @@ import gevent
 import numpy as np
 import pytest
 from PIL import Image
-from tests_engine import Notes, until
+from tests_engine import Notes, connect, until
 
+from server import repository
 from server.api import images
 from server.api.images import FORMATS, Format
 from server.app import create_app
-from server.bundle import find_bundle, load_bundle
+from server.catalog import READY, Catalog, Entry
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.client import EngineClient, Terms
 from server.engine.loop import Engine
+from server.engine.models import Served
 from server.engine.session import Plan, open_session
 from server.engine.wire import SlotShape
 
@@ -36,13 +38,19 @@ def config():
 def engine_client(tmp_path_factory, config):
     """Serve the default bundle from threads of this process."""
     path = tmp_path_factory.mktemp("run") / "engine.sock"
-    bundle = load_bundle(find_bundle(config.models, config.model))
+    bundle = repository.find(config.models, config.model)
     session, _ = open_session(bundle, [Plan("cpu", "f32")], threads=1)
-    shape = SlotShape(bundle.manifest.latents.dim, bundle.manifest.image.shape)
-    engine = Engine(path, [session.run], shape, Batcher(64, 16384, time.monotonic), Notes())
+    manifest = bundle.manifest
+    shape = SlotShape(manifest.latents.dim, manifest.image.shape)
+    ref = f"{manifest.name}/{manifest.version}"
+    entry = Entry(manifest.name, manifest.version, READY, "", bundle.key, manifest)
+    catalog = path.with_name("models.json")
+    Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(catalog)
+    engine = Engine(path, 1, Notes())
+    engine.add(Served(bundle.key, shape, [session.run], Batcher(64, 16384, time.monotonic)))
     thread = threading.Thread(target=engine.serve)
     thread.start()
-    client = EngineClient(path, shape, 2**25)
+    client = EngineClient(path, catalog, 2**25)
     until(lambda: client.ready)
     yield client
     client.close()
@@ -97,9 +105,9 @@ def test_caller_chooses_how_long_it_waits_and_who_goes_first(http, monkeypatch, 
     asked = []
     generate = engine_client.generate
 
-    def note(seed, n, terms):
+    def note(seed, n, terms, *model):
         asked.append(terms)
-        return generate(seed, n, terms)
+        return generate(seed, n, terms, *model)
 
     monkeypatch.setattr(engine_client, "generate", note)
     headers = {"X-Request-Timeout-Ms": "4500", "Carfront-Priority": "bulk"}
@@ -189,7 +197,7 @@ def test_seed_that_was_not_chosen_is_told_and_draws_the_same_again(http):
         ({"seed": LAST, "n": 2}, "seed", f"at most {LAST - 1}, so that 2 images follow"),
         ({"format": "gif"}, "format", 'format is \'gif\'; wanted "png" or "npy"'),
         ({"format": ["png"]}, "format", "format is ['png']"),
-        ({"count": 3}, "count", 'wanted the members "n", "seed", "format"'),
+        ({"count": 3}, "count", "wanted the members n, seed, format, model, version"),
         ([1], "body", "wanted a JSON object"),
         ("null", "body", "wanted a JSON object"),
     ],
@@ -233,9 +241,8 @@ def test_unexpected_error_shows_no_trace(config, engine_client, monkeypatch):
     assert "Zero" not in response.text
 
 
-def test_without_an_engine_it_lives_and_is_not_ready(config, tmp_path):
-    shape = SlotShape(100, (32, 32, 3))
-    client = EngineClient(tmp_path / "engine.sock", shape, 2**24)
+def test_without_an_engine_it_lives_and_is_not_ready(tmp_path):
+    client = connect(tmp_path / "engine.sock")
     http = create_app(ServerConfig(models=ROOT / "models", request_timeout_ms=50), client)
     http = http.test_client()
     assert http.get("/healthz").status_code == 200

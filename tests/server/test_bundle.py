@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from server.bundle import MANIFEST, BundleError, find_bundle, load_bundle, read_manifest
+from server.bundle import MANIFEST, BundleError, load_bundle, read_manifest
 
 
 def edit(folder, change):
@@ -78,23 +78,6 @@ def test_manifest_that_is_no_manifest_is_refused(tmp_path, text):
     (tmp_path / MANIFEST).write_text(text)
     with pytest.raises(BundleError):
         read_manifest(tmp_path / MANIFEST)
-
-
-def test_latest_is_the_highest_number_not_the_last_name(write_bundle, tmp_path):
-    for version in ("2", "10", "9"):
-        write_bundle(version)
-    (tmp_path / "models" / "tiny" / "11").mkdir()  # no manifest: still being copied
-    (tmp_path / "models" / "tiny" / "99.partial").mkdir()
-    assert find_bundle(tmp_path / "models", "tiny").name == "10"
-    assert find_bundle(tmp_path / "models", "tiny", "9").name == "9"
-
-
-def test_unknown_version_is_answered_with_what_there_is(write_bundle, tmp_path):
-    write_bundle("3")
-    with pytest.raises(BundleError, match="no bundle tiny/4; it has tiny/3"):
-        find_bundle(tmp_path / "models", "tiny", "4")
-    with pytest.raises(BundleError, match="none at all"):
-        find_bundle(tmp_path / "nowhere", "tiny")
 
 
 def test_unknown_variant_is_answered_with_what_there_is(write_bundle):

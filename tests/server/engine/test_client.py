@@ -6,9 +6,9 @@ import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, picture, running, until
+from tests_engine import SHAPE, connect, picture, running, until
 
-from server.engine.client import EngineClient, Terms
+from server.engine.client import Terms
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -24,7 +24,7 @@ ARENA = 2**20
 
 @pytest.fixture
 def client(path):
-    client = EngineClient(path, SHAPE, ARENA)
+    client = connect(path, ARENA)
     yield client
     client.close()
 
@@ -160,7 +160,7 @@ def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, clie
     with running(path, [model, model]) as engine:
         call = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
         until(gate.entered.is_set)
-        until(lambda: engine._batcher.rows == 0 and engine._running == 1)
+        until(lambda: engine.served.batcher.rows == 0 and engine._running == 1)
         with pytest.raises(InferenceFailed):
             draw(client, 5)  # an answer to the first would have arrived before this one's
         assert not call.ready()
@@ -189,9 +189,9 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
 
 def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
     now = time.monotonic()
-    client = EngineClient(path, SHAPE, ARENA, clock=lambda: now)
+    client = connect(path, ARENA, clock=lambda: now)
     with running(path, max_queue_rows=4096) as engine:
-        engine._batcher.observe(rows=1000, seconds=1.0)
+        engine.served.batcher.observe(rows=1000, seconds=1.0)
 
         def asks(n, timeout_s, **terms):
             """Whether the engine is asked; it refuses each time."""
@@ -213,7 +213,7 @@ def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
 
 
 def test_request_that_finds_no_room_waits_for_others_to_finish(path):
-    small = EngineClient(path, SHAPE, SHAPE.size(100) + 64)
+    small = connect(path, SHAPE.size(100) + 64)
     gate = Gate()
     with running(path, [gate]):
         calls = [gevent.spawn(draw, small, seed, 90) for seed in (1, 2, 3)]
@@ -227,7 +227,7 @@ def test_request_that_finds_no_room_waits_for_others_to_finish(path):
 
 
 def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
-    other = EngineClient(path, SHAPE, ARENA)
+    other = connect(path, ARENA)
     gate = Gate()
     with running(path, [gate]) as engine:
         mine = gevent.spawn(draw, client, 1)

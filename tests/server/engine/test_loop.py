@@ -3,15 +3,14 @@
 import os
 import socket
 import threading
-import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, Notes, picture, running, until
+import tests_engine
+from tests_engine import Notes, picture, running, serving, until
 
 from server.engine import process, wire
-from server.engine.batcher import Batcher
-from server.engine.client import EngineClient, Terms
+from server.engine.client import Terms
 from server.engine.loop import Engine
 
 
@@ -28,7 +27,7 @@ def test_engine_without_workers_ends_at_once_when_asked(path):
 
 
 def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
-    client = EngineClient(path, SHAPE, 2**20)
+    client = tests_engine.connect(path)
     with running(path) as engine:
         until(lambda: client.ready)
         engine.stop()
@@ -38,7 +37,7 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
 
 
 def test_replaced_engine_sends_its_workers_to_the_new_one(path):
-    client = EngineClient(path, SHAPE, 2**20)
+    client = tests_engine.connect(path)
     with running(path) as old:
         until(lambda: client.ready)
         with running(path) as new:
@@ -60,11 +59,11 @@ def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
 
 def test_engine_whose_socket_was_removed_listens_anew(path):
     with running(path):
-        first = EngineClient(path, SHAPE, 2**20)
+        first = tests_engine.connect(path)
         until(lambda: first.ready)
         path.unlink()
         until(path.exists)
-        second = EngineClient(path, SHAPE, 2**20)
+        second = tests_engine.connect(path)
         for client in (first, second):
             with client.generate(4, 2, Terms(10)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
@@ -72,7 +71,7 @@ def test_engine_whose_socket_was_removed_listens_anew(path):
 
 
 def test_stranger_on_the_socket_harms_nobody(path):
-    client = EngineClient(path, SHAPE, 2**20)
+    client = tests_engine.connect(path)
     with running(path):
         stranger = connect(path)
         stranger.send(b"who is there?")
@@ -87,7 +86,7 @@ def test_stranger_on_the_socket_harms_nobody(path):
 
 def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
     """Half a minute would be over long after the test has failed."""
-    client = EngineClient(path, SHAPE, 2**20)
+    client = tests_engine.connect(path)
 
     def draw(seed):
         with client.generate(seed, 1, Terms(60)):
@@ -96,7 +95,7 @@ def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
     with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
         until(lambda: client.ready)
         calls = [gevent.spawn(draw, 0)]
-        until(lambda: engine._batcher.rows == 1)
+        until(lambda: engine.served.batcher.rows == 1)
         calls += [gevent.spawn(draw, 1), gevent.spawn(draw, 2)]
         gevent.joinall(calls, timeout=10, raise_error=True)
         assert engine.notes.batches == [3]
@@ -115,7 +114,7 @@ def test_batch_that_hangs_is_seen_while_it_does(path):
         with client.generate(1, 1, Terms(10)) as generated:
             return generated.images.copy()
 
-    client = EngineClient(path, SHAPE, 2**20)
+    client = tests_engine.connect(path)
     with running(path, [model]) as engine:
         assert engine.longest_s() == 0
         call = gevent.spawn(draw)
@@ -146,7 +145,8 @@ def test_loop_that_raises_ends_the_engine_with_its_error(path):
         def queue(self, rows, capacity):
             raise OSError("disk full")
 
-    engine = Engine(path, [picture, picture], SHAPE, Batcher(8, 4096, time.monotonic), Broken())
+    engine = Engine(path, 2, Broken())
+    engine.add(serving([picture, picture]))
     with pytest.raises(OSError, match="disk full"):
         engine.serve()
 

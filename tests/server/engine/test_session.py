@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.bundle import find_bundle, load_bundle
+from server import repository
 from server.engine.session import (
     Plan,
     SessionError,
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def bundle():
-    return load_bundle(find_bundle(ROOT / "models", "cars-dcgan"))
+    return repository.find(ROOT / "models", "cars-dcgan")
 
 
 @pytest.fixture(scope="module", params=choose_plans(), ids=lambda p: f"{p.provider}-{p.precision}")

@@ -19,23 +19,40 @@ def open_files():
 
 
 def test_messages_come_out_as_they_went_in():
-    submits = [wire.Submit(2**64 - 1, 2**40, 4096, 1.5, False), wire.Submit(1, 0, 1, 2.5, True)]
+    submits = [
+        wire.Submit(2**64 - 1, 7, 2**40, 4096, 1.5, False),
+        wire.Submit(1, 2**64 - 1, 0, 1, 2.5, True),
+    ]
     results = [wire.Result(7, wire.Status.FULL, 0.1, 0.2, 3, 4, 0.4, 0.5)]
     cancels = [wire.Cancel(2**64 - 1), wire.Cancel(3)]
-    assert list(wire.unpack_requests(b"".join(wire.pack_submits(submits)))) == submits
-    assert list(wire.unpack_requests(b"".join(wire.pack_cancels(cancels)))) == cancels
-    assert list(wire.unpack_results(b"".join(wire.pack_results(results)))) == results
+    asks = [wire.Ask(3, "load", "cars", "")]
+    told = [wire.Told(3, 'no such "model"')]
+    for messages in (submits, results, cancels, asks, told, [wire.Changed()]):
+        assert list(wire.unpack(b"".join(wire.pack(messages)))) == messages
 
 
-@pytest.mark.parametrize("packet", [b"X", b"S1234567", b"C123", b"who is there?"])
+def test_nothing_to_say_is_no_packet():
+    assert list(wire.pack([])) == []
+
+
+def test_longest_text_fits_into_a_packet():
+    (packet,) = wire.pack([wire.Told(2**64, "\u2028" * 10_000)])
+    assert len(packet) <= wire.MAX_PACKET
+    (told,) = wire.unpack(packet)
+    assert set(told.error) == {"\u2028"}
+
+
+@pytest.mark.parametrize(
+    "packet", [b"", b"X", b"S1234567", b"C123", b"A{}", b"A[1]", b"T", b"who is there?"]
+)
 def test_packet_of_a_stranger_is_told_from_ours(packet):
     with pytest.raises(ValueError, match="no packet of ours"):
-        wire.unpack_requests(packet)
+        wire.unpack(packet)
 
 
 def test_messages_that_wait_together_travel_together():
-    submits = [wire.Submit(i, 0, 1, 0.0, False) for i in range(wire.PACKET + 1)]
-    packets = list(wire.pack_submits(submits))
+    submits = [wire.Submit(i, 7, 0, 1, 0.0, False) for i in range(wire.PACKET + 1)]
+    packets = list(wire.pack(submits))
     assert len(packets) == 2
     assert max(map(len, packets)) <= wire.MAX_PACKET
 
@@ -45,13 +62,13 @@ def test_worker_and_engine_see_the_same_memory(tmp_path):
     worker = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     worker.connect(str(tmp_path / "engine.sock"))
     engine, _ = listener.accept()
-    arena = wire.Arena.create(2**20, SHAPE)
+    arena = wire.Arena.create(2**20)
     wire.send_hello(worker, arena)
-    seen = wire.receive_hello(engine, SHAPE)
-    arena.latents(640, 3)[:] = 1.25
-    seen.images(640, 3)[2, 31, 31] = (1, 2, 3)
-    assert (seen.latents(640, 3) == 1.25).all()
-    assert arena.images(640, 3)[2, 31, 31].tolist() == [1, 2, 3]
+    seen = wire.receive_hello(engine)
+    arena.latents(SHAPE, 640, 3)[:] = 1.25
+    seen.images(SHAPE, 640, 3)[2, 31, 31] = (1, 2, 3)
+    assert (seen.latents(SHAPE, 640, 3) == 1.25).all()
+    assert arena.images(SHAPE, 640, 3)[2, 31, 31].tolist() == [1, 2, 3]
     for thing in (worker, engine, listener, arena, seen):
         thing.close()
 
@@ -59,11 +76,11 @@ def test_worker_and_engine_see_the_same_memory(tmp_path):
 def test_stranger_is_no_worker(tmp_path):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.send(b"GET / HTTP/1.1")
-    assert wire.receive_hello(ours, SHAPE) is None
+    assert wire.receive_hello(ours) is None
     read, write = os.pipe()
     socket.send_fds(theirs, [b"carfront-engine/9"], [read])
     before = open_files()
-    assert wire.receive_hello(ours, SHAPE) is None
+    assert wire.receive_hello(ours) is None
     assert open_files() == before, "a stranger's descriptor stayed open"
     for fd in (read, write):
         os.close(fd)
@@ -83,11 +100,11 @@ def test_newer_engine_takes_the_older_ones_place(tmp_path):
 
 
 def test_latents_and_images_of_a_slot_do_not_overlap():
-    arena = wire.Arena.create(2**20, SHAPE)
-    arena.latents(0, 5)[:] = 1.0
-    arena.images(0, 5)[:] = 255
-    assert (arena.latents(0, 5) == 1.0).all()
-    assert SHAPE.images_at(5) + arena.images(0, 5).nbytes <= SHAPE.size(5)
+    arena = wire.Arena.create(2**20)
+    arena.latents(SHAPE, 0, 5)[:] = 1.0
+    arena.images(SHAPE, 0, 5)[:] = 255
+    assert (arena.latents(SHAPE, 0, 5) == 1.0).all()
+    assert SHAPE.images_at(5) + arena.images(SHAPE, 0, 5).nbytes <= SHAPE.size(5)
     arena.close()
 
 

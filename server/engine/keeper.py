@@ -1,0 +1,329 @@
+"""Follows the model repository: loads what is wanted, moves the pointer, lets go of the rest.
+
+A new version is loaded beside the old one, proven on this host, and only then named in the catalog.
+What cannot be loaded is refused by name, and the old one goes on serving. The old one stays for
+as long as a request may still be on its way to it.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from server import repository
+from server.bundle import LATEST, Bundle, BundleError
+from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry, facts_of
+from server.config import ServerConfig
+from server.engine.loader import Loaded, politely
+from server.engine.models import Served
+from server.engine.session import Plan, SessionError, give_back_memory
+from server.engine.wire import Ask
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.5
+"""How often the keeper looks whether something is to be done."""
+RETIRE_S = 3.0
+"""How long a bundle is kept that the catalog names no more: requests for it may be on their way."""
+
+Answer = Callable[[str], None]
+
+
+class Metrics(Protocol):
+    """Whom the keeper tells what is served."""
+
+    def serving(self, bundle: Bundle, plan: Plan, failed: list[Plan]) -> None: ...
+    def retired(self, bundle: Bundle, plan: Plan) -> None: ...
+    def refused(self, ref: str, is_refused: bool) -> None: ...
+
+
+class Hall(Protocol):
+    """Who serves what the keeper loads; ``server.engine.loop.Engine`` is one."""
+
+    def add(self, served: Served) -> None: ...
+    def remove(self, key: int) -> bool: ...
+    def announce(self) -> None: ...
+
+
+class Keeper:
+    """Decides what is served, and keeps the catalog of it."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        load: Callable[[Bundle], Loaded],
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._load = load
+        self._metrics = metrics
+        self._clock = clock
+        self._hall: Hall | None = None
+        self._catalog_path = config.catalog_path()
+        self._catalog = Catalog.read(self._catalog_path)
+        self._entries: dict[str, Entry] = {}
+        self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
+        self._retired: list[tuple[float, Bundle, Loaded]] = []
+        self._tried: dict[str, repository.Seen] = {}
+        """What each bundle looked like when it was loaded or refused last."""
+        self._just_tried: set[str] = set()
+        """This time: two wishes for one bundle need not try it twice."""
+        self._before: dict[str, repository.Seen] = {}
+        """What the repository looked like last time: a bundle still being copied changes."""
+        self._asked = list(self._catalog.asked)
+        self._inbox: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
+        self._looked = clock()
+
+    def start(self) -> list[Loaded]:
+        """Load what is wanted, and return it.
+
+        Raises:
+            SessionError: the default model cannot be served.
+        """
+        self._settle_all(force=True, default="")
+        default = self._catalog.default
+        if default not in self._loaded:
+            wanted = f"{self._config.model}/{self._config.version}"
+            reasons = [f"{x}: {x.reason}" for x in self._entries.values() if x.reason]
+            raise SessionError(
+                f"{wanted} cannot be served: {'; '.join(reasons) or 'it is not there'}"
+            )
+        return [
+            self._loaded[default][1],
+            *(x for r, (_, x) in self._loaded.items() if r != default),
+        ]
+
+    def follow(self, hall: Hall) -> threading.Thread:
+        """Keep ``hall`` serving what is wanted, from a thread that ends with the process."""
+        self._hall = hall
+        thread = threading.Thread(target=self._follow, name="keeper", daemon=True)
+        thread.start()
+        return thread
+
+    def ask(self, ask: Ask, answer: Answer) -> None:
+        """Do what an administrator wants as soon as may be, and ``answer`` then."""
+        self._inbox.put((ask, answer))
+
+    def _follow(self) -> None:
+        while True:
+            try:
+                self._do(*self._inbox.get(timeout=LOOK_S))
+            except Empty:
+                self.look()
+            except Exception:
+                log.exception("the model repository could not be looked at")
+
+    def look(self) -> None:
+        """Look at the repository, if it is time to or somebody wants it; let go of what is old."""
+        note = self._config.rescan_path()
+        if note.exists():
+            note.unlink(missing_ok=True)
+            log.info("looking at the model repository: the server was told to")
+            self._settle_all(force=True, default=self._catalog.default)
+        elif self._config.poll_s and self._clock() - self._looked >= self._config.poll_s:
+            self._settle_all(force=False, default=self._catalog.default)
+        self._let_go()
+
+    # what administrators want
+
+    def _do(self, ask: Ask, answer: Answer) -> None:
+        spec = f"{ask.name}/{ask.version}" if ask.version else ask.name
+        try:
+            answer(self._load_asked(spec) if ask.action == "load" else self._unload_asked(spec))
+        except Exception as error:
+            log.exception("%s %s", ask.action, spec)
+            answer(f"{type(error).__name__}: {error}")
+
+    def _load_asked(self, spec: str) -> str:
+        """Serve ``spec``, a model's newest version or a certain one; return why not, or nothing."""
+        if spec not in self._asked:
+            self._asked.append(spec)
+        self._settle_all(force=True, default=self._catalog.default)
+        refs = [r for r in self._entries if spec in (r, r.partition("/")[0])]
+        if not any(ref in self._loaded for ref in refs):
+            self._asked.remove(spec)
+            self._publish(self._catalog.default)
+            told = [f"{ref}: {self._entries[ref].reason}" for ref in refs]
+            return "; ".join(told) or f"the repository has no {spec}"
+        newest = f"{spec}/{repository.versions(refs, spec)[0]}" if "/" not in spec else spec
+        entry = self._entries[newest]
+        return f"{entry}: {entry.reason}" if entry.reason else ""
+
+    def _unload_asked(self, spec: str) -> str:
+        """Serve ``spec`` no more; return why it stays, or nothing."""
+        self._asked = [x for x in self._asked if spec not in (x, x.partition("/")[0])]
+        self._settle_all(force=False, default=self._catalog.default)
+        left = [ref for ref in self._loaded if spec in (ref, ref.partition("/")[0])]
+        if left:
+            return f"{', '.join(left)} stays: the server's settings want it"
+        return ""
+
+    # what is wanted
+
+    def _settle_all(self, force: bool, default: str) -> None:
+        """Load what is wanted and can be, and publish what is served then.
+
+        ``force`` tries again what was refused, and what may still be being copied.
+        """
+        config = self._config
+        self._looked = self._clock()
+        self._just_tried = set()
+        there = repository.scan(config.models)
+        for ref in there:
+            self._entries.setdefault(ref, _entry(ref, UNAVAILABLE, "it was not asked for"))
+        spec = config.model if config.version == LATEST else f"{config.model}/{config.version}"
+        default = self._settle(spec, there, force) or default
+        wanted = {default}
+        others = [x.strip() for x in config.serve.split(",") if x.strip()]
+        if "all" in others:
+            others = sorted(there)
+        for spec in (*others, *self._asked):
+            wanted.add(self._settle(spec, there, force) or "")
+        for ref in [ref for ref in self._loaded if ref not in wanted]:
+            self._retire(ref, "it is not wanted any more")
+            del self._tried[ref]  # it may be wanted again
+        for ref in [ref for ref in self._entries if ref not in there and ref not in self._loaded]:
+            self._metrics.refused(ref, False)
+            del self._entries[ref]
+        self._before = there
+        self._publish(default)
+
+    def _settle(self, spec: str, there: dict[str, repository.Seen], force: bool) -> str | None:
+        """Return the bundle that serves ``spec``, loaded if need be; None where none can."""
+        if "/" in spec:
+            return spec if self._serves(spec, there, force) else None
+        for version in repository.versions(there, spec):
+            ref = f"{spec}/{version}"
+            if self._serves(ref, there, force):
+                return ref
+        newest = repository.versions(self._loaded, spec)  # not there any more, but still loaded
+        return f"{spec}/{newest[0]}" if newest else None
+
+    def _serves(self, ref: str, there: dict[str, repository.Seen], force: bool) -> bool:
+        """Tell whether ``ref`` is served, and load it if it is new or has changed."""
+        seen = there.get(ref)
+        unchanged = self._tried.get(ref) == seen
+        copying = self._before.get(ref) != seen
+        if seen is None or (unchanged and ref in self._loaded):
+            return ref in self._loaded
+        if ref in self._just_tried or (not force and (unchanged or copying)):
+            return ref in self._loaded
+        self._just_tried.add(ref)
+        self._tried[ref] = seen
+        try:
+            self._bring(ref)
+        except Exception as error:  # whatever is wrong with it, the others go on
+            self._refuse(ref, error)
+        return ref in self._loaded
+
+    def _bring(self, ref: str) -> None:
+        """Load ``ref`` and have it served; what it replaces is retired."""
+        bundle = repository.load(self._config.models, ref)
+        old = self._loaded.get(ref)
+        self._metrics.refused(ref, False)
+        if old and old[0].key == bundle.key:
+            self._entries[ref] = replace(self._entries[ref], reason="")
+            return
+        for again in [x for x in self._retired if x[1].key == bundle.key]:
+            self._retired.remove(again)
+            loaded = again[2]
+            break
+        else:
+            loaded = self._make(bundle, ref)
+        if old:
+            self._retire(ref, "another took its place")
+        self._loaded[ref] = bundle, loaded
+        facts = facts_of(bundle.manifest)
+        self._entries[ref] = _entry(ref, READY, "", bundle.key, facts)
+        self._metrics.serving(bundle, loaded.plan, loaded.failed)
+        if self._hall:
+            self._hall.add(loaded.served)
+
+    def _make(self, bundle: Bundle, ref: str) -> Loaded:
+        began = self._clock()
+        if not self._hall:
+            loaded = self._load(bundle)
+        else:
+            if ref not in self._loaded:
+                self._entries[ref] = _entry(ref, LOADING, "")
+                self._publish(self._catalog.default)
+            loaded = politely(lambda: self._load(bundle), self._config.threads_a_stream)
+        log.info(
+            "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
+            "ready after %.1f s",
+            ref,
+            loaded.plan.provider,
+            loaded.plan.precision,
+            loaded.plan.reason,
+            loaded.streams,
+            loaded.threads,
+            loaded.served.batcher.max_batch_size,
+            self._clock() - began,
+        )
+        return loaded
+
+    def _refuse(self, ref: str, error: Exception) -> None:
+        """Tell everywhere that ``ref`` cannot be served, or not as it is now."""
+        expected = isinstance(error, (BundleError, SessionError))
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        log.error("%s is refused: %s", ref, reason, exc_info=not expected)
+        self._metrics.refused(ref, True)
+        if ref in self._loaded:
+            self._entries[ref] = replace(
+                self._entries[ref], reason=f"what is on the disk now is refused: {reason}"
+            )
+        else:
+            self._entries[ref] = _entry(ref, UNAVAILABLE, reason)
+
+    def _retire(self, ref: str, why: str) -> None:
+        bundle, loaded = self._loaded.pop(ref)
+        log.info("%s is retired: %s", ref, why)
+        self._retired.append((self._clock(), bundle, loaded))
+        self._entries[ref] = _entry(ref, UNAVAILABLE, why)
+
+    def _let_go(self) -> None:
+        """Free the retired bundles that nobody can be waiting for any more."""
+        if not self._retired:
+            return
+        kept = []
+        for since, bundle, loaded in self._retired:
+            young = self._clock() - since < RETIRE_S
+            if young or (self._hall and not self._hall.remove(bundle.key)):
+                kept.append((since, bundle, loaded))
+            else:
+                self._metrics.retired(bundle, loaded.plan)
+                loaded.served.close()
+        freed = len(kept) < len(self._retired)
+        self._retired = kept
+        if freed:
+            give_back_memory()
+
+    def _publish(self, default: str) -> None:
+        """Write the catalog and tell the HTTP workers, if anything in it has changed."""
+        newest: dict[str, str] = {}
+        for ref in self._loaded:
+            name = ref.partition("/")[0]
+            newest[name] = repository.versions(self._loaded, name)[0]
+        name, _, version = default.partition("/")
+        if default in self._loaded:
+            newest[name] = version
+        entries = dict(sorted(self._entries.items()))
+        catalog = Catalog(default, entries, tuple(self._asked), newest)
+        if catalog == self._catalog:
+            return
+        if catalog.default != self._catalog.default and self._hall:
+            log.info("%s answers now, instead of %s", default, self._catalog.default)
+        self._catalog = catalog
+        if default in self._loaded:  # a start that failed leaves what the last engine wrote
+            catalog.write(self._catalog_path)
+            if self._hall:
+                self._hall.announce()
+
+
+def _entry(ref: str, state: str, reason: str, *more: object) -> Entry:
+    name, version = ref.split("/")
+    return Entry(name, version, state, reason, *more)  # type: ignore[arg-type]

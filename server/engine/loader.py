@@ -1,0 +1,132 @@
+"""A bundle made ready to serve: sessions opened, tested on the golden images, and warm.
+
+Beside a model that is serving, this is done politely: the thread that loads has the lowest
+priority, and what a session does later is done in the threads that run it.
+"""
+
+import os
+import resource
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.bundle import Bundle
+from server.config import ServerConfig
+from server.engine.batcher import Batcher
+from server.engine.models import Served
+from server.engine.rate import measured_batch_size
+from server.engine.session import Plan, Session, choose_plans, open_session
+from server.engine.wire import SlotShape
+
+CAP_SYS_NICE = 1 << 23
+"""The capability to raise one's own priority. Source: capabilities(7)."""
+LOWEST = 19
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A bundle that can be served, and how it will be run."""
+
+    served: Served
+    plan: Plan
+    failed: list[Plan]
+    """What was tried before and cannot run it here."""
+    streams: int
+    threads: int
+    """Of each stream."""
+
+
+class Loader:
+    """Loads bundles as the settings say."""
+
+    def __init__(self, config: ServerConfig, clock: Callable[[], float]) -> None:
+        self._config = config
+        self._clock = clock
+        self._batch_size: int | None = None
+        """What the first bundle was measured to be fastest with."""
+
+    def __call__(self, bundle: Bundle) -> Loaded:
+        """Return ``bundle``, loaded, proven on this host, and warm.
+
+        Raises:
+            SessionError: no runtime of this host draws its golden images.
+        """
+        config = self._config
+        manifest = bundle.manifest
+        plans = choose_plans(config.provider, config.precision, manifest)
+        session, failed = open_session(bundle, plans, config.threads_a_stream)
+        streams = [session]
+        for _ in range(config.inference_streams - 1):
+            streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
+        dim = manifest.latents.dim
+        size = config.max_batch_size or self._measured(bundle, streams)
+        for stream in streams:
+            stream.warm_up(size, dim)
+        served = Served(
+            bundle.key,
+            SlotShape(dim, manifest.image.shape),
+            [stream.run for stream in streams],
+            Batcher(
+                size,
+                config.max_queue_rows,
+                self._clock,
+                config.max_queue_delay_ms / 1000,
+            ),
+        )
+        return Loaded(served, session.plan, failed, len(streams), config.threads_a_stream)
+
+    def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:
+        """Return the measured batch size; the next engine of this server need not measure again.
+
+        What is loaded beside others takes theirs: it could not be measured while they serve.
+        """
+        if self._batch_size is None:
+            note = self._config.socket_path().with_name(f"max_batch_size-{bundle.key:016x}")
+            if note.exists():
+                self._batch_size = int(note.read_text())
+            else:
+                self._batch_size = measured_batch_size(streams, bundle.manifest.latents.dim)
+                draft = note.with_suffix(f".{os.getpid()}")
+                draft.write_text(str(self._batch_size))
+                draft.replace(note)
+        return self._batch_size
+
+
+def politely(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:
+    """Return what ``work`` does, in a thread of the lowest priority.
+
+    A session of one thread runs in its caller's later; one of several has threads of its own, which
+    ``work`` starts. They get their priority back, or where that is not permitted keep it all along.
+    """
+
+    def low() -> Loaded:
+        before = _threads()
+        usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        if threads_a_stream == 1 or _may_raise(usual):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+        try:
+            return work()
+        finally:
+            if threads_a_stream > 1:
+                for thread in _threads() - before:
+                    with suppress(OSError):  # it ended meanwhile
+                        os.setpriority(os.PRIO_PROCESS, thread, usual)
+
+    with ThreadPoolExecutor(1, "loader") as pool:
+        return pool.submit(low).result()
+
+
+def _may_raise(usual: int) -> bool:
+    """Tell whether this process may give a thread the priority ``usual`` back."""
+    if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - usual:
+        return True
+    status = Path("/proc/self/status").read_text()
+    effective = next((x.split()[1] for x in status.splitlines() if x.startswith("CapEff")), "0")
+    return bool(int(effective, 16) & CAP_SYS_NICE)
+
+
+def _threads() -> set[int]:
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}
