@@ -11,14 +11,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from bundles import copy_version
 from PIL import Image
 
 from loadtests.serving import serving
@@ -59,6 +61,14 @@ class Caller:
         self.connection.request(method, path, data, headers)
         response = self.connection.getresponse()
         return response.status, response.read()
+
+    def model(self, seed):
+        """Which model draws ``seed``."""
+        self.connection.request("GET", f"/v1/images/{seed}.png")
+        response = self.connection.getresponse()
+        assert response.status == 200, response.read()
+        response.read()
+        return response.headers["Carfront-Model"]
 
     def png(self, seed):
         status, data = self("GET", f"/v1/images/{seed}.png")
@@ -375,20 +385,114 @@ def test_sigterm_finishes_what_was_accepted():
             assert (images[:64] == golden).all()
 
 
-def test_version_that_appears_later_waits_for_the_next_start(tmp_path):
-    models = shutil.copytree(ROOT / "models", tmp_path / "models")
-    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_MODELS": str(models)}
-    settings |= {"CARFRONT_PROVIDER": "cpu", "CARFRONT_MAX_BATCH_SIZE": "8"}
+class Repository:
+    """A server whose repository changes under clients that ask without pause."""
+
+    def __init__(self, folder):
+        self.models = folder / "models"
+        copy_version(self.models, "1")
+        self.settings = {
+            "CARFRONT_WORKERS": "2",
+            "CARFRONT_MODELS": str(self.models),
+            "CARFRONT_POLL_S": "1",
+            "CARFRONT_ADMIN_TOKEN": "secret",
+        }
+
+    def index(self, server):
+        status, body = Caller(server.url)("POST", "/v2/repository/index", {})
+        assert status == 200
+        return {f"{x['name']}/{x['version']}": x for x in json.loads(body)}
+
+    def administer(self, server, action, version, token="secret"):
+        caller = Caller(server.url)
+        body = json.dumps({"parameters": {"version": version}})
+        path = f"/v2/repository/models/cars-dcgan/{action}"
+        caller.connection.request("POST", path, body, {"Authorization": f"Bearer {token}"})
+        response = caller.connection.getresponse()
+        return response.status, json.loads(response.read())
+
+
+@contextmanager
+def asking(server, clients=6):
+    """Have clients ask for images until the block ends; yields what each model drew of a seed.
+
+    Raises:
+        AssertionError: an answer was no image, or another than the same model drew before.
+    """
+    drawn, stop = {}, threading.Event()
+
+    def loop(number):
+        caller, rng = Caller(server.url), random.Random(number)
+        while not stop.is_set():
+            seed = rng.randrange(32)
+            caller.connection.request("GET", f"/v1/images/{seed}.png")
+            response = caller.connection.getresponse()
+            body = response.read()
+            assert response.status == 200, body
+            model = response.headers["Carfront-Model"]
+            assert drawn.setdefault((model, seed), body) == body
+        return True
+
+    with ThreadPoolExecutor(clients) as pool:
+        loops = [pool.submit(loop, number) for number in range(clients)]
+        try:
+            yield drawn
+        finally:
+            stop.set()
+        assert all(each.result() for each in loops)
+
+
+def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path):
+    repository = Repository(tmp_path)
+    with serving(PYTHON, repository.settings) as server, asking(server) as drawn:
+
+        def answering(version):
+            return lambda: Caller(server.url).model(5) == f"cars-dcgan/{version}"
+
+        assert answering(1)()
+        newer = copy_version(repository.models, "2", brighter=True)
+        until(answering(2))
+        spoilt = copy_version(tmp_path / "elsewhere", "3")
+        (spoilt / "generator.onnx").write_bytes(b"no graph")
+        shutil.move(spoilt, repository.models / "cars-dcgan")
+        refused = 'carfront_model_refused{model="cars-dcgan",version="3"}'
+        until(lambda: metric(Caller(server.url), refused) == 1)
+        found = repository.index(server)
+        assert found["cars-dcgan/3"]["state"] == "UNAVAILABLE"
+        assert "is not what was exported" in found["cars-dcgan/3"]["reason"]
+        assert found["cars-dcgan/2"]["state"] == "READY"
+        os.kill(processes(server.pid)[1][0], signal.SIGKILL)  # the next engine serves the same
+        assert answering(2)()
+        shutil.rmtree(newer)
+        until(answering(1))
+    models = {model for model, _ in drawn}
+    assert models == {"cars-dcgan/1", "cars-dcgan/2"}
+    seed = next(seed for model, seed in drawn if ("cars-dcgan/2", seed) in drawn)
+    assert drawn["cars-dcgan/1", seed] != drawn["cars-dcgan/2", seed]
+
+
+def test_administrators_load_and_unload_and_sighup_looks_for_new_versions(tmp_path):
+    repository = Repository(tmp_path)
+    copy_version(repository.models, "2", brighter=True)
+    settings = repository.settings | {"CARFRONT_VERSION": "1", "CARFRONT_POLL_S": "0"}
     with serving(PYTHON, settings) as server:
-        png = Caller(server.url).png(3)
-        newer = models / "cars-dcgan" / "99"
-        newer.mkdir()
-        (newer / "manifest.json").write_text("{}")
-        workers, engines, _ = processes(server.pid)
-        os.kill(engines[0], signal.SIGKILL)
+        versioned = "/v1/models/cars-dcgan/versions/2/images/5.png"
+        assert Caller(server.url)("GET", versioned)[0] == 503
+        assert repository.administer(server, "load", "2", token="guessed")[0] == 401
+        assert repository.administer(server, "load", "7")[0] == 400
+        with asking(server):
+            assert repository.administer(server, "load", "2") == (200, {})
+            assert Caller(server.url)("GET", versioned)[1] != Caller(server.url).png(5)
+            assert Caller(server.url).model(5) == "cars-dcgan/1"
+            assert repository.administer(server, "unload", "2") == (200, {})
+        assert Caller(server.url)("GET", versioned)[0] == 503
+        status, body = repository.administer(server, "unload", "1")
+        assert (status, "the server's settings want it" in body["error"]) == (400, True)
+        shutil.rmtree(repository.models / "cars-dcgan" / "1")
+        copy_version(repository.models, "1", brighter=True)
+        png = Caller(server.url).png(5)
         os.kill(server.pid, signal.SIGHUP)
-        until(lambda: not set(workers) & set(processes(server.pid)[0]))
-        assert Caller(server.url).png(3) == png
+        until(lambda: Caller(server.url).png(5) != png)
 
 
 def start(**environ):

@@ -102,10 +102,10 @@ def picture(latents):
 
 
 @contextmanager
-def running(path, streams=(picture,), **batching):
+def running(path, streams=(picture,), on_ask=None, **batching):
     """Run an engine at ``path`` in threads until the context ends."""
     notes = Notes()
-    engine = Engine(path, len(streams), notes)
+    engine = Engine(path, len(streams), notes, on_ask=on_ask)
     engine.notes = notes
     engine.served = serving(streams, **batching)
     engine.add(engine.served)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import statistics
 import subprocess
@@ -28,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from loadtests.serving import ServerFailed, serving
+from tests.bundles import copy_version
 
 SEEDS = 4096
 """Images that are asked for: the seeds 0 to 4095."""
@@ -146,9 +148,30 @@ def freeze(pids: list[int]) -> None:
     kill(pids, signal.SIGCONT)
 
 
-def faults(arbiter: int, runtime_dir: Path) -> dict[str, Callable[[], None]]:
+def switch(models: Path, arbiter: int) -> None:
+    """Have another version of the model take over: the next one appears, or goes again."""
+    newer = models / "cars-dcgan" / "2"
+    if newer.exists():
+        shutil.rmtree(newer)
+    else:
+        copy_version(models, "2")
+    os.kill(arbiter, signal.SIGHUP)
+
+
+def spoil(models: Path, arbiter: int) -> None:
+    """Have a version appear that cannot be served."""
+    newest = models / "cars-dcgan" / "99"
+    shutil.rmtree(newest, ignore_errors=True)
+    newest.mkdir()
+    (newest / "manifest.json").write_text(random.choice(("", "{}", '{"schema_version": 99}')))
+    os.kill(arbiter, signal.SIGHUP)
+
+
+def faults(arbiter: int, runtime_dir: Path, models: Path) -> dict[str, Callable[[], None]]:
     """Return what can be done to a server, by name."""
     return {
+        "another version (SIGHUP)": lambda: switch(models, arbiter),
+        "a spoilt version (SIGHUP)": lambda: spoil(models, arbiter),
         "kill -9 the engine": lambda: kill(family(arbiter)[1]),
         "kill -9 an HTTP worker": lambda: kill(family(arbiter)[0]),
         "kill -9 the engine's arbiter": lambda: kill(family(arbiter)[2]),
@@ -174,8 +197,12 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="carfront-chaos-") as folder:
         try:
-            with serving(args.python, {"CARFRONT_RUNTIME_DIR": folder}) as server:
-                return chaos(server.url, server.pid, Path(folder), args)
+            models = Path(folder) / "models"
+            copy_version(models, "1")
+            settings = {"CARFRONT_RUNTIME_DIR": folder, "CARFRONT_MODELS": str(models)}
+            with serving(args.python, settings) as server:
+                ways = faults(server.pid, Path(folder), models)
+                return chaos(server.url, ways, args)
         except ServerFailed as error:
             print(f"chaos FAILED: {error}", file=sys.stderr)
             return 1
@@ -183,13 +210,12 @@ def main(argv: list[str] | None = None) -> int:
             return 130
 
 
-def chaos(url: str, arbiter: int, runtime_dir: Path, args: argparse.Namespace) -> int:
+def chaos(url: str, ways: dict[str, Callable[[], None]], args: argparse.Namespace) -> int:
     """Break ``url`` for ``args.seconds``, print what came of it, and return the exit status."""
     golden = Client(url, lambda: None).npy(0, SEEDS)
     clients = Clients(url, golden, args.clients)
     rng = random.Random(args.seed)
     recoveries: dict[str, list[float]] = {}
-    ways = faults(arbiter, runtime_dir)
     order = rng.sample(list(ways), len(ways))
     ends = time.monotonic() + args.seconds
     try:

@@ -300,3 +300,83 @@ def test_answer_that_memory_does_not_hold_is_a_500_and_the_next_is_not(
     assert response.mimetype == "application/problem+json"
     assert not engine_client._calls
     assert [ask(http).status_code for _ in range(3)] == [200] * 3  # the slots are free again
+
+
+def test_versioned_url_draws_with_that_version(http, config):
+    bundle = repository.find(config.models, config.model)
+    version = bundle.manifest.version
+    response = http.get(f"/v1/models/{config.model}/versions/{version}/images/7.png")
+    assert (pixels(response) == pixels(http.get("/v1/images/7.png"))).all()
+    assert response.headers["Carfront-Model"] == f"{config.model}/{version}"
+    body = {"seed": 7, "model": config.model, "version": version}
+    assert http.post("/v1/images", json=body).data == response.data
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models/nobody/versions/1/images/7.png",
+        "/v1/models/cars-dcgan/versions/99/images/7.png",
+        "/v1/models/cars-dcgan/versions/../images/7.png",
+    ],
+)
+def test_model_that_is_not_there_is_a_404_with_what_is(http, path):
+    response = http.get(path)
+    assert response.status_code == 404
+    assert "served are cars-dcgan/" in response.json["detail"]
+
+
+def test_model_of_a_body_is_checked_too(http):
+    response = http.post("/v1/images", json={"model": "nobody"})
+    assert (response.status_code, response.json["status"]) == (404, 404)
+    response = http.post("/v1/images", json={"version": 1})
+    assert response.json["field"] == "version"
+
+
+def test_index_lists_the_repository(http, config):
+    listed = http.post("/v2/repository/index").json
+    assert {x["name"]: x["state"] for x in listed} == {config.model: "READY"}
+    assert http.post("/v2/repository/index", json={"ready": True}).json == listed
+    response = http.post("/v2/repository/index", json={"ready": "yes"})
+    assert response.status_code == 400
+    assert response.json == {"error": "ready is 'yes'; wanted true or false"}
+
+
+def test_only_administrators_load_and_there_are_none_without_a_token(engine_client, monkeypatch):
+    done = []
+    monkeypatch.setattr(engine_client, "administer", lambda *asked: done.append(asked[:3]))
+    path = "/v2/repository/models/cars-dcgan/load"
+    none = create_app(ServerConfig(models=ROOT / "models"), engine_client).test_client()
+    assert none.post(path, headers={"Authorization": "Bearer "}).status_code == 403
+    some = ServerConfig(models=ROOT / "models", admin_token="s3cret")
+    http = create_app(some, engine_client).test_client()
+    for header in ("", "Bearer ", "Bearer s3cre", "s3cret", "Basic s3cret", "Bearer s3cret\u00e9"):
+        response = http.post(path, headers={"Authorization": header})
+        assert (response.status_code, response.headers["WWW-Authenticate"]) == (401, "Bearer")
+        assert "Authorization: Bearer" in response.json["error"]
+    assert not done
+    right = {"Authorization": "Bearer s3cret"}
+    assert http.post(path, headers=right).json == {}
+    version = {"parameters": {"version": "2"}}
+    assert http.post(path.replace("/load", "/unload"), headers=right, json=version).json == {}
+    assert done == [("load", "cars-dcgan", ""), ("unload", "cars-dcgan", "2")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("cars-dcgan/load", {"parameters": {"version": 2}}),
+        ("cars-dcgan/load", {"parameters": {"version": "../2"}}),
+        ("cars-dcgan/load", {"parameters": []}),
+        ("cars-dcgan/load", []),
+        ("..%2Fcars/load", {}),
+    ],
+)
+def test_bad_wish_of_an_administrator_is_a_400(engine_client, path, body):
+    config = ServerConfig(models=ROOT / "models", admin_token="s3cret")
+    http = create_app(config, engine_client).test_client()
+    headers = {"Authorization": "Bearer s3cret"}
+    response = http.post(f"/v2/repository/models/{path}", headers=headers, json=body)
+    assert response.status_code in (400, 404), response.text
+    if response.status_code == 400:
+        assert "wanted" in response.json["error"]

@@ -33,6 +33,11 @@ def test_empty_variable_means_the_default():
         ("CARFRONT_MAX_QUEUE_ROWS", "10", "4096 to"),
         ("CARFRONT_LOG_LEVEL", "loud", "one of debug"),
         ("CARFRONT_WORKER", "4", "one of the settings"),
+        ("CARFRONT_MODEL", "../cars", "a model's name"),
+        ("CARFRONT_VERSION", "newest", "latest, or a number"),
+        ("CARFRONT_SERVE", "../cars", "all, or name or name/version"),
+        ("CARFRONT_SERVE", "cars/new", "name/version with a number"),
+        ("CARFRONT_POLL_S", "-1", "0 to 86400"),
     ],
 )
 def test_bad_value_names_variable_value_and_wish(variable, value, wanted):

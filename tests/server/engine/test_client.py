@@ -6,7 +6,7 @@ import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, connect, picture, running, until
+from tests_engine import SHAPE, connect, key_of, picture, publish, running, serving, until
 
 from server.engine.client import Terms
 from server.errors import (
@@ -15,6 +15,9 @@ from server.errors import (
     EngineUnavailable,
     InferenceFailed,
     InvalidRequest,
+    LoadFailed,
+    ModelNotFound,
+    ModelUnavailable,
     QueueFull,
 )
 from server.latents import latents_range
@@ -289,3 +292,89 @@ def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(p
         gate.open.set()
         until(lambda: not client._calls)
     assert client._slots.take(ARENA) == 0
+
+
+def test_model_that_is_named_draws(path, client):
+    publish(path, "tiny/1", "other/3")
+    brighter = lambda latents: picture(latents) // 2  # noqa: E731
+    with running(path) as engine:
+        engine.add(serving([brighter], "other/3"))
+        until(lambda: client.ready)
+        with client.generate(5, 2, Terms(10), "other") as generated:
+            assert (generated.images == expected(5, 2) // 2).all()
+            assert str(generated.model) == "other/3"
+        assert (draw(client, 5, 2) == expected(5, 2)).all()
+        with (
+            pytest.raises(ModelNotFound, match="no model 'other/4'"),
+            client.generate(5, 2, Terms(10), "other", "4"),
+        ):
+            pass
+
+
+def test_pointer_moves_when_the_engine_says_so(path, client):
+    with running(path) as engine:
+        engine.add(serving([lambda latents: picture(latents) // 2], "tiny/2"))
+        assert (draw(client, 5) == expected(5)).all()
+        publish(path, "tiny/2", "tiny/1")
+        engine.announce()
+        until(lambda: client.catalog.default == "tiny/2")
+        assert (draw(client, 5) == expected(5) // 2).all()
+
+
+def test_request_for_a_model_that_went_is_drawn_by_the_one_that_came(path, client):
+    """The engine's word of a new catalog and a request for the old one pass each other."""
+    with running(path) as engine:
+        assert (draw(client, 5) == expected(5)).all()
+        engine.add(serving([lambda latents: picture(latents) // 2], "tiny/2"))
+        publish(path, "tiny/2")
+        assert engine.remove(key_of("tiny/1"))
+        assert client.catalog.default == "tiny/1"
+        assert (draw(client, 5, 40) == expected(5, 40) // 2).all()
+    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+
+
+def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_error(path, client):
+    with running(path) as engine:
+        engine.add(serving([picture], "tiny/2"))
+        until(lambda: client.ready)
+        assert engine.remove(key_of("tiny/1"))
+        with pytest.raises(ModelUnavailable, match="the engine does not have it"):
+            draw(client, 5)
+
+
+def test_model_somebody_waits_for_is_not_removed(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        call = gevent.spawn(draw, client, 1, 40)
+        until(gate.entered.is_set)
+        assert not engine.remove(key_of("tiny/1"))
+        gate.open.set()
+        assert (call.get() == expected(1, 40)).all()
+        until(lambda: engine.remove(key_of("tiny/1")))
+
+
+def test_administrators_wish_reaches_the_engine_and_its_word_comes_back(path, client):
+    asked = []
+
+    def on_ask(ask, answer):
+        asked.append((ask.action, ask.name, ask.version))
+        threading.Thread(target=answer, args=("it is broken" if ask.version else "",)).start()
+
+    with running(path, on_ask=on_ask):
+        until(lambda: client.ready)
+        client.administer("load", "tiny", "", timeout_s=10)
+        with pytest.raises(LoadFailed, match="it is broken"):
+            client.administer("unload", "tiny", "2", timeout_s=10)
+    assert asked == [("load", "tiny", ""), ("unload", "tiny", "2")]
+
+
+def test_administrator_is_told_when_the_engine_ends_meanwhile(path, client):
+    asked = threading.Event()
+    with running(path, on_ask=lambda ask, answer: asked.set()):
+        until(lambda: client.ready)
+        call = gevent.spawn(client.administer, "load", "tiny", "", timeout_s=60)
+        until(asked.is_set)
+    with pytest.raises(EngineUnavailable, match="ended while it was at it"):
+        call.get()
+    with pytest.raises(EngineUnavailable):
+        client.administer("load", "tiny", "", timeout_s=1)
