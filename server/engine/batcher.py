@@ -169,6 +169,8 @@ class Batcher:
             self._express_rows -= job.left
         else:
             self._bulk.remove(job)
+        if not self.rows:
+            self._drained.until(self.clock())  # nobody waits from now on
 
     def due_in_s(self) -> float | None:
         """Return how long more rows may be waited for; 0 to take now, None when nothing waits."""

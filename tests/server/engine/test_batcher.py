@@ -353,6 +353,19 @@ def test_drain_rate_is_what_leaves_a_queue_that_is_not_empty(batcher, clock):
     assert batcher.drain_rate == pytest.approx(3200)
 
 
+def test_time_without_anybody_waiting_is_not_the_queues(batcher, clock):
+    """The last ones in the queue hang up, and nobody comes for a while."""
+    job = add(batcher, 64 * 50)
+    for _ in range(10):
+        batcher.take()
+        clock.now += 0.02
+    batcher.drop(job)
+    clock.now += 100
+    add(batcher, 64)
+    batcher.take()
+    assert batcher.drain_rate == pytest.approx(3200)
+
+
 def test_drain_rate_forgets_what_was_seconds_ago(batcher, clock):
     for pause in (0.02, 0.1):
         add(batcher, 64 * 101)
