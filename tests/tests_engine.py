@@ -22,7 +22,7 @@ from server.engine.client import EngineClient
 from server.engine.loop import Engine
 from server.engine.models import Served
 
-SHAPE = wire.SlotShape(8, (4, 4, 3))
+SHAPE = wire.SlotShape((4, 4, 3))
 
 
 def manifest(name="tiny", version="1"):
@@ -67,7 +67,7 @@ def connect(path, arena_bytes=2**20, **more):
 def serving(runs, ref="tiny/1", max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
     """Return a bundle as the engine serves it, drawn by ``runs``, one a stream."""
     batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic, max_delay_s)
-    return Served(key_of(ref), SHAPE, runs, batcher)
+    return Served(key_of(ref), 8, SHAPE, runs, batcher)
 
 
 class Notes:

@@ -1,9 +1,8 @@
 """The HTTP worker's side of the engine: one connection, many greenlets waiting on it.
 
 Submits that are waiting together leave in one packet, and answers are handed to their greenlets
-straight from the event loop. When the engine dies, the latents still lie in this worker's arena:
-the client reconnects and submits everything unanswered again, and callers see latency, not an
-error.
+straight from the event loop. When the engine dies, the client reconnects to the next and submits
+everything unanswered again, and callers see latency, not an error.
 """
 
 import itertools
@@ -40,7 +39,6 @@ from server.errors import (
     QueueFull,
     ServingError,
 )
-from server.latents import latents_range
 
 log = logging.getLogger(__name__)
 
@@ -106,10 +104,15 @@ class Generated:
 class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
-    __slots__ = ("abandoned", "bulk", "deadline", "model", "offset", "peer", "rows", "waiter")
+    __slots__ = (
+        "abandoned", "bulk", "deadline", "model", "offset", "peer", "rows", "seed", "waiter"
+    )  # fmt: skip
 
-    def __init__(self, model: int, offset: int, rows: int, deadline: float, terms: Terms) -> None:
+    def __init__(
+        self, model: int, seed: int, offset: int, rows: int, deadline: float, terms: Terms
+    ) -> None:
         self.model = model
+        self.seed = seed
         self.offset = offset
         self.rows = rows
         self.deadline = deadline
@@ -150,7 +153,7 @@ class EngineClient:
         self._flushing = False
         self._room: deque[Any] = deque()
         self._refusal: Refusal | None = None
-        """The newest one: latents that are not made cost nothing."""
+        """The newest one: what would be refused again need not be asked."""
         self._sock: Any = None
         self._watcher: Any = None
         self.catalog = Catalog.read(catalog)
@@ -229,7 +232,7 @@ class EngineClient:
     def _begin(
         self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float
     ) -> tuple[int, Call]:
-        """Put the latents of a request into a slot and submit it."""
+        """Take a slot for a request and submit it."""
         shape = self._shape(entry)
         most = shape.rows_in(self._arena.size)
         if n > most:
@@ -239,8 +242,7 @@ class EngineClient:
             metrics.REJECTED.labels("queue_full").inc()
             raise self._refusal.again(now)
         offset = self._take_slot(shape.size(n), deadline, terms.timeout_s)
-        call = Call(entry.key, offset, n, deadline, terms)
-        self._arena.latents(shape, offset, n)[:] = latents_range(seed, n, shape.latent_dim)
+        call = Call(entry.key, seed, offset, n, deadline, terms)
         request_id = next(self._ids)
         self._calls[request_id] = call
         self._submit(request_id, call)
@@ -266,7 +268,7 @@ class EngineClient:
         shape = self._shapes.get(entry.key)
         if shape is None:
             assert entry.manifest is not None  # find has seen to it
-            shape = wire.SlotShape(entry.manifest.latents.dim, entry.manifest.image.shape)
+            shape = wire.SlotShape(entry.manifest.image.shape)
             self._shapes[entry.key] = shape
         return shape
 
@@ -318,7 +320,13 @@ class EngineClient:
 
     def _submit(self, request_id: int, call: Call) -> None:
         submit = wire.Submit(
-            request_id, call.model, call.offset, call.rows, call.deadline, call.bulk
+            request_id,
+            call.model,
+            call.seed,
+            call.offset,
+            call.rows,
+            call.deadline,
+            call.bulk,
         )
         self._outbox.append(submit)
         self._flush_soon()

@@ -67,7 +67,8 @@ class Loader:
             stream.warm_up(size, dim)
         served = Served(
             bundle.key,
-            SlotShape(dim, manifest.image.shape),
+            dim,
+            SlotShape(manifest.image.shape),
             [stream.run for stream in streams],
             Batcher(
                 size,

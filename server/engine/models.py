@@ -19,16 +19,21 @@ PAUSE_S = 0.05
 class Served:
     """One loaded bundle."""
 
-    def __init__(self, key: int, shape: SlotShape, runs: Iterable[Run], batcher: Batcher) -> None:
+    def __init__(
+        self,
+        key: int,
+        latent_dim: int,
+        shape: SlotShape,
+        runs: Iterable[Run],
+        batcher: Batcher,
+    ) -> None:
         self.key = key
         """The bundle's, see ``server.bundle.Bundle.key``."""
+        self.latent_dim = latent_dim
         self.shape = shape
         self.runs = list(runs)
         """A session for each stream."""
         self.batcher = batcher
-        size = (batcher.max_batch_size, shape.latent_dim)
-        self.buffers = [np.empty(size, np.float32) for _ in self.runs]
-        """Where each stream gathers the latents of a batch."""
         self.running = 0
         """Batches in flight."""
 

@@ -3,8 +3,8 @@
 A worker connects to the engine's Unix socket (SOCK_SEQPACKET: a packet arrives whole or not at
 all), sends one hello that carries the descriptor of its arena, and then submits requests, or takes
 one back that nobody waits for any more; the engine answers each with a result. A packet holds one
-kind of message, as many as were waiting together. Latents and images never pass through the
-socket: both lie in the request's slot of the arena, latents first.
+kind of message, as many as were waiting together. Seeds pass through the socket, images never do:
+they lie in the request's slot of the arena.
 
 Rarely, the engine says that the catalog has changed, and a worker passes on what an administrator
 asks for; the engine answers when that is done.
@@ -31,7 +31,7 @@ HELLO = b"carfront-engine/3"
 PACKET = 64
 """Messages in a packet, at most."""
 ALIGN = 64
-"""Slots and their images start on a cache line."""
+"""Slots start on a cache line."""
 
 
 class Status(IntEnum):
@@ -47,11 +47,13 @@ class Status(IntEnum):
 
 
 class Submit(NamedTuple):
-    """Worker to engine: these latents, please."""
+    """Worker to engine: these images, please."""
 
     request_id: int
     model: int
     """The bundle's key."""
+    seed: int
+    """Of the first image; the others follow."""
     offset: int
     """Of the slot in the arena, in bytes."""
     rows: int
@@ -106,7 +108,7 @@ class Changed(NamedTuple):
 Message = Submit | Cancel | Ask | Result | Told | Changed
 
 _FORMS: dict[bytes, tuple[type[Any], Struct]] = {
-    b"S": (Submit, Struct("<QQQId?")),
+    b"S": (Submit, Struct("<QQQQId?")),
     b"C": (Cancel, Struct("<Q")),
     b"R": (Result, Struct("<QBddIIdd")),
 }
@@ -158,24 +160,19 @@ def unpack(packet: bytes) -> Iterator[Any]:
 
 
 class SlotShape:
-    """How the rows of one model look in a slot."""
+    """How the images of one model look in a slot."""
 
-    def __init__(self, latent_dim: int, image_shape: Sequence[int]) -> None:
-        self.latent_dim = latent_dim
+    def __init__(self, image_shape: Sequence[int]) -> None:
         self.image_shape = tuple(image_shape)
         self.image_bytes = math.prod(image_shape)
 
-    def images_at(self, rows: int) -> int:
-        """Return where the images start, in bytes from the slot's start."""
-        return _aligned(rows * self.latent_dim * 4)
-
     def size(self, rows: int) -> int:
-        """Return the bytes of a slot for ``rows`` rows."""
-        return self.images_at(rows) + _aligned(rows * self.image_bytes)
+        """Return the bytes of a slot for ``rows`` images."""
+        return -(-rows * self.image_bytes // ALIGN) * ALIGN
 
     def rows_in(self, size: int) -> int:
-        """Return the rows that surely fit into a slot of ``size`` bytes."""
-        return (size - 2 * ALIGN) // (self.latent_dim * 4 + self.image_bytes)
+        """Return the images that surely fit into a slot of ``size`` bytes."""
+        return (size - ALIGN) // self.image_bytes
 
 
 class Arena:
@@ -193,15 +190,9 @@ class Arena:
         os.ftruncate(fd, size)
         return cls(fd, size)
 
-    def latents(self, shape: SlotShape, offset: int, rows: int) -> NDArray[np.float32]:
-        """Return the latents of the slot at ``offset``: float32 [rows, latent_dim], not a copy."""
-        flat = np.frombuffer(self._map, np.float32, rows * shape.latent_dim, offset)
-        return flat.reshape(rows, shape.latent_dim)
-
     def images(self, shape: SlotShape, offset: int, rows: int) -> NDArray[np.uint8]:
         """Return the images of the slot at ``offset``: uint8 [rows, H, W, C], not a copy."""
-        start = offset + shape.images_at(rows)
-        flat = np.frombuffer(self._map, np.uint8, rows * shape.image_bytes, start)
+        flat = np.frombuffer(self._map, np.uint8, rows * shape.image_bytes, offset)
         return flat.reshape(rows, *shape.image_shape)
 
     def close(self) -> None:
@@ -265,7 +256,3 @@ def receive_hello(sock: socket.socket) -> Arena | None:
             os.close(fd)
         return None
     return Arena(fds[0], os.fstat(fds[0]).st_size)
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGN) * ALIGN

@@ -41,13 +41,13 @@ def engine_client(tmp_path_factory, config):
     bundle = repository.find(config.models, config.model)
     session, _ = open_session(bundle, [Plan("cpu", "f32")], threads=1)
     manifest = bundle.manifest
-    shape = SlotShape(manifest.latents.dim, manifest.image.shape)
+    shape = SlotShape(manifest.image.shape)
     ref = f"{manifest.name}/{manifest.version}"
     entry = Entry(manifest.name, manifest.version, READY, "", bundle.key, manifest)
     catalog = path.with_name("models.json")
     Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(catalog)
     engine = Engine(path, 1, Notes())
-    engine.add(Served(bundle.key, shape, [session.run], Batcher(64, 16384, time.monotonic)))
+    engine.add(Served(bundle.key, 100, shape, [session.run], Batcher(64, 16384, time.monotonic)))
     thread = threading.Thread(target=engine.serve)
     thread.start()
     client = EngineClient(path, catalog, 2**25)

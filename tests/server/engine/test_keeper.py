@@ -87,7 +87,7 @@ class World:
         self.loads.append(f"{bundle.manifest.name}/{version}")
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
-        served = Served(bundle.key, SHAPE, [picture], Batcher(8, 4096, self.clock))
+        served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
         return Loaded(served, PLAN, [], 1, 1)
 
     def start(self):
