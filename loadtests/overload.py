@@ -58,6 +58,8 @@ class Outcome:
     peak_images_per_s: float
     offered_images_per_s: float
     images_per_s: float
+    drawn_images_per_s: float
+    """What the engine drew: more than was delivered is what came too late."""
     deadline_s: float
     batch_s: float
     """What one batch took, on average, while too much was offered."""
@@ -104,7 +106,8 @@ def main(argv: list[str] | None = None) -> int:
         f"peak {outcome.peak_images_per_s:,.0f} images/s; "
         f"offered {outcome.offered_images_per_s:,.0f}, "
         f"delivered {outcome.images_per_s:,.0f} "
-        f"({outcome.images_per_s / outcome.peak_images_per_s:.2f} of the peak)\n"
+        f"({outcome.images_per_s / outcome.peak_images_per_s:.2f} of the peak), "
+        f"drew {outcome.drawn_images_per_s:,.0f}\n"
         f"accepted: 99 % within {outcome.accepted_p99_s:.3f} s; "
         f"refused: 99 % within {outcome.refused_p99_s:.3f} s; {outcome.statuses}"
     )
@@ -134,6 +137,7 @@ async def overload(server: Server, seconds: float, deadline_s: float) -> Outcome
         peak_images_per_s=peak.images_per_s,
         offered_images_per_s=pace * IMAGES,
         images_per_s=over.images_per_s,
+        drawn_images_per_s=spent.images / seconds,
         deadline_s=deadline_s,
         batch_s=spent.inference_s / max(spent.batches, 1),
         accepted_p99_s=percentile(over.accepted_s, 0.99),

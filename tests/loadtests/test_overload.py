@@ -14,6 +14,7 @@ GOOD = Outcome(
     peak_images_per_s=1000.0,
     offered_images_per_s=10_000.0,
     images_per_s=960.0,
+    drawn_images_per_s=960.0,
     deadline_s=1.0,
     batch_s=0.01,
     accepted_p99_s=1.01,
