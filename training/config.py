@@ -50,6 +50,10 @@ class TrainConfig:
 
     Source: Heusel et al. 2017, the two time-scale update rule.
     """
+    decay_from: int = 0
+    """The epoch after which both rates fall,"""
+    decay_to: int = 0
+    """and the one at whose end they would be 0: evenly from epoch to epoch. 0 and 0 is never."""
     beta_1: float = 0.5
     """Adam's first-moment decay. Source: Radford et al. 2016 (DCGAN)."""
     label_smoothing: float = 0.1
@@ -81,6 +85,9 @@ class TrainConfig:
         for name in ("learning_rate", "discriminator_learning_rate"):
             rate = getattr(self, name)
             _require(rate is None or rate > 0, name, rate, "more than 0")
+        span = f"{self.decay_from} to {self.decay_to}"
+        ordered = 0 <= self.decay_from < self.decay_to or (self.decay_from, self.decay_to) == (0, 0)
+        _require(ordered, "decay_from, decay_to", span, "epochs in order, or 0 and 0")
         known = ", ".join(AUGMENTATIONS)
         _require(set(self.augment) <= set(AUGMENTATIONS), "augment", self.augment, f"of {known}")
         _require(self.r1_weight >= 0, "r1_weight", self.r1_weight, "0 or more")
@@ -113,6 +120,16 @@ class TrainConfig:
         for name in ("out", "data_path", "epochs", *self._idle()):
             del settings[name]
         return settings
+
+    def rate_factor(self, epoch: int) -> float:
+        """Return the part of the learning rates that epoch ``epoch`` has; the first epoch is 1.
+
+        Beyond ``decay_to`` it is that of ``decay_to``: a run that goes on still learns a little.
+        """
+        if not self.decay_to:
+            return 1.0
+        last = min(max(epoch, self.decay_from + 1), self.decay_to)
+        return (self.decay_to + 1 - last) / (self.decay_to - self.decay_from)
 
     def _idle(self) -> list[str]:
         """Return the settings of other data sets, which this run's has no use for."""

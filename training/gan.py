@@ -69,6 +69,14 @@ class DCGAN(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.trackers.values())
 
+    def set_rates(self, factor: float) -> None:
+        """Train with this part of the settings' learning rates from now on."""
+        config = self.config
+        self.g_optimizer.learning_rate = factor * config.learning_rate
+        self.d_optimizer.learning_rate = factor * (
+            config.discriminator_learning_rate or config.learning_rate
+        )
+
     def make_train_function(self, force: bool = False) -> None:
         """Build Keras's function of one step, and have it measure how long it waits for images."""
         if self.train_function is None or force:

@@ -23,7 +23,7 @@ EXPRESS_ROWS = 8
 BULK_SHARE = 4
 """The bulk lane keeps one part in this many of a batch; bulk requests have so small a share."""
 MARGIN = 1.1
-"""Times the expected wait that an accepted request has time for: what its deadline cuts off has cost
+"""Times the expected wait for which a request must have time: what a deadline cuts off has cost
 inference for nothing, and without a margin one image in twenty did under overload."""
 RATE_WEIGHT = 0.1
 """How much the newest batch counts in the capacity."""

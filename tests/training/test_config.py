@@ -16,6 +16,9 @@ from training.config import TrainConfig
         ({"limit_images": 0}, "limit_images is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"decay_from": 5}, "decay_from, decay_to is 5 to 0; wanted epochs in order"),
+        ({"decay_from": 5, "decay_to": 5}, "wanted epochs in order"),
+        ({"decay_from": -1, "decay_to": 5}, "wanted epochs in order"),
         ({"beta_1": 1.0}, "beta_1 is 1.0"),
         ({"label_smoothing": 0.5}, "label_smoothing is 0.5"),
         ({"ema_decay": 1.0}, "ema_decay is 1.0"),
@@ -46,6 +49,14 @@ def test_recipe_is_what_decides_the_weights():
     one = TrainConfig(out=Path("a"), epochs=1)
     assert one.recipe() == TrainConfig(out=Path("b"), epochs=9).recipe()
     assert one.recipe() != TrainConfig(out=Path("a"), seed=1).recipe()
+
+
+def test_rates_fall_evenly_between_two_epochs():
+    config = TrainConfig(out=Path("run"), decay_from=100, decay_to=200)
+    factors = {epoch: config.rate_factor(epoch) for epoch in (1, 100, 101, 102, 151, 200, 300)}
+    wanted = {1: 1.0, 100: 1.0, 101: 1.0, 102: 0.99, 151: 0.5, 200: 0.01, 300: 0.01}
+    assert factors == pytest.approx(wanted)
+    assert TrainConfig(out=Path("run")).rate_factor(10_000) == 1.0
 
 
 def test_size_is_part_of_the_recipe():

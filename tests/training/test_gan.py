@@ -114,6 +114,13 @@ def test_two_time_scales_are_two_rates():
     assert float(gan(learning_rate=3e-4).d_optimizer.learning_rate) == pytest.approx(3e-4)
 
 
+def test_both_rates_fall_together():
+    model = gan(learning_rate=1e-4, discriminator_learning_rate=4e-4)
+    model.set_rates(0.25)
+    assert float(model.g_optimizer.learning_rate) == pytest.approx(2.5e-5)
+    assert float(model.d_optimizer.learning_rate) == pytest.approx(1e-4)
+
+
 def test_discriminator_sees_photographs_and_fakes_augmented(images, monkeypatch):
     seen = []
 
