@@ -36,13 +36,10 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     add("--learning-rate", type=float, help="Adam's step size")
     rate = "--discriminator-learning-rate"
     add(rate, type=float, metavar="RATE", help="where it is to differ; None: --learning-rate")
-    add("--decay-from", type=int, metavar="EPOCH", help="after which both rates fall; 0 and 0:")
     add(
-        "--decay-to",
-        type=int,
-        metavar="EPOCH",
-        help="never; evenly, and at its end they would be 0",
+        "--decay-from", type=int, metavar="EPOCH", help="both rates fall evenly from after this one"
     )
+    add("--decay-to", type=int, metavar="EPOCH", help="to 0 at the end of this one; 0 and 0: never")
     add("--beta-1", type=float, help="Adam's first-moment decay")
     add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
     add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")

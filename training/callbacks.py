@@ -122,7 +122,7 @@ class AfterEachEpoch(keras.callbacks.Callback):
         self.images_an_epoch = len(images) // config.batch_size * config.batch_size
         self.started = time.monotonic()
 
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+    def on_epoch_begin(self, epoch: int, *_: object) -> None:
         self.model.set_rates(self.config.rate_factor(epoch + 1))
         self.epoch_began = time.monotonic()
         self.model.waited_s = 0.0

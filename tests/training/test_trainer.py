@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 def config(out, **settings):
     defaults = {"epochs": 2, "batch_size": 32, "limit_images": 128, "precision": "float32"}
-    defaults |= {"statistics_passes": 2, "swd_images": 16}
+    defaults |= {"statistics_passes": 2, "swd_images": 16, "decay_to": 2}
     return TrainConfig(out=out, **(defaults | settings))
 
 
@@ -76,6 +76,11 @@ def test_run_leaves_model_facts_history_and_pictures(whole):
     for name in ("epoch-0001", "epoch-0002", "final"):
         with Image.open(whole / "samples" / f"{name}.png") as picture:
             assert picture.size == (684, 684)
+
+
+def test_rates_fell_as_the_settings_say(whole):
+    rates = [value for name, value in weights(whole).items() if "learning_rate" in name]
+    assert rates == pytest.approx([1e-4, 1e-4])
 
 
 def test_saved_model_draws_images_from_latents(whole):
