@@ -5,7 +5,7 @@ import time
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from server import logs, metrics
+from server import logs, metrics, tracing
 from server.api import health, images, pages, problem, repository
 from server.config import ServerConfig
 from server.engine.client import EngineClient
@@ -19,7 +19,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     """Return the WSGI application of one HTTP worker.
 
     Raises:
-        ConfigError: the environment is amiss.
+        ConfigError: the environment is amiss, or traces are wanted without their libraries.
         BundleError: nobody has written down what is served: ``gunicorn.conf.py`` does.
     """
     config = config or ServerConfig.from_env()
@@ -39,6 +39,8 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     app.before_request(_start_clock)
     app.after_request(_observe)
     app.wsgi_app = images.ShortCut(artist, app.wsgi_app)  # type: ignore[method-assign]
+    if config.traces == "otlp":
+        app.wsgi_app = tracing.Traced(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
@@ -49,6 +51,7 @@ def _start_clock() -> None:
 def _observe(response: Response) -> Response:
     response.headers[logs.HEADER] = request.environ[logs.ENVIRON]
     route = request.url_rule.rule if request.url_rule else "none"
+    request.environ[tracing.ROUTE] = route
     seconds = time.perf_counter() - g.began
     metrics.REQUEST_SECONDS.labels(request.method, route, response.status_code).observe(seconds)
     return response

@@ -69,6 +69,8 @@ class ServerConfig:
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
     """For the engine's socket and the metrics' files; None makes one and removes it at the end."""
+    traces: str = "none"
+    """Where each request's span goes: none, or otlp, as OpenTelemetry's own variables say."""
     log_level: str = "info"
     log_format: str = "auto"
     """text, json, or auto: text where stderr is a terminal."""
@@ -96,6 +98,7 @@ class ServerConfig:
         _between("arena_mib", self.arena_mib, 16, 4096)
         _one_of("provider", self.provider, PROVIDERS)
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("traces", self.traces, ("none", "otlp"))
         _one_of("log_format", self.log_format, ("auto", "text", "json"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
 

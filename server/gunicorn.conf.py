@@ -13,9 +13,12 @@ from server.catalog import LOADING, Catalog, Entry, facts_of
 from server.config import ConfigError, ServerConfig
 from server.logs import configure, renew
 from server.processes import enter
+from server.tracing import check_installed
 
 try:
     server_config = ServerConfig.from_env()
+    if server_config.traces != "none":
+        check_installed()
 except ConfigError as error:
     sys.exit(f"carfront cannot start: {error}")
 

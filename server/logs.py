@@ -17,6 +17,11 @@ HEADER = "X-Request-Id"
 ENVIRON = "carfront.request_id"
 """Where a request's id lies in its WSGI environment."""
 
+_trace: ContextVar[str | None] = ContextVar("trace_id", default=None)
+_traceparent = re.compile(
+    r"[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*"
+).fullmatch
+"""Source: W3C Trace Context."""
 _current: ContextVar[str | None] = ContextVar("request_id", default=None)
 _acceptable = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _process = secrets.token_hex(6)
@@ -26,12 +31,15 @@ _numbers = itertools.count(1)
 def begin_request(environ: dict[str, Any]) -> str:
     """Return the id of a request that begins: the caller's own, or a new one.
 
-    Lines that are logged from here on, in this greenlet, carry it.
+    Lines that are logged from here on, in this greenlet, carry it and the caller's trace id.
     """
     given = environ.get("HTTP_X_REQUEST_ID")
     request_id = given if given and _acceptable(given) else f"{_process}-{next(_numbers):x}"
     environ[ENVIRON] = request_id
     _current.set(request_id)
+    parent = environ.get("HTTP_TRACEPARENT")
+    found = _traceparent(parent) if parent else None
+    _trace.set(found[1] if found else None)
     return request_id
 
 
@@ -55,6 +63,8 @@ class JsonLines(logging.Formatter):
         }
         if request_id := _current.get():
             line["request_id"] = request_id
+        if trace_id := _trace.get():
+            line["trace_id"] = trace_id
         if record.exc_info and record.exc_info[0]:
             line["exception"] = "".join(traceback.format_exception(*record.exc_info))
         return json.dumps(line, ensure_ascii=False, default=str)

@@ -11,7 +11,7 @@ import numpy as np
 from flask import Blueprint, Response, request
 from numpy.typing import NDArray
 
-from server import codecs, metrics
+from server import codecs, metrics, tracing
 from server.catalog import Entry
 from server.config import ServerConfig
 from server.engine.client import EngineClient, Terms
@@ -125,6 +125,9 @@ class Artist:
             encode_s = time.perf_counter() - began
         self._timers[wanted.format].observe(encode_s)
         model = self._count(generated.model, wanted.n)
+        tracing.tell_steps(
+            environ, queue=generated.queue_s, infer=generated.infer_s, encode=encode_s
+        )
         timing = (
             f"queue;dur={generated.queue_s * 1e3:.3f}, infer;dur={generated.infer_s * 1e3:.3f}, "
             f"encode;dur={encode_s * 1e3:.3f}"
@@ -199,6 +202,7 @@ class ShortCut:
             environ[ERROR] = error
             return self._app(environ, start_response)
         self._seconds.observe(time.perf_counter() - began)
+        environ[tracing.ROUTE] = ROUTE
         start_response("200 OK", [*drawn.headers, (HEADER, request_id)])
         return (drawn.body,)
 

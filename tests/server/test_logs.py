@@ -29,6 +29,20 @@ def test_json_line_has_what_a_collector_needs():
     assert "request_id" not in line
 
 
+@pytest.mark.parametrize(
+    ("parent", "trace_id"),
+    [
+        (f"00-{'4bf92f35' * 4}-00f067aa0ba902b7-01", "4bf92f35" * 4),
+        (f"00-{'0' * 32}-00f067aa0ba902b7-01", None),
+        ("00-4bf9-00f0-01", None),
+        ("nonsense", None),
+    ],
+)
+def test_line_names_the_callers_trace(parent, trace_id):
+    _, text = in_request(lambda: logs.JsonLines().format(record()), HTTP_TRACEPARENT=parent)
+    assert json.loads(text).get("trace_id") == trace_id
+
+
 def test_exception_stays_on_its_line():
     try:
         raise ValueError("two\nlines")
