@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
 from server.bundle import Bundle
+from server.devices import Devices
 from server.processes import Processes
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -138,7 +139,8 @@ def exposition(engine_up: bool, processes: Path | None = None) -> bytes:
     if DIRECTORY in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    collectors = [registry, _EngineUp(engine_up), *([Processes(processes)] if processes else [])]
+    collectors = [registry, _EngineUp(engine_up), Devices.of_this_host()]
+    collectors += [Processes(processes)] if processes else []
     return b"".join(generate_latest(collector) for collector in collectors)
 
 

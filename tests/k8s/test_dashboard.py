@@ -11,10 +11,13 @@ from typing import Any
 
 import promql_parser
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
 from server import metrics, processes
+from server.devices import Devices
+from tests.server.test_devices import FakeNvml
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "k8s/components/monitoring/carfront.json").read_text())
@@ -69,6 +72,7 @@ def exported() -> dict[str, set[str]]:
     with tempfile.TemporaryDirectory() as folder:
         processes.enter(Path(folder), "engine")
         text = metrics.exposition(engine_up=True, processes=Path(folder)).decode()
+    text += generate_latest(Devices(FakeNvml())).decode()
     for family in text_string_to_metric_families(text):
         if family.name.endswith("_created"):  # when a series began; no process adds these up
             continue
