@@ -13,6 +13,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from server.bundle import Bundle, Manifest
+from server.engine.bound import Bound, cuda_options
 from server.latents import latents
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,10 @@ EP_NAMES = {
     "cuda": "CUDAExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
+CUDA_DEVICE = ("cuda", 0)
+"""The first GPU that is visible; ``CUDA_VISIBLE_DEVICES`` says which that is."""
+NHWC = False
+"""Whether CUDA's convolutions take the channels last; not measured yet."""
 VARIANT = "fp32"
 """The variant that every bundle has; bf16 is it too, with a hint to the provider."""
 VARIANTS = {"f16": "fp16", "int8": "int8"}
@@ -55,20 +60,36 @@ class Session:
 
     def __init__(self, path: Path, plan: Plan, threads: int) -> None:
         self.plan = plan
-        self._ort = _create(path, plan, threads)
-        self._input = self._ort.get_inputs()[0].name
-        self._outputs = [self._ort.get_outputs()[0].name]
+        graphs = False
+        if plan.provider == "cuda":
+            self._ort, graphs = _create_on_cuda(path, threads)
+        else:
+            self._ort = _create(path, plan, threads)
+        latents, images = self._ort.get_inputs()[0], self._ort.get_outputs()[0]
+        self._input, self._outputs = latents.name, [images.name]
+        self._bound: Bound | None = None
+        if plan.provider == "cuda":
+            self._bound = Bound(self._ort, CUDA_DEVICE, latents.shape[1], images.shape[1:], graphs)
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Return the images of ``batch``. The same latents give the same bits in any batch."""
+        """Return the images of ``batch``. The same latents give the same bits in any batch.
+
+        Not so on CUDA, which has other kernels for other sizes.
+        """
+        if self._bound:
+            return self._bound.run(batch)
         images: NDArray[np.uint8] = self._ort.run(self._outputs, {self._input: batch})[0]
         return images
 
     def warm_up(self, max_batch_size: int, latent_dim: int) -> None:
         """Run the batch sizes that will be served, so that no request pays for the first time.
 
-        OpenVINO compiles each one; the other providers take a new one as it comes.
+        OpenVINO compiles each one, and on CUDA each bucket is recorded; the CPU takes a new one as
+        it comes.
         """
+        if self._bound:
+            self._bound.prepare(max_batch_size)
+            return
         every = 64 if self.plan.provider == "openvino" else 1
         for rows in warm_sizes(max_batch_size, every):
             self.run(np.zeros((rows, latent_dim), np.float32))
@@ -193,10 +214,7 @@ def warm_sizes(max_batch_size: int, every: int) -> Iterator[int]:
 
 
 def _create(path: Path, plan: Plan, threads: int) -> Any:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    # Threads that spin while they wait would take the processors from the HTTP workers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = _options()
     if plan.provider == "openvino":
         # Half a graph on another provider would be slow, and nobody would know.
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
@@ -204,13 +222,48 @@ def _create(path: Path, plan: Plan, threads: int) -> Any:
         options.add_provider_for_devices(_openvino_devices(), _openvino_options(plan, threads))
         return ort.InferenceSession(str(path), options)
     options.intra_op_num_threads = threads
-    if plan.provider == "cuda":
-        ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
-    name = EP_NAMES[plan.provider]
-    session = ort.InferenceSession(str(path), options, providers=[name])
-    if session.get_providers()[0] != name:
-        raise SessionError(f"asked for {name}, got {session.get_providers()}")
+    return _checked(path, options, EP_NAMES[plan.provider], {})
+
+
+def _create_on_cuda(path: Path, threads: int) -> tuple[Any, bool]:
+    """Return a session on the GPU, and whether its buckets become CUDA graphs.
+
+    They cannot where ONNX Runtime leaves a node of the graph to the CPU.
+    """
+    ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
+    options = _options()
+    options.intra_op_num_threads = threads
+    name, device_id = EP_NAMES["cuda"], CUDA_DEVICE[1]
+    try:
+        return _checked(path, options, name, cuda_options(device_id, True, NHWC)), True
+    except SessionError:
+        raise
+    except Exception as error:
+        log.warning("no CUDA graphs: %s", error)
+        return _checked(path, options, name, cuda_options(device_id, False, NHWC)), False
+
+
+def _checked(path: Path, options: Any, provider: str, settings: dict[str, str]) -> Any:
+    """Return a session on ``provider``; ONNX Runtime would be content with another.
+
+    Raises:
+        SessionError: it is another.
+    """
+    if provider not in ort.get_available_providers():
+        there = ", ".join(ort.get_available_providers())
+        raise SessionError(f"asked for {provider}, this ONNX Runtime has {there}")
+    session = ort.InferenceSession(str(path), options, providers=[(provider, settings)])
+    if session.get_providers()[0] != provider:
+        raise SessionError(f"asked for {provider}, got {session.get_providers()}")
     return session
+
+
+def _options() -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # Threads that spin while they wait would take the processors from the HTTP workers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _openvino_devices() -> list[Any]:
