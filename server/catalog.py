@@ -29,6 +29,10 @@ class Entry:
     """Of the bundle that is served, see ``Bundle.key``."""
     manifest: Manifest | None = None
     """Of the bundle that is served, without what parity measured."""
+    plan: str = ""
+    """How it is run, as ``provider/precision``."""
+    instead_of: str = ""
+    """The plan that was wanted more and could not serve."""
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"

@@ -51,6 +51,8 @@ class ServerConfig:
     """HTTP workers; 0 takes one a processor this process may use, at most 16."""
     provider: str = "auto"
     precision: str = "auto"
+    fallback: str = "no"
+    """Whether another provider or precision may serve where the one that is set cannot: yes, no."""
     streams: int = 0
     """Batches in flight; 0 takes one a processor this process may use, at most 4."""
     threads: int = 0
@@ -98,6 +100,7 @@ class ServerConfig:
         _between("arena_mib", self.arena_mib, 16, 4096)
         _one_of("provider", self.provider, PROVIDERS)
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("fallback", self.fallback, ("no", "yes"))
         _one_of("traces", self.traces, ("none", "otlp"))
         _one_of("log_format", self.log_format, ("auto", "text", "json"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))

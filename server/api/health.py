@@ -20,8 +20,12 @@ def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        """The model is loaded, warm, passed its self-test, and answers."""
-        return jsonify(ready=client.ready), 200 if client.ready else 503
+        """The model is loaded, warm, passed its self-test, and answers; perhaps not as wanted."""
+        entry = client.catalog.entries.get(client.catalog.default)
+        fallback = {}
+        if entry and entry.instead_of:
+            fallback = {"fallback": {"wanted": entry.instead_of, "got": entry.plan}}
+        return jsonify(ready=client.ready, **fallback), 200 if client.ready else 503
 
     @routes.get("/metrics")
     def exposition() -> Response:

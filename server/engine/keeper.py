@@ -238,7 +238,8 @@ class Keeper:
             self._retire(ref, "another took its place")
         self._loaded[ref] = bundle, loaded
         facts = facts_of(bundle.manifest)
-        self._entries[ref] = _entry(ref, READY, "", bundle.key, facts)
+        instead_of = str(loaded.failed[0]) if loaded.failed else ""
+        self._entries[ref] = _entry(ref, READY, "", bundle.key, facts, str(loaded.plan), instead_of)
         self._metrics.serving(bundle, loaded.plan, loaded.failed)
         if self._hall:
             self._hall.add(loaded.served)

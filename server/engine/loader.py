@@ -24,6 +24,8 @@ from server.engine.wire import SlotShape
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
 LOWEST = 19
+STREAMS_ON_GPU = 2
+"""While one batch computes, the other is gathered, copied and answered."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Loader:
         self._clock = clock
         self._batch_size: int | None = None
         """What the first bundle was measured to be fastest with."""
+        self._streams: int | None = None
 
     def __call__(self, bundle: Bundle) -> Loaded:
         """Return ``bundle``, loaded, proven on this host, and warm.
@@ -56,10 +59,11 @@ class Loader:
         """
         config = self._config
         manifest = bundle.manifest
-        plans = choose_plans(config.provider, config.precision, manifest)
+        fallback = config.fallback == "yes"
+        plans = choose_plans(config.provider, config.precision, manifest, fallback)
         session, failed = open_session(bundle, plans, config.threads_a_stream)
         streams = [session]
-        for _ in range(config.inference_streams - 1):
+        for _ in range(self._count_streams(session.plan) - 1):
             streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
         dim = manifest.latents.dim
         size = config.max_batch_size or self._measured(bundle, streams)
@@ -78,6 +82,13 @@ class Loader:
             ),
         )
         return Loaded(served, session.plan, failed, len(streams), config.threads_a_stream)
+
+    def _count_streams(self, plan: Plan) -> int:
+        """Return how many batches are in flight, the same for all bundles of an engine."""
+        if self._streams is None:
+            on_gpu = plan.provider == "cuda" and not self._config.streams
+            self._streams = STREAMS_ON_GPU if on_gpu else self._config.inference_streams
+        return self._streams
 
     def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:
         """Return the measured batch size; the next engine of this server need not measure again.

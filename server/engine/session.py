@@ -149,9 +149,14 @@ def self_test(session: Session, bundle: Bundle) -> int:
 
 
 def choose_plans(
-    provider: str = "auto", precision: str = "auto", manifest: Manifest | None = None
+    provider: str = "auto",
+    precision: str = "auto",
+    manifest: Manifest | None = None,
+    fallback: bool = False,
 ) -> list[Plan]:
     """Return the plans to try, best first; a setting other than ``auto`` is never departed from.
+
+    Unless ``fallback`` allows it: the others come after those that were asked for.
 
     Only plans for which ``manifest`` has a variant; None stands for one with fp32 alone. On two
     cores with AMX the plain graph ran at 6,300 to 7,700 images/s with OpenVINO in bf16, 1,250 to
@@ -169,7 +174,11 @@ def choose_plans(
     asked = [
         f"{k} is {v}" for k, v in (("provider", provider), ("precision", precision)) if v != "auto"
     ]
-    return [replace(p, reason=f"the setting {' and '.join(asked)}") if asked else p for p in chosen]
+    if not asked:
+        return chosen
+    others = [replace(p, reason=f"a fallback: {p.reason}") for p in plans if p not in chosen]
+    chosen = [replace(p, reason=f"the setting {' and '.join(asked)}") for p in chosen]
+    return chosen + (others if fallback else [])
 
 
 def _known(provider: str, precision: str) -> Iterator[Plan]:

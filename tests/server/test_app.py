@@ -254,6 +254,15 @@ def test_without_an_engine_it_lives_and_is_not_ready(tmp_path):
     client.close()
 
 
+def test_server_that_fell_back_is_ready_and_says_so(http, engine_client, monkeypatch):
+    catalog = engine_client.catalog
+    entry = replace(catalog.find(), plan="cpu/f32", instead_of="cuda/f16")
+    monkeypatch.setattr(engine_client, "catalog", replace(catalog, entries={str(entry): entry}))
+    response = http.get("/readyz")
+    assert response.status_code == 200
+    assert response.json["fallback"] == {"wanted": "cuda/f16", "got": "cpu/f32"}
+
+
 def test_ready_server_says_so(http):
     assert (http.get("/readyz").status_code, http.get("/readyz").json) == (200, {"ready": True})
     assert http.get("/healthz").json == {"live": True}

@@ -79,6 +79,7 @@ class World:
         )
         self.clock, self.hall, self.notes = Clock(), Hall(), Notes()
         self.loads = []
+        self.failed = []
         self.broken = set()
         """Versions that no runtime draws rightly."""
 
@@ -88,7 +89,7 @@ class World:
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
         served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
-        return Loaded(served, PLAN, [], 1, 1)
+        return Loaded(served, PLAN, self.failed, 1, 1)
 
     def start(self):
         if not self.config.catalog_path().exists():
@@ -151,6 +152,13 @@ def test_newest_version_serves_and_the_others_are_listed(world):
     assert (world.catalog.default, world.ready) == ("tiny/2", ["tiny/2"])
     assert world.reason("tiny/1") == "it was not asked for"
     assert world.catalog.find().manifest.version == "2"
+
+
+def test_plan_that_had_to_take_another_ones_place_is_told(world):
+    world.failed = [Plan("cuda", "f16"), Plan("cuda", "f32")]
+    world.start()
+    assert world.catalog.find().plan == "cpu/f32"
+    assert world.catalog.find().instead_of == "cuda/f16"
 
 
 def test_new_version_takes_over_and_the_old_one_goes_when_nobody_needs_it(world):

@@ -111,6 +111,9 @@ def test_chosen_provider_and_precision_are_never_departed_from():
     assert {plan.reason for plan in choose_plans("openvino")} == {
         "the setting provider is openvino"
     }
+    assert choose_plans("cuda", fallback=True)[1:] == choose_plans()
+    assert choose_plans("cuda", fallback=True)[1].reason.startswith("a fallback: ")
+    assert choose_plans(fallback=True) == choose_plans()
     with pytest.raises(SessionError, match="cpu has no precision bf16"):
         choose_plans("cpu", "bf16")
 
