@@ -50,6 +50,9 @@ overload: $(SERVE)/.done ## Offer a server ten times what it can draw: it delive
 chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
 	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)
 
+gpu-check: ## Check and measure the server on this machine's GPU, with PYTHON and what it has
+	$(PYTHON) -m tests.gpu.check --save build/gpu-check.json $(ARGS)
+
 lint: $(DEV)/.done ## Check style, types and the import law
 	$(DEV)/bin/ruff check
 	$(DEV)/bin/ruff format --check
@@ -68,5 +71,5 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train evaluate export loadtest bench soak overload chaos lint lock clean
+.PHONY: help serve test train evaluate export loadtest bench soak overload chaos gpu-check lint lock clean
 .DEFAULT_GOAL := help

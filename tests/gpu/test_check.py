@@ -1,0 +1,56 @@
+"""The check of a GPU goes all its way where there is none."""
+
+import json
+
+import pytest
+
+from tests.gpu import check
+
+
+def run(tmp_path, *more):
+    small = ["--largest", "2", "--seconds", "0.02", "--images", "16", "--parity-images", "16"]
+    status = check.main([*small, "--http", "0", "--save", str(tmp_path / "gpu.json"), *more])
+    return status, json.loads((tmp_path / "gpu.json").read_text())
+
+
+def test_every_step_is_measured_on_the_stand_in(tmp_path, capsys):
+    status, found = run(tmp_path, "--provider", "cpu")
+    assert (status, found["faults"]) == (0, [])
+    assert found["parity"]["fp32"]["levels"] == 0
+    assert found["parity"]["fp16"]["levels"] == 1
+    assert set(found["rates"]["fp16 + graphs"]) == {"1", "2"}
+    assert set(found["in flight"]) == {"1", "2", "3"}
+    assert found["memory"]["images"] >= 16
+    assert "fp16 + graphs + nhwc" in capsys.readouterr().out
+
+
+def test_what_is_missing_is_told_and_the_rest_goes_on(tmp_path, monkeypatch, capsys):
+    def nothing():
+        raise RuntimeError("no such device")
+
+    monkeypatch.setattr(check.Check, "bound", lambda self, way: nothing())
+    status, found = run(tmp_path)
+    assert status == 0
+    assert found["rates"] == {"not measured": "RuntimeError: no such device"}
+    assert "no such device" in capsys.readouterr().out
+
+
+def test_wrong_golden_images_are_a_fault(tmp_path, monkeypatch):
+    right = check.Check.bound
+
+    def brighter(self, way):
+        bound = right(self, way)
+        draw = bound.run
+        bound.run = lambda batch: draw(batch) // 2
+        return bound
+
+    monkeypatch.setattr(check.Check, "bound", brighter)
+    status, found = run(tmp_path, "--provider", "cpu")
+    assert status == 1
+    assert found["faults"][0].startswith("fp32 + no tf32: golden images are off by ")
+
+
+def test_unknown_provider_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        check.main(["--provider", "tpu"])
+    assert "invalid choice" in capsys.readouterr().err
