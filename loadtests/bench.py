@@ -20,6 +20,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from loadtests.serving import ROOT, Server, get, serving
 
 ANY_SEED = "math.randomseed(os.time()); local seed = math.random(0, 2^52)\n"
@@ -58,6 +60,7 @@ COLUMNS = (
     "p99 in batches",
     "images a batch",
     "server CPU an image",
+    "beyond inference",
 )
 
 
@@ -104,6 +107,13 @@ class Result:
     batch_ms: float
     """What one inference took, on average."""
     raw_images_per_s: float
+    inference_us: float
+    """CPU time that ``session.run`` alone takes of an image, in batches of this size."""
+
+    @property
+    def beyond_us(self) -> float:
+        """CPU time of all server processes for an image, inference left out."""
+        return self.cpu_us_per_image - self.inference_us
 
     @property
     def ratio(self) -> float:
@@ -155,23 +165,48 @@ def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:
     found = []
     with serving(python) as server:
         for number in range(1, rounds + 1):
-            before = raw_rate(python)
+            before = raw(python)
             reached = {load.name: run(server, load, seconds) for load in LOADS}
-            raw = (before + raw_rate(python)) / 2
-            print(f"round {number} of {rounds}: session.run alone {raw:,.0f} images/s", flush=True)
+            both = (before, raw(python))
+            best = statistics.mean(each.best for each in both)
+            print(f"round {number} of {rounds}: session.run alone {best:,.0f} images/s", flush=True)
             found.append(
-                {k: Result(**values, raw_images_per_s=raw) for k, values in reached.items()}
+                {
+                    name: Result(
+                        **values,
+                        raw_images_per_s=best,
+                        inference_us=statistics.mean(x.us_at(values["mean_batch"]) for x in both),
+                    )
+                    for name, values in reached.items()
+                }
             )
     return found
 
 
-def raw_rate(python: str) -> float:
-    """Return the best images a second of ``session.run``, in a process of its own."""
+@dataclass(frozen=True)
+class Raw:
+    """What ``session.run`` reaches alone, on all CPUs."""
+
+    best: float
+    """Images a second, in batches of the best size."""
+    rates: dict[int, float]
+    """Images a second by batch size, as many batches in flight as the server has."""
+
+    def us_at(self, rows: float) -> float:
+        """Return the CPU time of an image in batches of ``rows``, in microseconds."""
+        sizes = sorted(self.rates)
+        rate = float(np.interp(rows, sizes, [self.rates[size] for size in sizes]))
+        return len(os.sched_getaffinity(0)) * 1e6 / rate
+
+
+def raw(python: str) -> Raw:
+    """Measure ``session.run`` in a process of its own."""
     command = [python, "-m", "server.engine.rate"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
         raise BenchError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")
-    return float(json.loads(ended.stdout)["best"])
+    found = json.loads(ended.stdout)
+    return Raw(found["best"], {int(rows): rate for rows, rate in found["streams"].items()})
 
 
 def run(server: Server, load: Load, seconds: int) -> dict[str, float]:
@@ -254,6 +289,7 @@ def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
             key: statistics.median(asdict(r)[key] for r in results) for key in asdict(results[0])
         }
         ratios = [r.ratio for r in results]
+        values["beyond_us"] = statistics.median(r.beyond_us for r in results)
         values["p99_batches"] = statistics.median(r.p99_batches for r in results)
         loads[load.name] = values | {"ratio": statistics.median(ratios), "ratios": ratios}
     return {"hardware": hardware(), "rounds": len(rounds), "loads": loads}
@@ -282,7 +318,7 @@ def table(report: dict[str, object]) -> str:
             f"| {name} | {values['images_per_s']:,.0f} | {values['raw_images_per_s']:,.0f} | "
             f"{values['ratio']:.2f} | {values['p50_ms']:.1f} ms | {values['p99_ms']:.1f} ms | "
             f"{values['p99_batches']:.1f} | {values['mean_batch']:.1f} | "
-            f"{values['cpu_us_per_image']:.0f} us |"
+            f"{values['cpu_us_per_image']:.0f} us | {values['beyond_us']:.0f} us |"
         )
     return "\n".join(lines)
 

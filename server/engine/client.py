@@ -280,7 +280,7 @@ class EngineClient:
         """
         self._read_catalog()
         entry = self.catalog.entries.get(str(stale))
-        if entry is not None and entry.key == stale.key and self.catalog.default == str(stale):
+        if entry is not None and entry.key == stale.key:
             raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
 
     def _read_catalog(self) -> None:

@@ -9,6 +9,7 @@ from loadtests.bench import (
     LOADS,
     PERCENTILE,
     BenchError,
+    Raw,
     Reading,
     Result,
     milliseconds,
@@ -26,7 +27,9 @@ def test_latencies_are_read_in_every_unit_of_wrk(text, wanted):
 
 
 def results(images_per_s, raw):
-    return {load.name: Result(images_per_s, 1.0, 2.0, 300.0, 9.0, 0.5, raw) for load in LOADS}
+    return {
+        load.name: Result(images_per_s, 1.0, 2.0, 300.0, 9.0, 0.5, raw, 180.0) for load in LOADS
+    }
 
 
 def test_ratio_is_the_median_over_rounds_of_each_rounds_own():
@@ -36,6 +39,15 @@ def test_ratio_is_the_median_over_rounds_of_each_rounds_own():
     assert load["images_per_s"] == 100
     assert load["p99_batches"] == 4
     assert "| 0.30 |" in table(report)
+    assert "| 300 us | 120 us |" in table(report)
+
+
+def test_inference_alone_is_read_between_the_measured_sizes(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    raw = Raw(8000.0, {1: 2000.0, 8: 4000.0, 32: 8000.0})
+    assert raw.us_at(8) == pytest.approx(500.0)
+    assert raw.us_at(20) == pytest.approx(2e6 / 6000)
+    assert raw.us_at(64) == pytest.approx(250.0)
 
 
 @pytest.mark.parametrize("load", [*LOADS, LOADS[-1].beside])
