@@ -1,14 +1,12 @@
-"""The HTTP worker's side of the engine: one connection, many greenlets waiting on it.
+"""The HTTP worker's side of the engine: many greenlets, each waiting for its images.
 
-Submits that are waiting together leave in one packet, and answers are handed to their greenlets
-straight from the event loop. When the engine dies, the client reconnects to the next and submits
-everything unanswered again, and callers see latency, not an error.
+When the engine dies, the client submits everything unanswered again to the next, and callers see
+latency, not an error.
 """
 
 import itertools
 import logging
 import select
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -28,6 +26,7 @@ from server import metrics
 from server.bundle import BundleError
 from server.catalog import Catalog, Entry
 from server.engine import wire
+from server.engine.line import Line
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -42,8 +41,6 @@ from server.errors import (
 
 log = logging.getLogger(__name__)
 
-RECONNECT_S = 0.05
-"""Pause between two tries to reach the engine."""
 SWEEP_S = 0.25
 """How often overdue calls, and callers that hung up, are looked for."""
 GRACE_S = 1.0
@@ -139,33 +136,28 @@ class EngineClient:
         arena_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path = path
         self._catalog_path = catalog
         self._clock = clock
         self._arena = wire.Arena.create(arena_bytes)
         self._slots = wire.Slots(arena_bytes)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
-        self._outbox: deque[wire.Submit] = deque()
-        self._cancels: deque[wire.Cancel] = deque()
         self._asked: dict[int, Any] = {}
         """Waiters of what administrators want."""
-        self._flushing = False
         self._room: deque[Any] = deque()
         self._refusal: Refusal | None = None
         """The newest one: what would be refused again need not be asked."""
-        self._sock: Any = None
-        self._watcher: Any = None
         self.catalog = Catalog.read(catalog)
         """What is served, as of now."""
         self._shapes: dict[int, wire.SlotShape] = {}
         self._hub = gevent.get_hub()
-        self._tasks = [gevent.spawn(self._stay_connected), gevent.spawn(self._sweep)]
+        self._line = Line(path, self._arena, self._deliver, self._on_up, self._on_down)
+        self._sweeper = gevent.spawn(self._sweep)
 
     @property
     def ready(self) -> bool:
         """Whether an engine answers: it opens its socket when the model has passed its test."""
-        return self._sock is not None
+        return self._line.up
 
     @contextmanager
     def generate(
@@ -202,16 +194,13 @@ class EngineClient:
             LoadFailed: it cannot be.
             EngineUnavailable, DeadlineExceeded: no engine was there, or none is any more.
         """
-        if self._sock is None:
+        if not self.ready:
             raise EngineUnavailable
         ask_id = next(self._ids)
         waiter = self._asked[ask_id] = AsyncResult()
         try:
-            for packet in wire.pack([wire.Ask(ask_id, action, name, version)]):
-                self._sock.send(packet)
+            self._line.say(wire.Ask(ask_id, action, name, version))
             told = waiter.get(timeout=timeout_s)
-        except OSError as error:
-            raise EngineUnavailable from error
         except gevent.Timeout as error:
             raise DeadlineExceeded(timeout_s) from error
         finally:
@@ -223,8 +212,8 @@ class EngineClient:
 
     def close(self) -> None:
         """Hang up: the engine drops what this worker still waits for."""
-        gevent.killall(self._tasks)
-        self._disconnect()
+        gevent.kill(self._sweeper)
+        self._line.close()
         self._arena.close()
 
     # one call
@@ -306,8 +295,7 @@ class EngineClient:
         """End a call: free its slot, unless the engine may still write there."""
         if request_id in self._calls:
             call.abandoned = True
-            self._cancels.append(wire.Cancel(request_id))
-            self._flush_soon()
+            self._line.say(wire.Cancel(request_id))
         else:
             self._free(call)
 
@@ -316,7 +304,7 @@ class EngineClient:
         while self._room:
             self._hub.loop.run_callback(self._room.popleft().switch, None)
 
-    # sending and receiving, on the event loop
+    # what is said and heard, on the event loop
 
     def _submit(self, request_id: int, call: Call) -> None:
         submit = wire.Submit(
@@ -328,49 +316,7 @@ class EngineClient:
             call.deadline,
             call.bulk,
         )
-        self._outbox.append(submit)
-        self._flush_soon()
-
-    def _flush_soon(self) -> None:
-        if not self._flushing:
-            self._flushing = True
-            self._hub.loop.run_callback(self._flush)
-
-    def _flush(self) -> None:
-        """Send everything that waits, as few packets as it fits in."""
-        self._flushing = False
-        if self._sock is None:
-            self._outbox.clear()  # it goes out again with the next connection
-            self._cancels.clear()
-            return
-        try:
-            self._send(self._outbox)
-            self._send(self._cancels)
-        except BlockingIOError:
-            self._flushing = True
-            gevent.spawn_later(0.001, self._flush)
-        except OSError:
-            self._disconnect()
-
-    def _send(self, waiting: deque[Any]) -> None:
-        if waiting:
-            for packet in wire.pack(waiting):
-                self._sock.send(packet)
-                for _ in range(min(wire.PACKET, len(waiting))):
-                    waiting.popleft()
-
-    def _receive(self) -> None:
-        try:
-            while packet := self._sock.recv(wire.MAX_PACKET):
-                for message in wire.unpack(packet):
-                    self._deliver(message)
-                if self._sock is None:
-                    return
-            self._disconnect()
-        except BlockingIOError:
-            return
-        except OSError:
-            self._disconnect()
+        self._line.say(submit)
 
     def _deliver(self, message: wire.Message) -> None:
         if isinstance(message, wire.Result):
@@ -389,31 +335,17 @@ class EngineClient:
         else:
             call.waiter.switch(result)
 
-    # connecting
+    # the engine comes and goes
 
-    def _stay_connected(self) -> None:
-        while True:
-            if self._sock is None:
-                self._connect()
-            gevent.sleep(RECONNECT_S)
-
-    def _connect(self) -> None:
-        # Not gevent's socket: reads and writes happen on the event loop and never block.
-        sock = get_original("socket", "socket")(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            sock.connect(str(self._path))
-            wire.send_hello(sock, self._arena)
-        except OSError:
-            sock.close()
-            return
-        sock.setblocking(False)
-        self._sock = sock
-        self._watcher = self._hub.loop.io(sock.fileno(), 1)
-        self._watcher.start(self._receive)
-        self._outbox.clear()
-        self._cancels.clear()
+    def _on_up(self) -> None:
         self._read_catalog()  # another engine may serve other models
         self._resubmit()
+
+    def _on_down(self) -> None:
+        for waiter in self._asked.values():
+            waiter.set(None)
+        if self._calls:
+            log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
 
     def _resubmit(self) -> None:
         for request_id, call in list(self._calls.items()):
@@ -422,18 +354,6 @@ class EngineClient:
                 self._free(call)
             else:
                 self._submit(request_id, call)
-
-    def _disconnect(self) -> None:
-        if self._sock is None:
-            return
-        self._watcher.stop()
-        self._watcher.close()
-        self._sock.close()
-        self._sock = None
-        for waiter in self._asked.values():
-            waiter.set(None)
-        if self._calls:
-            log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
 
     def _sweep(self) -> None:
         """End the calls whose deadline passed without a word, and those nobody waits for."""

@@ -141,6 +141,11 @@ def pack(messages: Sequence[Message]) -> Iterator[bytes]:
         yield letter + b"".join(packed[start : start + PACKET])
 
 
+def in_packet(messages: Sequence[Message]) -> int:
+    """Return how many of ``messages`` the first packet of ``pack`` carries."""
+    return min(1 if _KINDS[type(messages[0])] in _TEXTS else PACKET, len(messages))
+
+
 def unpack(packet: bytes) -> Iterator[Any]:
     """Yield the messages of ``packet``.
 

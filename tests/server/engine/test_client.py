@@ -99,7 +99,7 @@ def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
     with running(path, [gate]):
         calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
         until(gate.entered.is_set)
-        client._disconnect()  # what a killed engine looks like from here
+        client._line.hang_up()  # what a killed engine looks like from here
         with running(path):
             gevent.joinall(calls, raise_error=True)
         gate.open.set()

@@ -102,6 +102,27 @@ def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
         client.close()
 
 
+def test_while_one_batch_runs_the_next_is_gathered_and_runs_too(path):
+    """A device of which each run ends only when another has begun: one at a time would be stuck."""
+    both = threading.Barrier(2, timeout=10)
+
+    def device(latents):
+        both.wait()
+        return picture(latents)
+
+    def draw(seed):
+        with client.generate(seed, 16, Terms(20)) as generated:
+            return generated.images.shape
+
+    client = tests_engine.connect(path)
+    with running(path, [device, device], max_batch_size=16) as engine:
+        until(lambda: client.ready)
+        calls = [gevent.spawn(draw, 100 * k) for k in range(6)]
+        gevent.joinall(calls, timeout=20, raise_error=True)
+        assert engine.notes.batches == [16] * 6
+    client.close()
+
+
 def test_batch_that_hangs_is_seen_while_it_does(path):
     entered, leave = threading.Event(), threading.Event()
 
