@@ -29,6 +29,9 @@ RATE_WEIGHT = 0.1
 """How much the newest batch counts in the capacity."""
 DRAINED_S = 1.0
 """How far back the drain rate looks."""
+BACKLOG = 4
+"""Batches that have to wait for the drain rate to be measured. Callers on the same processors leave
+a few rows waiting now and then; how fast these drain says nothing of how fast many would."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,7 +83,7 @@ class Batch:
 
 
 class Drained:
-    """How fast a queue drains that is not empty, of the last second or so."""
+    """How fast a long queue drains, of the last second or so."""
 
     def __init__(self) -> None:
         self.rate: float | None = None
@@ -192,7 +195,7 @@ class Batcher:
         self._take_express(batch, size - kept, now)
         self._take_bulk(batch, size, now)
         self._take_express(batch, size, now)
-        if self.rows:
+        if self.rows >= BACKLOG * size:
             self._drained.left(batch.rows, now)
         return batch
 
@@ -209,7 +212,7 @@ class Batcher:
 
     @property
     def drain_rate(self) -> float | None:
-        """Rows per second that left while others waited; until it is known, the capacity.
+        """Rows per second that left while many others waited; until it is known, the capacity.
 
         Less than the capacity: HTTP workers and callers may share the processors with the engine.
         """

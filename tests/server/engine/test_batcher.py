@@ -356,6 +356,19 @@ def test_drain_rate_is_what_leaves_a_queue_that_is_not_empty(batcher, clock):
     assert batcher.drain_rate == pytest.approx(3200)
 
 
+def test_few_that_wait_for_a_moment_say_nothing_of_how_fast_many_would_drain(batcher, clock):
+    batcher.observe(64, 0.01)
+    for _ in range(50):
+        add(batcher, 64)
+        add(batcher, 32)
+        batcher.take()
+        clock.now += 0.5  # others had the processors
+        batcher.take()
+    assert batcher.drain_rate == 6400
+    for _ in range(3):
+        add(batcher, 4096, deadline=clock.now + 10)
+
+
 def test_time_without_anybody_waiting_is_not_the_queues(batcher, clock):
     """The last ones in the queue hang up, and nobody comes for a while."""
     job = add(batcher, 64 * 50)
