@@ -118,7 +118,8 @@ def politely(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:
         before = _threads()
         usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         if threads_a_stream == 1 or _may_raise(usual):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
+            with suppress(OSError):  # a sandbox may forbid it
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST)
         try:
             return work()
         finally:
