@@ -1,4 +1,4 @@
-"""Loading beside a model that serves: with the lowest priority, and none of it left behind."""
+"""Loading beside a model that serves: with low priority, and none of it left behind."""
 
 import os
 import threading
@@ -6,16 +6,16 @@ import threading
 import pytest
 
 from server.engine import loader
-from server.engine.loader import LOWEST, politely
+from server.engine.loader import LOW, politely
 
 
 def priority(thread=None):
     return os.getpriority(os.PRIO_PROCESS, thread or threading.get_native_id())
 
 
-def test_work_has_the_lowest_priority_and_the_caller_its_own():
+def test_work_has_low_priority_and_the_caller_its_own():
     usual = priority()
-    assert politely(priority, threads_a_stream=1) == LOWEST
+    assert politely(priority, threads_a_stream=1) == LOW
     assert priority() == usual
 
 
@@ -46,7 +46,7 @@ def test_threads_that_the_work_starts_serve_with_the_usual_priority(monkeypatch,
         return priority()
 
     usual = priority()
-    assert politely(work, threads_a_stream=4) == (LOWEST if permitted else usual)
+    assert politely(work, threads_a_stream=4) == (LOW if permitted else usual)
     assert priority(ids[0]) == usual
     end.set()
     thread.join()
