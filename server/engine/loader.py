@@ -24,8 +24,8 @@ from server.engine.wire import SlotShape
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
 LOW = 10
-"""The priority (nice) of a load. The lowest, 19, was no gentler to those who are served, and took 5.0 s
-where this took 3.6 while all processors were busy."""
+"""The priority (nice) of a load. The lowest, 19, was no gentler to those who are served, and took
+5.0 s where this took 3.6, while all processors were busy."""
 STREAMS_ON_GPU = 2
 """While one batch computes, the other is gathered, copied and answered."""
 
