@@ -475,6 +475,7 @@ def test_administrators_load_and_unload_and_sighup_looks_for_new_versions(tmp_pa
     repository = Repository(tmp_path)
     copy_version(repository.models, "2", brighter=True)
     settings = repository.settings | {"CARFRONT_VERSION": "1", "CARFRONT_POLL_S": "0"}
+    settings["CARFRONT_WORKERS"] = "1"  # the one that said it was ready is the one that is asked
     with serving(PYTHON, settings) as server:
         versioned = "/v1/models/cars-dcgan/versions/2/images/5.png"
         assert Caller(server.url)("GET", versioned)[0] == 503

@@ -34,6 +34,7 @@ from server.errors import (
     InferenceFailed,
     InvalidRequest,
     LoadFailed,
+    ModelNotFound,
     ModelUnavailable,
     QueueFull,
     ServingError,
@@ -175,7 +176,7 @@ class EngineClient:
         """
         deadline = self._clock() + terms.timeout_s
         while True:
-            entry = self.catalog.find(name, version)
+            entry = self._find(name, version)
             request_id, call = self._begin(entry, seed, n, terms, deadline)
             try:
                 result = self._result(call, terms)
@@ -217,6 +218,15 @@ class EngineClient:
         self._arena.close()
 
     # one call
+
+    def _find(self, name: str | None, version: str | None) -> Entry:
+        """Return the bundle that is called so; until the engine has spoken, none is missing."""
+        try:
+            return self.catalog.find(name, version)
+        except ModelNotFound as error:
+            if self.ready:
+                raise
+            raise EngineUnavailable from error
 
     def _begin(
         self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float

@@ -311,6 +311,11 @@ def test_model_that_is_named_draws(path, client):
             pass
 
 
+def test_model_that_only_the_engine_knows_is_not_missing_before_it_has_spoken(path, client):
+    with pytest.raises(EngineUnavailable), client.generate(5, 2, Terms(10), "other"):
+        pass
+
+
 def test_pointer_moves_when_the_engine_says_so(path, client):
     with running(path) as engine:
         engine.add(serving([lambda latents: picture(latents) // 2], "tiny/2"))
