@@ -82,7 +82,7 @@ class ServerConfig:
         _named("model", self.model, "a model's name", NAME)
         if self.version != LATEST:
             _named("version", self.version, "latest, or a number", VERSION)
-        for spec in filter(None, map(str.strip, self.serve.split(","))):
+        for spec in self.served_beside:
             name, _, version = spec.partition("/")
             _named("serve", spec, "all, or name or name/version with commas between", NAME, name)
             if version:
@@ -104,6 +104,11 @@ class ServerConfig:
         _one_of("traces", self.traces, ("none", "otlp"))
         _one_of("log_format", self.log_format, ("auto", "text", "json"))
         _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+
+    @property
+    def served_beside(self) -> list[str]:
+        """What ``serve`` lists."""
+        return [spec.strip() for spec in self.serve.split(",") if spec.strip()]
 
     @property
     def request_timeout_s(self) -> float:

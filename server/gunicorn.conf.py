@@ -62,7 +62,7 @@ def on_starting(server):
     runtime_dir.mkdir(parents=True, exist_ok=True)
     for note in runtime_dir.glob("max_batch_size-*"):  # it may be of another host
         note.unlink()
-    _announce(bundle, runtime_dir)
+    _announce(bundle)
     metrics_dir, processes_dir = runtime_dir / "metrics", runtime_dir / "processes"
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
@@ -71,19 +71,21 @@ def on_starting(server):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
-def _announce(bundle, runtime_dir):
+def _announce(bundle):
     """Tell the HTTP workers what will be served, until the engine says what is."""
     manifest = bundle.manifest
     entry = Entry(manifest.name, manifest.version, LOADING, "", bundle.key, facts_of(manifest))
     newest = {manifest.name: manifest.version}
-    Catalog(str(entry), {str(entry): entry}, (), newest).write(runtime_dir / "models.json")
+    Catalog(str(entry), {str(entry): entry}, (), newest).write(
+        ServerConfig.from_env().catalog_path()
+    )
 
 
 def on_reload(server):
     """Have the engine look at the model repository; gunicorn replaces the HTTP workers."""
     global master
     master = server
-    (Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "rescan").touch()
+    ServerConfig.from_env().rescan_path().touch()
 
 
 def on_dirty_starting(arbiter):

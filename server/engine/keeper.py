@@ -92,10 +92,7 @@ class Keeper:
             raise SessionError(
                 f"{wanted} cannot be served: {'; '.join(reasons) or 'it is not there'}"
             )
-        return [
-            self._loaded[default][1],
-            *(x for r, (_, x) in self._loaded.items() if r != default),
-        ]
+        return [loaded for _, loaded in self._loaded.values()]
 
     def follow(self, hall: Hall) -> threading.Thread:
         """Keep ``hall`` serving what is wanted, from a thread that ends with the process."""
@@ -178,7 +175,7 @@ class Keeper:
         spec = config.model if config.version == LATEST else f"{config.model}/{config.version}"
         default = self._settle(spec, there, force) or default
         wanted = {default}
-        others = [x.strip() for x in config.serve.split(",") if x.strip()]
+        others = config.served_beside
         if "all" in others:
             others = sorted(there)
         for spec in (*others, *self._asked):
@@ -260,8 +257,8 @@ class Keeper:
             loaded.plan.provider,
             loaded.plan.precision,
             loaded.plan.reason,
-            loaded.streams,
-            loaded.threads,
+            len(loaded.served.runs),
+            self._config.threads_a_stream,
             loaded.served.batcher.max_batch_size,
             self._clock() - began,
         )

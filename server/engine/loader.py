@@ -38,9 +38,6 @@ class Loaded:
     plan: Plan
     failed: list[Plan]
     """What was tried before and cannot run it here."""
-    streams: int
-    threads: int
-    """Of each stream."""
 
 
 class Loader:
@@ -83,7 +80,7 @@ class Loader:
                 config.max_queue_delay_ms / 1000,
             ),
         )
-        return Loaded(served, session.plan, failed, len(streams), config.threads_a_stream)
+        return Loaded(served, session.plan, failed)
 
     def _count_streams(self, plan: Plan) -> int:
         """Return how many batches are in flight, the same for all bundles of an engine."""

@@ -54,8 +54,6 @@ class Models:
 
     def __init__(self) -> None:
         self._served: dict[int, Served] = {}
-        self._only: Served | None = None
-        """Where there is one bundle, as nearly always, there is nothing to choose."""
 
     def __iter__(self) -> Iterator[Served]:
         return iter(self._served.values())
@@ -67,15 +65,10 @@ class Models:
     def add(self, served: Served) -> None:
         """Serve one more."""
         self._served = {**self._served, served.key: served}  # others may be looking
-        self._choose()
 
     def remove(self, key: int) -> None:
         """Serve one less."""
         self._served = {k: x for k, x in self._served.items() if k != key}
-        self._choose()
-
-    def _choose(self) -> None:
-        self._only = next(iter(self._served.values())) if len(self._served) == 1 else None
 
     @property
     def rows(self) -> int:
@@ -84,8 +77,6 @@ class Models:
 
     def due_in_s(self) -> float | None:
         """Return how long a batch may be waited for; 0 to take now, None when nothing waits."""
-        if self._only:
-            return self._only.batcher.due_in_s()
         due = [x for served in self if (x := served.batcher.due_in_s()) is not None]
         return min(due, default=None)
 
@@ -93,7 +84,7 @@ class Models:
         """Return the next batch and whose it is, None when none is due."""
         for served in self:
             if served.batcher.due_in_s() == 0:
-                if not self._only:  # to the end of the line
+                if len(self._served) > 1:  # to the end of the line
                     self.remove(served.key)
                     self.add(served)
                 return served, served.batcher.take()

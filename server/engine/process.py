@@ -104,7 +104,9 @@ def start_engine(config: ServerConfig) -> Engine:
     engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path(), "engine"))
     keeper = Keeper(config, Loader(config, time.monotonic), engine_metrics)
     loaded = keeper.start()
-    engine = Engine(config.socket_path(), loaded[0].streams, engine_metrics, on_ask=keeper.ask)
+    engine = Engine(
+        config.socket_path(), len(loaded[0].served.runs), engine_metrics, on_ask=keeper.ask
+    )
     for each in loaded:
         engine.add(each.served)
     keeper.follow(engine)

@@ -15,7 +15,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ import onnxruntime as ort
 from server.bundle import load_bundle
 from server.devices import nvml
 from server.engine.bound import Bound, cuda_options
+from server.engine.rate import rate
 from server.engine.session import EP_NAMES, Plan, Session
 from server.latents import latents
 
@@ -164,27 +164,8 @@ class Check:
         return way, max(rates[way], key=lambda rows: rates[way][rows])
 
     def _rate(self, sessions: list[Bound], rows: int) -> float:
-        batch = latents(range(rows), self.manifest.latents.dim)
-        for session in sessions:
-            session.run(batch)
-        return statistics.median(self._once(sessions, batch) for _ in range(ROUNDS))
-
-    def _once(self, sessions: list[Bound], batch: Any) -> float:
-        counts = [0] * len(sessions)
-        ends = time.perf_counter() + self.args.seconds
-
-        def loop(i: int) -> None:
-            while time.perf_counter() < ends:
-                sessions[i].run(batch)
-                counts[i] += len(batch)
-
-        began = time.perf_counter()
-        threads = [threading.Thread(target=loop, args=(i,)) for i in range(len(sessions))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return round(sum(counts) / (time.perf_counter() - began), 1)
+        dim, seconds = self.manifest.latents.dim, self.args.seconds
+        return statistics.median(rate(sessions, rows, dim, seconds) for _ in range(ROUNDS))
 
     def pytorch(self) -> dict[str, float]:
         """Return images a second of PyTorch in float16, eager, with the Keras model's layers."""

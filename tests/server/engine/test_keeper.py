@@ -89,7 +89,7 @@ class World:
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
         served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
-        return Loaded(served, PLAN, self.failed, 1, 1)
+        return Loaded(served, PLAN, self.failed)
 
     def start(self):
         if not self.config.catalog_path().exists():
