@@ -24,13 +24,12 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     """
     config = config or ServerConfig.from_env()
     if client is None:
-        arena_bytes = config.arena_mib * 2**20
-        client = EngineClient(config.socket_path(), config.catalog_path(), arena_bytes)
+        client = EngineClient(config.places, config.arena_mib * 2**20)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     artist = images.Artist(config, client)
     app.register_blueprint(images.blueprint(artist))
-    processes = config.processes_path() if config.runtime_dir else None
+    processes = config.processes_path if config.runtime_dir else None
     app.register_blueprint(health.blueprint(client, processes))
     app.register_blueprint(repository.blueprint(config, client))
     app.register_blueprint(pages.blueprint(client))

@@ -1,16 +1,17 @@
-"""What is served: the engine writes it down, every HTTP worker reads it.
+"""What is served: each engine writes it down, every HTTP worker reads it.
 
 The file in the runtime directory outlives an engine: the next one serves the same models.
 """
 
 import json
-import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from server.bundle import BundleError, Manifest, manifest_of
 from server.errors import ModelNotFound, ModelUnavailable
+from server.files import write_whole
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
 """States of a bundle, as the Open Inference Protocol's repository index calls them."""
@@ -72,13 +73,18 @@ class Catalog:
             raise ModelUnavailable(str(entry), entry.state, entry.reason)
         return entry
 
+    def answers_with(self, ref: str, key: int) -> bool:
+        """Tell whether the bundle ``ref`` of that key answers those who name no version."""
+        name, _, version = ref.partition("/")
+        entry = self.entries.get(ref)
+        named = ref == self.default or self.newest.get(name) == version
+        return named and entry is not None and entry.key == key and entry.manifest is not None
+
     def write(self, path: Path) -> None:
         """Write the catalog to ``path``, whole or not at all."""
         facts = asdict(self)
         facts["entries"] = [asdict(entry) for entry in self.entries.values()]
-        draft = path.with_name(f"{path.name}.{os.getpid()}")
-        draft.write_text(json.dumps(facts))
-        draft.replace(path)
+        write_whole(path, json.dumps(facts))
 
     @classmethod
     def read(cls, path: Path) -> "Catalog":
@@ -98,6 +104,44 @@ class Catalog:
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path} is no catalog: {error!r}") from error
+
+
+def merge(catalogs: Sequence[Catalog]) -> Catalog:
+    """Return what several engines serve together; there is one catalog at least.
+
+    What the most of them serve answers: a pointer moves once all have what it moves to.
+    """
+    if len(catalogs) == 1:
+        return catalogs[0]
+    names = sorted({name for catalog in catalogs for name in catalog.newest})
+    refs = sorted({ref for catalog in catalogs for ref in catalog.entries})
+    return Catalog(
+        _most_served([catalog.default for catalog in catalogs], catalogs),
+        {ref: _most_alike([x.entries[ref] for x in catalogs if ref in x.entries]) for ref in refs},
+        tuple(sorted({spec for catalog in catalogs for spec in catalog.asked})),
+        {name: _newest(name, catalogs) for name in names},
+    )
+
+
+def _newest(name: str, catalogs: Sequence[Catalog]) -> str:
+    wanted = [f"{name}/{x.newest[name]}" for x in catalogs if name in x.newest]
+    return _most_served(wanted, catalogs).partition("/")[2]
+
+
+def _most_served(refs: Sequence[str], catalogs: Sequence[Catalog]) -> str:
+    """Return the one of ``refs`` that the most engines serve; of equals, that the most name."""
+
+    def served(ref: str) -> int:
+        entries = [x.entries[ref] for x in catalogs if ref in x.entries]
+        return sum(entry.manifest is not None for entry in entries)
+
+    return max(refs, key=lambda ref: (served(ref), refs.count(ref)))
+
+
+def _most_alike(entries: Sequence[Entry]) -> Entry:
+    """Return the entry that the most engines have; one that is served, if any is."""
+    keys = [entry.key for entry in entries if entry.manifest]
+    return max(entries, key=lambda x: (x.manifest is not None, keys.count(x.key)))
 
 
 def facts_of(manifest: Manifest) -> Manifest:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from server.bundle import LATEST, NAME, VERSION
+from server.place import Place
 
 PROVIDERS = ("auto", "openvino", "cpu", "cuda")
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
@@ -51,12 +52,14 @@ class ServerConfig:
     """HTTP workers; 0 takes one a processor this process may use, at most 16."""
     provider: str = "auto"
     precision: str = "auto"
+    engines: int = 0
+    """Engine processes; 0 takes one a GPU that is visible, and one where there is none."""
     fallback: str = "no"
     """Whether another provider or precision may serve where the one that is set cannot: yes, no."""
     streams: int = 0
-    """Batches in flight; 0 takes one a processor this process may use, at most 4."""
+    """Batches in flight of an engine; 0 takes one a processor it may use, at most 4."""
     threads: int = 0
-    """Inference threads of all streams together; 0 takes one a processor."""
+    """Inference threads of all streams of an engine together; 0 takes one a processor."""
     max_batch_size: int = 0
     """Images of one inference at most; 0 measures at the start what this host is fastest with."""
     max_queue_delay_ms: int = 0
@@ -70,7 +73,7 @@ class ServerConfig:
     arena_mib: int = 32
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
-    """For the engine's socket and the metrics' files; None makes one and removes it at the end."""
+    """For the engines' places and the metrics' files; None makes one and removes it at the end."""
     traces: str = "none"
     """Where each request's span goes: none, or otlp, as OpenTelemetry's own variables say."""
     log_level: str = "info"
@@ -89,6 +92,7 @@ class ServerConfig:
                 _named("serve", spec, "name/version with a number as version", VERSION, version)
         _between("poll_s", self.poll_s, 0, 86400)
         _between("workers", self.workers, 0, 256)
+        _between("engines", self.engines, 0, 64)
         _between("streams", self.streams, 0, 64)
         _between("threads", self.threads, 0, 1024)
         _between("max_batch_size", self.max_batch_size, 0, 4096)
@@ -121,52 +125,49 @@ class ServerConfig:
         return self.workers or min(16, available_cpus())
 
     @property
+    def inference_threads(self) -> int:
+        """How many threads an engine infers with: they share the processors."""
+        return self.threads or max(1, available_cpus() // max(1, self.engines))
+
+    @property
     def inference_streams(self) -> int:
-        """How many batches are in flight.
+        """How many batches an engine has in flight.
 
         On two cores two streams of one thread beat one stream of two at every batch size: threads
         that wait for each other after each layer lose both cores' time when one is interrupted.
         """
-        return self.streams or min(4, self.threads or available_cpus())
+        return self.streams or min(4, self.inference_threads)
 
     @property
     def threads_a_stream(self) -> int:
         """How many threads one inference uses."""
-        return max(1, (self.threads or available_cpus()) // self.inference_streams)
+        return max(1, self.inference_threads // self.inference_streams)
 
-    def socket_path(self) -> Path:
-        """Return where the engine listens.
+    @property
+    def places(self) -> list[Place]:
+        """Where each engine and the HTTP workers meet.
+
+        ``gunicorn.conf.py`` sets how many engines there are, and makes the runtime directory.
 
         Raises:
-            ConfigError: no runtime directory was chosen; ``gunicorn.conf.py`` makes one.
+            ConfigError: there is none.
         """
+        numbers = range(max(1, self.engines))
+        return [Place(self._runtime() / f"engine-{number}") for number in numbers]
+
+    @property
+    def processes_path(self) -> Path:
+        """The folder that the server's processes enter, see ``server.processes``.
+
+        Raises:
+            ConfigError: as ``places`` does.
+        """
+        return self._runtime() / "processes"
+
+    def _runtime(self) -> Path:
         if self.runtime_dir is None:
             raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")
-        return self.runtime_dir / "engine.sock"
-
-    def catalog_path(self) -> Path:
-        """Return where the engine writes down what is served, see ``server.catalog``.
-
-        Raises:
-            ConfigError: as ``socket_path`` does.
-        """
-        return self.socket_path().with_name("models.json")
-
-    def rescan_path(self) -> Path:
-        """Return the file whose presence has the engine look at the repository.
-
-        Raises:
-            ConfigError: as ``socket_path`` does.
-        """
-        return self.socket_path().with_name("rescan")
-
-    def processes_path(self) -> Path:
-        """Return the folder that the server's processes enter, see ``server.processes``.
-
-        Raises:
-            ConfigError: as ``socket_path`` does.
-        """
-        return self.socket_path().with_name("processes")
+        return self.runtime_dir
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ServerConfig":

@@ -1,15 +1,23 @@
-"""What the GPUs are doing, as NVIDIA's management library (NVML) tells it; nothing without it."""
+"""Which GPUs there are and what they do, as NVIDIA's management library (NVML) tells it.
+
+Without it, there are none. It may be asked before a fork, other than CUDA.
+"""
 
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 log = logging.getLogger(__name__)
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+"""CUDA's own variable: which GPUs a process sees, by number or name, in that order."""
 
 
 @cache
@@ -27,18 +35,55 @@ def nvml() -> Any:
     return pynvml
 
 
+def engines_for(provider: str) -> int:
+    """Return how many engines serve with ``provider``: one a visible GPU, where it uses GPUs.
+
+    Nothing of NVML is left behind: the processes forked afterwards open it themselves.
+    """
+    if provider != "cuda" and not (provider == "auto" and runtime_has_cuda()):
+        return 1
+    gpus = len(Devices.of_this_host().names())
+    if library := nvml():
+        library.nvmlShutdown()
+    nvml.cache_clear()
+    return max(1, gpus)
+
+
+def runtime_has_cuda() -> bool:
+    """Tell whether ONNX Runtime is installed with CUDA, without loading it."""
+    found = find_spec("onnxruntime")
+    folders = found.submodule_search_locations if found else None
+    libraries = "capi/*onnxruntime_providers_cuda.*"
+    return any(any(Path(folder).glob(libraries)) for folder in folders or [])
+
+
+def take(number: int) -> None:
+    """Leave this process one of the visible GPUs, which it will see as its only one.
+
+    Before CUDA is loaded. A process sees one MIG device at most: so every one can have its engine.
+    More engines than GPUs share them.
+    """
+    names = Devices.of_this_host().names()
+    if len(names) > 1:
+        os.environ[VISIBLE] = names[number % len(names)]
+
+
 class Devices(Collector):
     """Memory and utilisation of each GPU that this server may use, by its number there."""
 
     def __init__(self, library: Any, visible: str | None = None) -> None:
-        """``library`` is ``nvml()``; ``visible`` what ``CUDA_VISIBLE_DEVICES`` says, None all."""
+        """``library`` is ``nvml()``; ``visible`` what the variable says, None all."""
         self._nvml = library
         self._visible = visible
 
     @classmethod
     def of_this_host(cls) -> "Devices":
         """Return those that the environment leaves to this server."""
-        return cls(nvml(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return cls(nvml(), os.environ.get(VISIBLE))
+
+    def names(self) -> list[str]:
+        """Return the visible GPUs in CUDA's order, as ``CUDA_VISIBLE_DEVICES`` names them."""
+        return [name for name, _ in self._found()]
 
     def collect(self) -> Iterable[Metric]:
         used = GaugeMetricFamily(
@@ -52,7 +97,7 @@ class Devices(Collector):
             "Part of the last second or less in which a kernel ran, 0 to 1; not told of a MIG.",
             labels=["gpu"],
         )
-        for number, handle in enumerate(self._handles()):
+        for number, (_, handle) in enumerate(self._found()):
             try:
                 memory = self._nvml.nvmlDeviceGetMemoryInfo(handle)
                 used.add_metric([str(number)], memory.used)
@@ -63,7 +108,7 @@ class Devices(Collector):
                 log.debug("GPU %d: %s", number, error)
         return [metric for metric in (used, total, busy) if metric.samples]
 
-    def _handles(self) -> Iterator[Any]:
+    def _found(self) -> Iterator[tuple[str, Any]]:
         """Yield the visible GPUs in CUDA's order, up to the first name that means none."""
         if self._nvml is None:
             return
@@ -75,9 +120,9 @@ class Devices(Collector):
         for name in names:
             try:
                 if name.isdecimal():
-                    yield library.nvmlDeviceGetHandleByIndex(int(name))
+                    yield name, library.nvmlDeviceGetHandleByIndex(int(name))
                 elif name.startswith(("GPU-", "MIG-")):
-                    yield library.nvmlDeviceGetHandleByUUID(name)
+                    yield name, library.nvmlDeviceGetHandleByUUID(name)
                 else:
                     return
             except library.NVMLError:

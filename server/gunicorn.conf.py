@@ -7,7 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from server import repository
+from server import devices, repository
 from server.bundle import BundleError
 from server.catalog import LOADING, Catalog, Entry, facts_of
 from server.config import ConfigError, ServerConfig
@@ -21,6 +21,10 @@ try:
         check_installed()
 except ConfigError as error:
     sys.exit(f"carfront cannot start: {error}")
+
+# What was chosen, or what there is: the engines and the HTTP workers read it from here.
+engines = server_config.engines or devices.engines_for(server_config.provider)
+os.environ["CARFRONT_ENGINES"] = str(engines)
 
 configure(server_config.log_level, server_config.log_format)
 
@@ -38,12 +42,13 @@ keepalive = server_config.keepalive_s
 timeout = 60
 graceful_timeout = 30
 
-# ":1" is the number of engines; it also keeps the arbiter from importing ONNX Runtime.
-dirty_apps = ["server.engine.process:EngineApp:1"]
-dirty_workers = 1
+# The number in the name also keeps the arbiter from importing ONNX Runtime.
+dirty_apps = [f"server.engine.process:EngineApp:{engines}"]
+dirty_workers = engines
 dirty_graceful_timeout = 30
 
 master = None
+dirty_arbiter = None
 
 
 def on_starting(server):
@@ -60,8 +65,10 @@ def on_starting(server):
         os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
     runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
     runtime_dir.mkdir(parents=True, exist_ok=True)
-    for note in runtime_dir.glob("max_batch_size-*"):  # it may be of another host
-        note.unlink()
+    for place in ServerConfig.from_env().places:
+        place.folder.mkdir(exist_ok=True)
+        for note in place.folder.glob("max_batch_size-*"):  # it may be of another host
+            note.unlink()
     _announce(bundle)
     metrics_dir, processes_dir = runtime_dir / "metrics", runtime_dir / "processes"
     for folder in (metrics_dir, processes_dir):
@@ -72,26 +79,40 @@ def on_starting(server):
 
 
 def _announce(bundle):
-    """Tell the HTTP workers what will be served, until the engine says what is."""
+    """Tell the HTTP workers what will be served, until the engines say what is."""
     manifest = bundle.manifest
     entry = Entry(manifest.name, manifest.version, LOADING, "", bundle.key, facts_of(manifest))
     newest = {manifest.name: manifest.version}
-    Catalog(str(entry), {str(entry): entry}, (), newest).write(
-        ServerConfig.from_env().catalog_path()
-    )
+    for place in ServerConfig.from_env().places:
+        Catalog(str(entry), {str(entry): entry}, (), newest).write(place.catalog)
 
 
 def on_reload(server):
-    """Have the engine look at the model repository; gunicorn replaces the HTTP workers."""
+    """Have the engines look at the model repository; gunicorn replaces the HTTP workers."""
     global master
     master = server
-    ServerConfig.from_env().rescan_path().touch()
+    for place in ServerConfig.from_env().places:
+        place.rescan.touch()
 
 
 def on_dirty_starting(arbiter):
-    """Close the engine's copy of the HTTP port: clients would queue there while the server ends."""
+    """Close the engines' copy of the HTTP port: clients would queue there while the server ends."""
+    global dirty_arbiter
+    dirty_arbiter = arbiter
     for listener in master.LISTENERS:
         listener.sock.close()
+
+
+def dirty_post_fork(arbiter, worker):
+    """Note in the arbiter which number the new engine has; the engine finds the same."""
+    worker.number = _free(x.number for x in arbiter.workers.values() if x is not worker)
+
+
+def dirty_worker_init(worker):
+    """Start the engine, in its own process: its arbiter's list is as it was at the fork."""
+    number = _free(other.number for other in dirty_arbiter.workers.values())
+    for app in worker.apps.values():
+        app.start(number)
 
 
 def when_ready(server):
@@ -103,8 +124,13 @@ def when_ready(server):
 
 def pre_fork(server, worker):
     """Give the worker the lowest slot that is free: its metrics go on where a dead one's ended."""
-    taken = {other.slot for other in server.WORKERS.values()}
-    worker.slot = min(set(range(len(taken) + 1)) - taken)
+    worker.slot = _free(other.slot for other in server.WORKERS.values())
+
+
+def _free(taken):
+    """Return the lowest number that is not taken."""
+    taken = set(taken)
+    return min(set(range(len(taken) + 1)) - taken)
 
 
 def post_fork(server, worker):

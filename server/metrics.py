@@ -97,49 +97,50 @@ FALLBACKS = Counter(
 )
 QUEUE_ROWS = Gauge(
     "carfront_queue_rows",
-    "Images that wait for the engine.",
+    "Images that wait for the engines.",
     registry=REGISTRY,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="sum",
 )
 CAPACITY = Gauge(
     "carfront_estimated_capacity_images_per_second",
-    "Images a second of recent batches, those at least half full.",
+    "Images a second of recent batches, those at least half full, of all engines together.",
     registry=REGISTRY,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="sum",
 )
 MODEL_REFUSED = Gauge(
     "carfront_model_refused",
     "1 while a bundle of the model repository cannot be served as it lies there; the log says why.",
     ["model", "version"],
     registry=REGISTRY,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="max",
 )
 MODEL_INFO = Gauge(
     "carfront_model_info",
     "1 for what is served, and with what; 0 for what is served no more.",
     ["model", "version", "digest", "provider", "precision"],
     registry=REGISTRY,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="max",
 )
 PLAN_INFO = Gauge(
     "carfront_plan_info",
     "1; how the model is run, and why so.",
     ["provider", "precision", "reason"],
     registry=REGISTRY,
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="max",
 )
 
 
-def exposition(engine_up: bool, processes: Path | None = None) -> bytes:
+def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> bytes:
     """Return the metrics of all processes in Prometheus's text format.
 
+    ``engines_up`` says of each engine whether it answers the HTTP worker that is asked;
     ``processes`` is the folder that the server's processes entered; None tells nothing of them.
     """
     registry = REGISTRY
     if DIRECTORY in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    collectors = [registry, _EngineUp(engine_up), Devices.of_this_host()]
+    collectors = [registry, _EnginesUp(engines_up), Devices.of_this_host()]
     collectors += [Processes(processes)] if processes else []
     return b"".join(generate_latest(collector) for collector in collectors)
 
@@ -163,15 +164,18 @@ def _identity(bundle: Bundle, plan: Plan) -> tuple[str, str, str, str, str]:
     return manifest.name, manifest.version, digest, plan.provider, plan.precision
 
 
-class _EngineUp(Collector):
-    """Whether the engine is up is not for the engine to say: a dead one says nothing."""
+class _EnginesUp(Collector):
+    """Whether an engine is up is not for the engine to say: a dead one says nothing."""
 
-    def __init__(self, up: bool) -> None:
+    def __init__(self, up: Sequence[bool]) -> None:
         self._up = up
 
     def collect(self) -> Iterable[Metric]:
-        help_text = "1 while an engine answers the HTTP worker that is asked."
-        yield GaugeMetricFamily("carfront_engine_up", help_text, value=self._up)
+        help_text = "1 while the engine answers the HTTP worker that is asked."
+        metric = GaugeMetricFamily("carfront_engine_up", help_text, labels=["engine"])
+        for number, up in enumerate(self._up):
+            metric.add_metric([str(number)], up)
+        yield metric
 
 
 class EngineMetrics:
@@ -208,10 +212,6 @@ class EngineMetrics:
     def dropped(self, reason: str, rows: int) -> None:
         """Note rows that left the queue without having run."""
         DROPPED.labels(reason).inc(rows)
-
-    def rejected(self, reason: str) -> None:
-        """Note a request that was refused at the door."""
-        REJECTED.labels(reason).inc()
 
     def queue(self, rows: int, capacity: float | None) -> None:
         """Note what waits now, and how many rows a second full batches reach."""

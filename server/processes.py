@@ -7,6 +7,8 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from server.files import write_whole
+
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -17,12 +19,9 @@ def enter(folder: Path, name: str) -> bool:
 
     Returns whether there was one of that name before.
     """
-    note = folder / name
-    again = note.exists()
+    again = (folder / name).exists()
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{name}.{os.getpid()}"
-    draft.write_text(str(os.getpid()))
-    draft.replace(note)
+    write_whole(folder / name, str(os.getpid()))
     return again
 
 

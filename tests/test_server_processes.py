@@ -166,6 +166,25 @@ def test_killed_engine_loses_no_request(server):
     until(lambda: metric(Caller(server.url), "carfront_engine_restarts_total") >= 2)
 
 
+def test_server_with_two_engines_is_ready_while_one_of_them_is(tmp_path):
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_ENGINES": "2"}
+    settings["CARFRONT_RUNTIME_DIR"] = str(tmp_path)
+    with serving(PYTHON, settings) as server:
+        call = Caller(server.url)
+        until(lambda: call("GET", "/readyz") == (200, b'{"ready":true}\n'))
+        images = call.npy(0, 100)
+        first, _ = (int((tmp_path / "processes" / f"engine-{i}").read_text()) for i in (0, 1))
+        os.kill(first, signal.SIGKILL)
+        assert (call.npy(0, 100) == images).all()
+        until(lambda: b'"up":1' in call("GET", "/readyz")[1])
+        assert call("GET", "/readyz")[0] == 200
+        assert metric(call, "carfront_engine_up") == 1
+        until(lambda: metric(call, "carfront_engine_up") == 2)
+        now = int((tmp_path / "processes" / "engine-0").read_text())
+        assert now != first, "the new engine has not taken the dead one's number"
+        assert (call.npy(0, 100) == images).all()
+
+
 def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
     golden = call.npy(5, 4)
     arbiter = processes(server.pid)[2][0]
@@ -176,7 +195,7 @@ def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
 
 
 def test_removed_socket_keeps_no_new_worker_out(server, runtime_dir):
-    (runtime_dir / "engine.sock").unlink()
+    (runtime_dir / "engine-0" / "engine.sock").unlink()
     (worker, *_), _, _ = processes(server.pid)
     os.kill(worker, signal.SIGKILL)
     until(lambda: worker not in processes(server.pid)[0] and len(processes(server.pid)[0]) == 3)
@@ -237,7 +256,7 @@ def test_every_process_is_measured(server, call):
     text = call("GET", "/metrics")[1].decode()
     pattern = r'carfront_process_resident_memory_bytes{process="(.*?)"} (\S+)'
     memory = dict(re.findall(pattern, text))
-    assert set(memory) == {"arbiter", "engine", "http-0", "http-1", "http-2"}
+    assert set(memory) == {"arbiter", "engine-0", "http-0", "http-1", "http-2"}
     assert all(float(value) > 10e6 for value in memory.values())
     assert metric(call, "carfront_process_cpu_seconds_total") > 0.5
     assert metric(call, "carfront_process_open_fds") > 5 * 3
@@ -442,9 +461,11 @@ def asking(server, clients=6):
         assert all(each.result() for each in loops)
 
 
-def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path):
+@pytest.mark.parametrize("engines", [1, 2])
+def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path, engines):
     repository = Repository(tmp_path)
-    with serving(PYTHON, repository.settings) as server, asking(server) as drawn:
+    settings = repository.settings | {"CARFRONT_ENGINES": str(engines)}
+    with serving(PYTHON, settings) as server, asking(server) as drawn:
 
         def answering(version):
             return lambda: Caller(server.url).model(5) == f"cars-dcgan/{version}"

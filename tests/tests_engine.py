@@ -21,6 +21,7 @@ from server.engine.batcher import Batcher
 from server.engine.client import EngineClient
 from server.engine.loop import Engine
 from server.engine.models import Served
+from server.place import Place
 
 SHAPE = wire.SlotShape((4, 4, 3))
 
@@ -53,15 +54,18 @@ def publish(path, *refs):
         for ref in refs
     }
     newest = {ref.split("/")[0]: ref.split("/")[1] for ref in reversed(refs)}
-    catalog = path.with_name("models.json")
-    Catalog(refs[0], entries, (), newest).write(catalog)
-    return catalog
+    place = Place(path.parent)
+    Catalog(refs[0], entries, (), newest).write(place.catalog)
+    return place
 
 
-def connect(path, arena_bytes=2**20, **more):
-    """Return the client of an engine at ``path``, which need not be there yet."""
-    catalog = path.with_name("models.json")
-    return EngineClient(path, catalog if catalog.exists() else publish(path), arena_bytes, **more)
+def connect(*paths, arena_bytes=2**20, **more):
+    """Return the client of the engines at ``paths``, which need not be there yet."""
+    places = [Place(path.parent) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if not place.catalog.exists():
+            publish(path)
+    return EngineClient(places, arena_bytes, **more)
 
 
 def serving(runs, ref="tiny/1", max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
@@ -76,7 +80,6 @@ class Notes:
     def __init__(self):
         self.batches = []
         self.dropped_rows = {}
-        self.rejections = []
         self.queued = 0
 
     def batch(self, rows, seconds):
@@ -88,9 +91,6 @@ class Notes:
     def dropped(self, reason, rows):
         self.dropped_rows[reason] = self.dropped_rows.get(reason, 0) + rows
 
-    def rejected(self, reason):
-        self.rejections.append(reason)
-
     def queue(self, rows, capacity):
         self.queued = rows
 
@@ -99,6 +99,19 @@ def picture(latents):
     """Stand in for a generator: a picture that tells which latents it came from."""
     level = np.abs(latents * 1000).sum(axis=1).astype(np.int64) % 251
     return np.broadcast_to(level[:, None, None, None], (len(latents), 4, 4, 3)).astype(np.uint8)
+
+
+class Gate:
+    """A model that waits until it is let through."""
+
+    def __init__(self):
+        self.open = threading.Event()
+        self.entered = threading.Event()
+
+    def __call__(self, latents):
+        self.entered.set()
+        assert self.open.wait(10)
+        return picture(latents)
 
 
 @contextmanager

@@ -20,16 +20,21 @@ def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        """The model is loaded, warm, passed its self-test, and answers; perhaps not as wanted."""
+        """The model is loaded, warm, passed its self-test, and answers; perhaps not as wanted.
+
+        One engine is enough: the others' requests go to it.
+        """
         entry = client.catalog.entries.get(client.catalog.default)
         fallback = {}
         if entry and entry.instead_of:
             fallback = {"fallback": {"wanted": entry.instead_of, "got": entry.plan}}
-        return jsonify(ready=client.ready, **fallback), 200 if client.ready else 503
+        up = client.engines
+        missing = {"engines": {"up": sum(up), "of": len(up)}} if sum(up) < len(up) > 1 else {}
+        return jsonify(ready=any(up), **missing, **fallback), 200 if any(up) else 503
 
     @routes.get("/metrics")
     def exposition() -> Response:
-        text = metrics.exposition(client.ready, processes)
+        text = metrics.exposition(client.engines, processes)
         return Response(text, content_type=CONTENT_TYPE_LATEST)
 
     return routes

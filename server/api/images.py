@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from server import codecs, metrics, tracing
 from server.catalog import Entry
 from server.config import ServerConfig
-from server.engine.client import EngineClient, Terms
+from server.engine.client import EngineClient
+from server.engine.terms import Terms
 from server.errors import InvalidRequest
 from server.latents import SEEDS
 from server.logs import HEADER, begin_request

@@ -1,7 +1,7 @@
-"""The HTTP worker's side of the engine: many greenlets, each waiting for its images.
+"""The HTTP worker's side of the engines: many greenlets, each waiting for its images.
 
-When the engine dies, the client submits everything unanswered again to the next, and callers see
-latency, not an error.
+When an engine dies, the client submits everything unanswered again, to another or to the next, and
+callers see latency, not an error.
 """
 
 import itertools
@@ -9,10 +9,9 @@ import logging
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gevent
@@ -23,10 +22,10 @@ from gevent.monkey import get_original
 from numpy.typing import NDArray
 
 from server import metrics
-from server.bundle import BundleError
 from server.catalog import Catalog, Entry
 from server.engine import wire
-from server.engine.line import Line
+from server.engine.balancer import Backend, Balancer
+from server.engine.terms import Refusal, Terms
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -39,6 +38,7 @@ from server.errors import (
     QueueFull,
     ServingError,
 )
+from server.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -46,45 +46,6 @@ SWEEP_S = 0.25
 """How often overdue calls, and callers that hung up, are looked for."""
 GRACE_S = 1.0
 """How long after a deadline the engine's own word on it is waited for."""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """On which terms a caller asks for images."""
-
-    timeout_s: float
-    """How long it is willing to wait."""
-    bulk: bool = False
-    """Whether it lets others go first."""
-    peer: int | None = None
-    """The descriptor of its socket, to notice when it hangs up; None asks nobody."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """The engine's word that a request of ``rows`` rows on ``terms`` would be late."""
-
-    model: int
-    rows: int
-    terms: Terms
-    until: float
-    """When it would be no more."""
-    queue: tuple[int, int, float]
-    """Rows that waited, how many may, and how long they would have taken in seconds."""
-
-    def again(self, now: float) -> QueueFull:
-        """Return the same word anew: an error that is raised again and again keeps every trace."""
-        return QueueFull(*self.queue, self.until - now)
-
-    def holds_for(self, model: int, rows: int, terms: Terms, now: float) -> bool:
-        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
-        return (
-            now < self.until
-            and model == self.model
-            and rows >= self.rows
-            and terms.timeout_s <= self.terms.timeout_s
-            and terms.bulk >= self.terms.bulk
-        )
 
 
 @dataclass
@@ -103,7 +64,8 @@ class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
     __slots__ = (
-        "abandoned", "bulk", "deadline", "model", "offset", "peer", "rows", "seed", "waiter"
+        "abandoned", "backend", "deadline", "model", "offset", "rows", "seed", "terms", "tried",
+        "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -114,51 +76,60 @@ class Call:
         self.offset = offset
         self.rows = rows
         self.deadline = deadline
-        self.bulk = terms.bulk
-        self.peer = terms.peer
+        self.terms = terms
+        self.backend: Backend | None = None
+        """Which engine has it; None while there is none."""
+        self.tried: tuple[Backend, ...] = ()
+        """Which engines have refused it."""
         self.waiter: Any = Waiter()
         self.abandoned = False
 
 
 class EngineClient:
-    """Turns seeds into images through the engine listening at ``path``.
+    """Turns seeds into images through the engines of ``places``.
 
-    ``catalog`` is the file that says what is served. ``arena_bytes`` of shared memory hold what is
-    on its way; a request that finds no room waits for others to finish.
+    ``arena_bytes`` of shared memory hold what is on its way; a request that finds no room waits for
+    others to finish.
 
     Raises:
-        BundleError: there is no catalog yet.
+        BundleError: nobody has written down yet what is served.
     """
 
     def __init__(
         self,
-        path: Path,
-        catalog: Path,
+        places: Sequence[Place],
         arena_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._catalog_path = catalog
         self._clock = clock
         self._arena = wire.Arena.create(arena_bytes)
         self._slots = wire.Slots(arena_bytes)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
-        self._asked: dict[int, Any] = {}
-        """Waiters of what administrators want."""
+        self._asked: dict[int, tuple[Backend, Any]] = {}
+        """Of whom administrators want something, and who waits for it."""
         self._room: deque[Any] = deque()
-        self._refusal: Refusal | None = None
-        """The newest one: what would be refused again need not be asked."""
-        self.catalog = Catalog.read(catalog)
-        """What is served, as of now."""
         self._shapes: dict[int, wire.SlotShape] = {}
         self._hub = gevent.get_hub()
-        self._line = Line(path, self._arena, self._deliver, self._on_up, self._on_down)
+        self._balancer = Balancer(
+            places, self._arena, self._deliver, self._submit_waiting, self._on_down
+        )
         self._sweeper = gevent.spawn(self._sweep)
 
     @property
+    def catalog(self) -> Catalog:
+        """What is served, as of now."""
+        return self._balancer.catalog
+
+    @property
+    def engines(self) -> list[bool]:
+        """Which engines answer: each opens its socket when the model has passed its test."""
+        return [backend.line.up for backend in self._balancer.backends]
+
+    @property
     def ready(self) -> bool:
-        """Whether an engine answers: it opens its socket when the model has passed its test."""
-        return self._line.up
+        """Whether an engine answers."""
+        return any(self.engines)
 
     @contextmanager
     def generate(
@@ -189,32 +160,34 @@ class EngineClient:
             self._look_again(entry)
 
     def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
-        """Have the engine ``load`` or ``unload`` a model, and wait until it is done.
+        """Have every engine ``load`` or ``unload`` a model, and wait until it is done.
 
         Raises:
             LoadFailed: it cannot be.
-            EngineUnavailable, DeadlineExceeded: no engine was there, or none is any more.
+            EngineUnavailable, DeadlineExceeded: no engine was there, or one is no more.
         """
         if not self.ready:
             raise EngineUnavailable
-        ask_id = next(self._ids)
-        waiter = self._asked[ask_id] = AsyncResult()
+        asks = {next(self._ids): (backend, AsyncResult()) for backend in self._balancer.up}
+        self._asked |= asks
         try:
-            self._line.say(wire.Ask(ask_id, action, name, version))
-            told = waiter.get(timeout=timeout_s)
-        except gevent.Timeout as error:
-            raise DeadlineExceeded(timeout_s) from error
+            for ask_id, (backend, _) in asks.items():
+                backend.line.say(wire.Ask(ask_id, action, name, version))
+            with gevent.Timeout(timeout_s, DeadlineExceeded(timeout_s)):
+                answers = [waiter.get() for _, waiter in asks.values()]
         finally:
-            del self._asked[ask_id]
-        if told is None:
-            raise EngineUnavailable("the engine ended while it was at it; look whether it is done")
-        if told.error:
-            raise LoadFailed(told.error)
+            for ask_id in asks:
+                del self._asked[ask_id]
+        if None in answers:
+            raise EngineUnavailable("an engine ended while it was at it; look whether it is done")
+        for told in answers:
+            if told.error:
+                raise LoadFailed(told.error)
 
     def close(self) -> None:
         """Hang up: the engine drops what this worker still waits for."""
         gevent.kill(self._sweeper)
-        self._line.close()
+        self._balancer.close()
         self._arena.close()
 
     # one call
@@ -237,9 +210,8 @@ class EngineClient:
         if n > most:
             raise InvalidRequest("n", n, f"at most {most}: the arena holds no more")
         now = self._clock()
-        if self._refusal and self._refusal.holds_for(entry.key, n, terms, now):
-            metrics.REJECTED.labels("queue_full").inc()
-            raise self._refusal.again(now)
+        if refusal := self._balancer.refusal(entry.key, n, terms, now):
+            raise _counted(refusal.again(now))
         offset = self._take_slot(shape.size(n), deadline, terms.timeout_s)
         call = Call(entry.key, seed, offset, n, deadline, terms)
         request_id = next(self._ids)
@@ -254,13 +226,7 @@ class EngineClient:
             raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
         if result is HUNG_UP:
             raise ClientGone
-        try:
-            _raise_for(result, terms.timeout_s)
-        except QueueFull as full:
-            until = self._clock() + result.retry_after_s
-            queue = (full.rows, full.limit, full.wait_s)
-            self._refusal = Refusal(call.model, call.rows, terms, until, queue)
-            raise
+        _raise_for(result, terms.timeout_s)
         return result  # type: ignore[no-any-return]
 
     def _shape(self, entry: Entry) -> wire.SlotShape:
@@ -277,16 +243,11 @@ class EngineClient:
         Raises:
             ModelUnavailable: the catalog still says that it does.
         """
-        self._read_catalog()
+        for backend in self._balancer.up:
+            self._balancer.look_again(backend)
         entry = self.catalog.entries.get(str(stale))
         if entry is not None and entry.key == stale.key:
             raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
-
-    def _read_catalog(self) -> None:
-        try:
-            self.catalog = Catalog.read(self._catalog_path)
-        except BundleError as error:
-            log.error("%s", error)
 
     # slots
 
@@ -303,10 +264,11 @@ class EngineClient:
 
     def _finish(self, request_id: int, call: Call) -> None:
         """End a call: free its slot, unless the engine may still write there."""
-        if request_id in self._calls:
+        if request_id in self._calls and call.backend:
             call.abandoned = True
-            self._line.say(wire.Cancel(request_id))
+            call.backend.line.say(wire.Cancel(request_id))
         else:
+            self._calls.pop(request_id, None)
             self._free(call)
 
     def _free(self, call: Call) -> None:
@@ -317,6 +279,13 @@ class EngineClient:
     # what is said and heard, on the event loop
 
     def _submit(self, request_id: int, call: Call) -> None:
+        """Send a request to an engine; while there is none, it waits for the first."""
+        now = self._clock()
+        backend = self._balancer.choose(call.model, call.rows, call.terms, now, call.tried)
+        call.backend = backend
+        if backend is None:
+            return
+        backend.asked(call.rows, now)
         submit = wire.Submit(
             request_id,
             call.model,
@@ -324,42 +293,62 @@ class EngineClient:
             call.offset,
             call.rows,
             call.deadline,
-            call.bulk,
+            call.terms.bulk,
         )
-        self._line.say(submit)
+        backend.line.say(submit)
 
-    def _deliver(self, message: wire.Message) -> None:
+    def _submit_waiting(self) -> None:
+        """An engine has come: send it what has been waiting for one."""
+        for request_id, call in list(self._calls.items()):
+            if call.backend is None:
+                self._submit(request_id, call)
+
+    def _deliver(self, backend: Backend, message: wire.Message) -> None:
         if isinstance(message, wire.Result):
-            self._deliver_result(message)
+            self._deliver_result(backend, message)
         elif isinstance(message, wire.Told) and message.ask_id in self._asked:
-            self._asked[message.ask_id].set(message)
+            self._asked[message.ask_id][1].set(message)
         elif isinstance(message, wire.Changed):
-            self._read_catalog()
+            self._balancer.look_again(backend)
 
-    def _deliver_result(self, result: wire.Result) -> None:
-        call = self._calls.pop(result.request_id, None)
+    def _deliver_result(self, backend: Backend, result: wire.Result) -> None:
+        call = self._calls.get(result.request_id)
         if call is None:
             return
+        backend.answered(result, call.rows, self._clock())
+        if result.status == wire.Status.FULL:
+            self._note_refusal(backend, call, result)
+            if self._submit_elsewhere(result.request_id, call):
+                return
+        del self._calls[result.request_id]
         if call.abandoned:
             self._free(call)
         else:
             call.waiter.switch(result)
 
-    # the engine comes and goes
+    def _note_refusal(self, backend: Backend, call: Call, result: wire.Result) -> None:
+        until = self._clock() + result.retry_after_s
+        queue = (result.waiting_rows, result.limit_rows, result.wait_s)
+        backend.refusal = Refusal(call.model, call.rows, call.terms, until, queue)
+        call.tried += (backend,)
 
-    def _on_up(self) -> None:
-        self._read_catalog()  # another engine may serve other models
-        self._resubmit()
+    def _submit_elsewhere(self, request_id: int, call: Call) -> bool:
+        """Ask an engine that has not refused the request yet, if there is one."""
+        if call.abandoned or not self._balancer.others(call.model, call.tried):
+            return False
+        self._submit(request_id, call)
+        return True
 
-    def _on_down(self) -> None:
-        for waiter in self._asked.values():
-            waiter.set(None)
-        if self._calls:
-            log.warning("the engine is gone; %d requests wait for the next", len(self._calls))
-
-    def _resubmit(self) -> None:
-        for request_id, call in list(self._calls.items()):
-            if call.abandoned:  # the engine that could have written there is gone
+    def _on_down(self, backend: Backend) -> None:
+        """Submit anew what an engine had that is gone; what it could write to is free."""
+        for asked, waiter in self._asked.values():
+            if asked is backend:
+                waiter.set(None)
+        lost = [(i, call) for i, call in self._calls.items() if call.backend is backend]
+        if lost:
+            log.warning("an engine is gone; %d requests go to another, or the next", len(lost))
+        for request_id, call in lost:
+            if call.abandoned:
                 del self._calls[request_id]
                 self._free(call)
             else:
@@ -370,9 +359,10 @@ class EngineClient:
         while True:
             gevent.sleep(SWEEP_S)
             overdue = self._clock() - (GRACE_S if self.ready else 0)
-            gone = hung_up(call.peer for call in self._calls.values() if call.peer is not None)
+            peers = (call.terms.peer for call in self._calls.values())
+            gone = hung_up(peer for peer in peers if peer is not None)
             for request_id, call in list(self._calls.items()):
-                if call.peer in gone:
+                if call.terms.peer in gone:
                     self._hub.loop.run_callback(self._give_up, request_id, call, HUNG_UP)
                 elif call.deadline < overdue:
                     self._hub.loop.run_callback(self._give_up, request_id, call, None)
@@ -397,8 +387,8 @@ def hung_up(sockets: Iterable[int]) -> set[int]:
 def _raise_for(result: wire.Result, timeout_s: float) -> None:
     error: ServingError | None = None
     if result.status == wire.Status.FULL:
-        error = QueueFull(
-            result.waiting_rows, result.limit_rows, result.wait_s, result.retry_after_s
+        error = _counted(
+            QueueFull(result.waiting_rows, result.limit_rows, result.wait_s, result.retry_after_s)
         )
     elif result.status == wire.Status.EXPIRED:
         error = DeadlineExceeded(timeout_s)
@@ -408,3 +398,8 @@ def _raise_for(result: wire.Result, timeout_s: float) -> None:
         error = InferenceFailed()
     if error:
         raise error
+
+
+def _counted(full: QueueFull) -> QueueFull:
+    metrics.REJECTED.labels("queue_full").inc()
+    return full

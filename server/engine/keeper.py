@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -21,6 +22,7 @@ from server.engine.loader import Loaded, politely
 from server.engine.models import Served
 from server.engine.session import Plan, SessionError, give_back_memory
 from server.engine.wire import Ask
+from server.place import Place
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Keeper:
         config: ServerConfig,
         load: Callable[[Bundle], Loaded],
         metrics: Metrics,
+        place: Place,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -63,10 +66,13 @@ class Keeper:
         self._metrics = metrics
         self._clock = clock
         self._hall: Hall | None = None
-        self._catalog_path = config.catalog_path()
-        self._catalog = Catalog.read(self._catalog_path)
+        self._place = place
+        self._others = [other for other in config.places if other != place]
+        """The places of the other engines."""
+        self._catalog = Catalog.read(place.catalog)
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
+        self._wanted: set[str] = set()
         self._retired: list[tuple[float, Bundle, Loaded]] = []
         self._tried: dict[str, repository.Seen] = {}
         """What each bundle looked like when it was loaded or refused last."""
@@ -116,13 +122,15 @@ class Keeper:
 
     def look(self) -> None:
         """Look at the repository, if it is time to or somebody wants it; let go of what is old."""
-        note = self._config.rescan_path()
+        note = self._place.rescan
         if note.exists():
             note.unlink(missing_ok=True)
             log.info("looking at the model repository: the server was told to")
             self._settle_all(force=True, default=self._catalog.default)
         elif self._config.poll_s and self._clock() - self._looked >= self._config.poll_s:
             self._settle_all(force=False, default=self._catalog.default)
+        if self._retire_unwanted():
+            self._publish(self._catalog.default)
         self._let_go()
 
     # what administrators want
@@ -174,15 +182,13 @@ class Keeper:
             self._entries.setdefault(ref, _entry(ref, UNAVAILABLE, "it was not asked for"))
         spec = config.model if config.version == LATEST else f"{config.model}/{config.version}"
         default = self._settle(spec, there, force) or default
-        wanted = {default}
+        self._wanted = {default}
         others = config.served_beside
         if "all" in others:
             others = sorted(there)
         for spec in (*others, *self._asked):
-            wanted.add(self._settle(spec, there, force) or "")
-        for ref in [ref for ref in self._loaded if ref not in wanted]:
-            self._retire(ref, "it is not wanted any more")
-            del self._tried[ref]  # it may be wanted again
+            self._wanted.add(self._settle(spec, there, force) or "")
+        self._retire_unwanted()
         for ref in [ref for ref in self._entries if ref not in there and ref not in self._loaded]:
             self._metrics.refused(ref, False)
             del self._entries[ref]
@@ -283,6 +289,26 @@ class Keeper:
         self._retired.append((self._clock(), bundle, loaded))
         self._entries[ref] = _entry(ref, UNAVAILABLE, why)
 
+    def _retire_unwanted(self) -> bool:
+        """Retire what is not wanted any more; say whether there was such."""
+        unwanted = [ref for ref in self._loaded if ref not in self._wanted]
+        retired = [ref for ref in unwanted if not self._answers_elsewhere(ref)]
+        for ref in retired:
+            self._retire(ref, "it is not wanted any more")
+            del self._tried[ref]  # it may be wanted again
+        return bool(retired)
+
+    def _answers_elsewhere(self, ref: str) -> bool:
+        """Tell whether another engine answers with ``ref`` still: until it has what comes after.
+
+        The HTTP workers move to a new version when every engine has it.
+        """
+        for other in self._others:
+            with suppress(BundleError):
+                if Catalog.read(other.catalog).answers_with(ref, self._loaded[ref][0].key):
+                    return True
+        return False
+
     def _let_go(self) -> None:
         """Free the retired bundles that nobody can be waiting for any more."""
         if not self._retired:
@@ -303,9 +329,9 @@ class Keeper:
     def _publish(self, default: str) -> None:
         """Write the catalog and tell the HTTP workers, if anything in it has changed."""
         newest: dict[str, str] = {}
-        for ref in self._loaded:
-            name = ref.partition("/")[0]
-            newest[name] = repository.versions(self._loaded, name)[0]
+        wanted = [ref for ref in self._loaded if ref in self._wanted]
+        for name in {ref.partition("/")[0] for ref in wanted}:
+            newest[name] = repository.versions(wanted, name)[0]
         name, _, version = default.partition("/")
         if default in self._loaded:
             newest[name] = version
@@ -317,7 +343,7 @@ class Keeper:
             log.info("%s answers now, instead of %s", default, self._catalog.default)
         self._catalog = catalog
         if default in self._loaded:  # a start that failed leaves what the last engine wrote
-            catalog.write(self._catalog_path)
+            catalog.write(self._place.catalog)
             if self._hall:
                 self._hall.announce()
 

@@ -116,7 +116,7 @@ class Line:
 
     def _send(self, messages: deque[Any]) -> None:
         if messages:
-            for packet in wire.pack(messages):
+            for packet in wire.pack(list(messages)):
                 self._sock.send(packet)
                 for _ in range(wire.in_packet(messages)):
                     messages.popleft()

@@ -20,6 +20,8 @@ from server.engine.models import Served
 from server.engine.rate import measured_batch_size
 from server.engine.session import Plan, Session, choose_plans, open_session
 from server.engine.wire import SlotShape
+from server.files import write_whole
+from server.place import Place
 
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
@@ -43,8 +45,9 @@ class Loaded:
 class Loader:
     """Loads bundles as the settings say."""
 
-    def __init__(self, config: ServerConfig, clock: Callable[[], float]) -> None:
+    def __init__(self, config: ServerConfig, place: Place, clock: Callable[[], float]) -> None:
         self._config = config
+        self._place = place
         self._clock = clock
         self._batch_size: int | None = None
         """What the first bundle was measured to be fastest with."""
@@ -95,14 +98,12 @@ class Loader:
         What is loaded beside others takes theirs: it could not be measured while they serve.
         """
         if self._batch_size is None:
-            note = self._config.socket_path().with_name(f"max_batch_size-{bundle.key:016x}")
+            note = self._place.batch_size(bundle.key)
             if note.exists():
                 self._batch_size = int(note.read_text())
             else:
                 self._batch_size = measured_batch_size(streams, bundle.manifest.latents.dim)
-                draft = note.with_suffix(f".{os.getpid()}")
-                draft.write_text(str(self._batch_size))
-                draft.replace(note)
+                write_whole(note, str(self._batch_size))
         return self._batch_size
 
 

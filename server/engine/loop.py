@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from server.engine import wire
-from server.engine.batcher import Batch, Job, Slice
+from server.engine.batcher import Batch, Batcher, Job, Slice
 from server.engine.links import Link, Links
 from server.engine.models import Models, Run, Served
 from server.errors import QueueFull
@@ -27,9 +27,6 @@ DRAIN_S = 25.0
 """How long a stopping engine serves on, while HTTP workers finish what they accepted."""
 IDLE_S = 0.25
 """How often an idle engine refreshes its gauges and looks whether it should stop."""
-
-NO_QUEUE = (0, 0, 0.0, 0.0)
-"""What a result says of the queue where the queue did not matter."""
 
 Answer = Callable[[str], None]
 """Takes an error for an administrator, or an empty text: it is done."""
@@ -56,7 +53,6 @@ class Metrics(Protocol):
     def batch(self, rows: int, seconds: float) -> None: ...
     def queue_delay(self, seconds: float) -> None: ...
     def dropped(self, reason: str, rows: int) -> None: ...
-    def rejected(self, reason: str) -> None: ...
     def queue(self, rows: int, capacity: float | None) -> None: ...
 
 
@@ -85,6 +81,9 @@ class Engine:
         self._look_at = 0.0
         """When to see whether the socket is still there."""
         self._running = 0
+        self._running_rows = 0
+        self._load = (0, 0, 0.0, 0.0)
+        """What answers say of the queue, see ``wire.Result``."""
         self._capacity: float | None = None
         """Of the model that ran last."""
         self._began: dict[int, float] = {}
@@ -178,13 +177,19 @@ class Engine:
             return None
         served.running += 1
         self._running += 1
+        self._running_rows += batch.rows
         return served, batch
+
+    def _measure_load(self, batcher: Batcher) -> tuple[int, int, float, float]:
+        """Return what an answer says of the queue: by it the HTTP workers choose an engine."""
+        rows = self._models.rows + self._running_rows
+        return rows, batcher.max_queue_rows, batcher.wait_s(rows), 0.0
 
     def _submit(self, link: Link, arena: wire.Arena, submit: wire.Submit) -> None:
         served = self._models.get(submit.model)
         if served is None:
             link.results.append(
-                wire.Result(submit.request_id, wire.Status.STALE, 0.0, 0.0, *NO_QUEUE)
+                wire.Result(submit.request_id, wire.Status.STALE, 0.0, 0.0, *self._load)
             )
             return
         request = Request(link, arena, submit, served)
@@ -193,7 +198,6 @@ class Engine:
         try:
             served.batcher.add(job)
         except QueueFull as full:
-            self._metrics.rejected("queue_full")
             self._answer(job, wire.Status.FULL, full)
 
     def _ask(self, link: Link, ask: wire.Ask) -> None:
@@ -258,7 +262,9 @@ class Engine:
         with self._state:
             served.batcher.observe(batch.rows, seconds / self._running)
             self._running -= 1
+            self._running_rows -= batch.rows
             served.running -= 1
+            self._load = self._measure_load(served.batcher)
             for part in batch.slices:
                 part.job.done += part.rows
                 part.job.owner.infer_s += seconds
@@ -289,7 +295,7 @@ class Engine:
         queue_s = max(0.0, job.started - job.arrived)
         if status is wire.Status.OK:
             self._metrics.queue_delay(queue_s)
-        queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else NO_QUEUE
+        queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._load
         request.link.results.append(
             wire.Result(request.request_id, status, queue_s, request.infer_s, *queue)
         )

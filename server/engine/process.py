@@ -1,4 +1,4 @@
-"""The engine process: what gunicorn starts, watches, and replaces when it dies.
+"""An engine process: what gunicorn starts, watches, and replaces when it dies.
 
 The HTTP workers reconnect to the next engine and send again what was unanswered.
 """
@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from gunicorn.dirty import DirtyApp
 
+from server import devices
 from server.config import ServerConfig
 from server.engine.keeper import Keeper
 from server.engine.loader import Loader
@@ -32,8 +33,12 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
     """
 
     def init(self) -> None:
-        """Start loading; the engine opens its socket once it is ready."""
+        """Wait for ``start``: gunicorn does not say here which of the engines this is."""
         self._engine: Engine | None = None
+
+    def start(self, number: int) -> None:
+        """Start loading as engine ``number``, from 0; it opens its socket once it is ready."""
+        self._number = number
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
@@ -49,7 +54,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         wait_for_a_turn()
         try:
             config = ServerConfig.from_env()
-            self._engine = start_engine(config)
+            self._engine = start_engine(config, self._number)
             watch(self._engine, config.batch_timeout_ms / 1000)
             gc.collect()
             gc.freeze()  # what was loaded stays: the collector need not look through it again
@@ -91,24 +96,27 @@ def watch(engine: Engine, limit_s: float) -> threading.Thread:
     return thread
 
 
-def start_engine(config: ServerConfig) -> Engine:
+def start_engine(config: ServerConfig, number: int) -> Engine:
     """Load what is wanted of the repository, and return an engine that listens: it is ready.
+
+    Engine ``number`` takes the GPU of that number, where there are any.
 
     Raises:
         BundleError, SessionError: the default model cannot be served on this host.
     """
-    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = "engine"
+    name = f"engine-{number}"
+    os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     from server import metrics  # only now: on import it opens the files of the slot
 
+    devices.take(number)
     began = time.monotonic()
-    engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path(), "engine"))
-    keeper = Keeper(config, Loader(config, time.monotonic), engine_metrics)
+    engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path, name))
+    place = config.places[number]
+    keeper = Keeper(config, Loader(config, place, time.monotonic), engine_metrics, place)
     loaded = keeper.start()
-    engine = Engine(
-        config.socket_path(), len(loaded[0].served.runs), engine_metrics, on_ask=keeper.ask
-    )
+    engine = Engine(place.socket, len(loaded[0].served.runs), engine_metrics, on_ask=keeper.ask)
     for each in loaded:
         engine.add(each.served)
     keeper.follow(engine)
-    log.info("ready after %.1f s", time.monotonic() - began)
+    log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine

@@ -77,10 +77,13 @@ class Result(NamedTuple):
     queue_s: float
     infer_s: float
     waiting_rows: int
+    """Rows that wait at the engine, or run."""
     limit_rows: int
+    """Rows that may wait."""
     wait_s: float
-    """How long it would have waited, as far as the engine can tell."""
+    """How long these rows take, as far as the engine can tell."""
     retry_after_s: float
+    """Of what was refused: when it would not be."""
 
 
 class Ask(NamedTuple):

@@ -179,7 +179,7 @@ def faults(arbiter: int, runtime_dir: Path, models: Path) -> dict[str, Callable[
         "freeze an HTTP worker": lambda: freeze(family(arbiter)[0]),
         "reload (SIGHUP)": lambda: os.kill(arbiter, signal.SIGHUP),
         "remove the socket, kill the engine": lambda: (
-            (runtime_dir / "engine.sock").unlink(missing_ok=True),
+            (runtime_dir / "engine-0" / "engine.sock").unlink(missing_ok=True),
             kill(family(arbiter)[1]),
         ),
     }

@@ -70,8 +70,8 @@ def exported() -> dict[str, set[str]]:
     labels = {wrapper._name: set(wrapper._labelnames) for wrapper in wrappers}
     series: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        processes.enter(Path(folder), "engine")
-        text = metrics.exposition(engine_up=True, processes=Path(folder)).decode()
+        processes.enter(Path(folder), "engine-0")
+        text = metrics.exposition(engines_up=[True], processes=Path(folder)).decode()
     text += generate_latest(Devices(FakeNvml())).decode()
     for family in text_string_to_metric_families(text):
         if family.name.endswith("_created"):  # when a series began; no process adds these up

@@ -62,5 +62,5 @@ def test_short_soak_of_the_real_server(tmp_path, monkeypatch, capsys):
     assert status == 0, printed
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["images"] > 100
-    assert {"arbiter", "engine", "http-0"} <= set(report["samples"][-1]["memory_mb"])
+    assert {"arbiter", "engine-0", "http-0"} <= set(report["samples"][-1]["memory_mb"])
     assert ElementTree.parse(out.with_suffix(".svg"))

@@ -19,11 +19,13 @@ from server.app import create_app
 from server.catalog import READY, Catalog, Entry
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
-from server.engine.client import EngineClient, Terms
+from server.engine.client import EngineClient
 from server.engine.loop import Engine
 from server.engine.models import Served
 from server.engine.session import Plan, open_session
+from server.engine.terms import Terms
 from server.engine.wire import SlotShape
+from server.place import Place
 
 ROOT = Path(__file__).parents[2]
 LAST = 2**64 - 1
@@ -37,20 +39,19 @@ def config():
 @pytest.fixture(scope="module")
 def engine_client(tmp_path_factory, config):
     """Serve the default bundle from threads of this process."""
-    path = tmp_path_factory.mktemp("run") / "engine.sock"
+    place = Place(tmp_path_factory.mktemp("run"))
     bundle = repository.find(config.models, config.model)
     session, _ = open_session(bundle, [Plan("cpu", "f32")], threads=1)
     manifest = bundle.manifest
     shape = SlotShape(manifest.image.shape)
     ref = f"{manifest.name}/{manifest.version}"
     entry = Entry(manifest.name, manifest.version, READY, "", bundle.key, manifest)
-    catalog = path.with_name("models.json")
-    Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(catalog)
-    engine = Engine(path, 1, Notes())
+    Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(place.catalog)
+    engine = Engine(place.socket, 1, Notes())
     engine.add(Served(bundle.key, 100, shape, [session.run], Batcher(64, 16384, time.monotonic)))
     thread = threading.Thread(target=engine.serve)
     thread.start()
-    client = EngineClient(path, catalog, 2**25)
+    client = EngineClient([place], 2**25)
     until(lambda: client.ready)
     yield client
     client.close()
@@ -250,14 +251,16 @@ def test_without_an_engine_it_lives_and_is_not_ready(tmp_path):
     response = http.get("/v1/images/7.png")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"
-    assert b"carfront_engine_up 0.0" in http.get("/metrics").data
+    assert b'carfront_engine_up{engine="0"} 0.0' in http.get("/metrics").data
     client.close()
 
 
 def test_server_that_fell_back_is_ready_and_says_so(http, engine_client, monkeypatch):
     catalog = engine_client.catalog
     entry = replace(catalog.find(), plan="cpu/f32", instead_of="cuda/f16")
-    monkeypatch.setattr(engine_client, "catalog", replace(catalog, entries={str(entry): entry}))
+    monkeypatch.setattr(
+        engine_client._balancer, "catalog", replace(catalog, entries={str(entry): entry})
+    )
     response = http.get("/readyz")
     assert response.status_code == 200
     assert response.json["fallback"] == {"wanted": "cuda/f16", "got": "cpu/f32"}
@@ -275,7 +278,7 @@ def test_metrics_count_requests_by_route_and_images(http):
     assert 'route="/v1/images/<seed>.png",status="200"' in text
     assert 'route="/v1/images/<seed>.png",status="400"' in text
     assert 'carfront_images_total{model="cars-dcgan"' in text
-    assert "carfront_engine_up 1.0" in text
+    assert 'carfront_engine_up{engine="0"} 1.0' in text
 
 
 def test_front_page_is_a_page_for_people_and_json_for_programs(http):

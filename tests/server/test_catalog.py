@@ -1,10 +1,12 @@
 """What is served, as HTTP workers read it."""
 
+from dataclasses import replace
+
 import pytest
 from tests_engine import manifest
 
 from server.bundle import BundleError
-from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry
+from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry, merge
 from server.errors import ModelNotFound, ModelUnavailable
 
 
@@ -61,3 +63,42 @@ def test_what_is_not_served_is_answered_with_why(catalog):
         catalog.find("a", "3")
     with pytest.raises(ModelUnavailable, match="model c/1 is loading"):
         catalog.find("c", "1")
+
+
+def catalog_of(default, *served, key=0, newest=None):
+    """Return what an engine serves, ``default`` among it."""
+    entries = {ref: replace(entry(ref), key=key or hash(ref)) for ref in (default, *served)}
+    name, _, version = default.partition("/")
+    return Catalog(default, entries, (), newest or {name: version})
+
+
+@pytest.mark.parametrize(
+    ("catalogs", "default"),
+    [
+        ([catalog_of("a/1")] * 3, "a/1"),
+        ([catalog_of("a/2", "a/1"), catalog_of("a/1"), catalog_of("a/1")], "a/1"),
+        ([catalog_of("a/2", "a/1"), catalog_of("a/2", "a/1"), catalog_of("a/1")], "a/1"),
+        ([catalog_of("a/1", "a/2"), catalog_of("a/2", "a/1"), catalog_of("a/2", "a/1")], "a/2"),
+        ([catalog_of("a/2"), catalog_of("a/2"), catalog_of("a/1")], "a/2"),
+    ],
+    ids=["all alike", "one has moved", "all but one have", "all have it", "one lags behind"],
+)
+def test_pointer_of_several_engines_moves_once_all_have_what_it_moves_to(catalogs, default):
+    both = merge(catalogs)
+    assert both.default == default
+    assert str(both.find("a")) == default
+    assert {str(x) for x in both.entries.values()} == {ref for x in catalogs for ref in x.entries}
+
+
+def test_bundle_that_was_replaced_is_the_one_that_most_engines_have():
+    old, new = catalog_of("a/1", key=1), catalog_of("a/1", key=2)
+    assert merge([old, old, new]).find().key == 1
+    assert merge([old, new, new]).find().key == 2
+
+
+def test_bundle_that_one_engine_serves_is_served():
+    loading = Catalog("a/1", {"a/1": entry("a/1"), "b/1": entry("b/1", LOADING)}, (), {"a": "1"})
+    ready = Catalog("a/1", {"a/1": entry("a/1"), "b/1": entry("b/1")}, ("b",), {"a": "1", "b": "1"})
+    both = merge([loading, ready])
+    assert both.find("b").state == READY
+    assert both.asked == ("b",)

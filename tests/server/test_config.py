@@ -59,9 +59,23 @@ def test_threads_are_shared_out_over_the_streams():
     assert ServerConfig(threads=1, streams=3).threads_a_stream == 1
 
 
+def test_engines_share_the_processors(monkeypatch):
+    monkeypatch.setattr("server.config.available_cpus", lambda: 16)
+    half = ServerConfig(engines=2)
+    assert (half.inference_threads, half.inference_streams, half.threads_a_stream) == (8, 4, 2)
+    assert ServerConfig(engines=20).inference_threads == 1
+    assert ServerConfig(engines=2, threads=6).inference_threads == 6
+
+
+def test_every_engine_has_a_place_of_its_own(tmp_path):
+    places = ServerConfig(engines=3, runtime_dir=tmp_path).places
+    assert [place.folder.name for place in places] == ["engine-0", "engine-1", "engine-2"]
+    assert len(ServerConfig(runtime_dir=tmp_path).places) == 1
+
+
 def test_socket_without_a_runtime_directory_is_an_error():
     with pytest.raises(ConfigError, match="CARFRONT_RUNTIME_DIR"):
-        ServerConfig().socket_path()
+        _ = ServerConfig().places
 
 
 @pytest.mark.parametrize(

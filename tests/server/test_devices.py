@@ -1,5 +1,6 @@
 """What is told of GPUs, with a stand-in for NVIDIA's library."""
 
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -84,3 +85,64 @@ def test_only_visible_ones_in_cudas_order(visible, totals):
 def test_nothing_is_told_of_what_is_not_there():
     assert told(library=None) == {}
     assert devices.nvml() is None or devices.nvml().nvmlDeviceGetCount() >= 0
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    library = FakeNvml()
+    library.nvmlShutdown = lambda: None
+    nvml = lambda: library  # noqa: E731
+    nvml.cache_clear = lambda: None
+    monkeypatch.setattr(devices, "nvml", nvml)
+    monkeypatch.setattr(devices, "runtime_has_cuda", lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("provider", "visible", "engines"),
+    [
+        ("cuda", None, 2),
+        ("auto", None, 2),
+        ("auto", "1", 1),
+        ("cuda", "", 1),  # which then says that there is no GPU
+        ("cuda", "MIG-c,GPU-b", 2),
+        ("openvino", None, 1),
+        ("cpu", None, 1),
+    ],
+)
+def test_every_visible_gpu_has_an_engine(two_gpus, monkeypatch, provider, visible, engines):
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert devices.engines_for(provider) == engines
+
+
+def test_runtime_without_cuda_needs_no_more_than_one_engine(two_gpus, monkeypatch):
+    monkeypatch.setattr(devices, "runtime_has_cuda", lambda: False)
+    assert devices.engines_for("auto") == 1
+
+
+@pytest.mark.parametrize(
+    ("visible", "seen"),
+    [
+        (None, ["0", "1", "0"]),
+        ("1,0", ["1", "0", "1"]),
+        ("MIG-c, GPU-b", ["MIG-c", "GPU-b", "MIG-c"]),
+        ("1", ["1", "1", "1"]),
+        ("", ["", "", ""]),
+    ],
+)
+def test_every_engine_sees_one_gpu(two_gpus, monkeypatch, visible, seen):
+    for number, name in enumerate(seen):
+        if visible is None:
+            monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        else:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        devices.take(number)
+        assert os.environ.get("CUDA_VISIBLE_DEVICES") == name
+
+
+def test_runtime_here_is_asked_without_loading_it():
+    import onnxruntime
+
+    has = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+    assert devices.runtime_has_cuda() == has

@@ -6,9 +6,9 @@ import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, connect, key_of, picture, publish, running, serving, until
+from tests_engine import SHAPE, Gate, connect, key_of, picture, publish, running, serving, until
 
-from server.engine.client import Terms
+from server.engine.terms import Terms
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -27,7 +27,7 @@ ARENA = 2**20
 
 @pytest.fixture
 def client(path):
-    client = connect(path, ARENA)
+    client = connect(path, arena_bytes=ARENA)
     yield client
     client.close()
 
@@ -39,19 +39,6 @@ def draw(client, seed, n=1, timeout_s=10.0, **terms):
 
 def expected(seed, n=1):
     return picture(latents_range(seed, n, 8))
-
-
-class Gate:
-    """A model that waits until it is let through, and can be told to fail."""
-
-    def __init__(self):
-        self.open = threading.Event()
-        self.entered = threading.Event()
-
-    def __call__(self, latents):
-        self.entered.set()
-        assert self.open.wait(10)
-        return picture(latents)
 
 
 def test_images_are_those_of_their_seeds(path, client):
@@ -99,7 +86,7 @@ def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
     with running(path, [gate]):
         calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
         until(gate.entered.is_set)
-        client._line.hang_up()  # what a killed engine looks like from here
+        client._balancer.backends[0].line.hang_up()  # what a killed engine looks like from here
         with running(path):
             gevent.joinall(calls, raise_error=True)
         gate.open.set()
@@ -174,7 +161,7 @@ def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, clie
 
 def test_full_queue_refuses_with_its_length_and_limit(path, client):
     gate = Gate()
-    with running(path, [gate], max_queue_rows=4096) as engine:
+    with running(path, [gate], max_queue_rows=4096):
         first = gevent.spawn(draw, client, 0)
         until(gate.entered.is_set)
         waiting = gevent.spawn(draw, client, 0, 3000)
@@ -187,21 +174,23 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
         assert (full.value.rows, full.value.limit) == (3000, 4096)
         assert len(waiting.get()) == 3000
         first.get()
-        assert engine.notes.rejections == ["queue_full"]
 
 
 def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
     now = time.monotonic()
-    client = connect(path, ARENA, clock=lambda: now)
+    client = connect(path, arena_bytes=ARENA, clock=lambda: now)
     with running(path, max_queue_rows=4096) as engine:
         engine.served.batcher.observe(rows=1000, seconds=1.0)
 
+        add, asked = engine.served.batcher.add, []
+        engine.served.batcher.add = lambda job: (asked.append(job), add(job))
+
         def asks(n, timeout_s, **terms):
             """Whether the engine is asked; it refuses each time."""
-            before = len(engine.notes.rejections)
+            before = len(asked)
             with pytest.raises(QueueFull):
                 draw(client, 0, n, timeout_s, **terms)
-            return len(engine.notes.rejections) > before
+            return len(asked) > before
 
         assert asks(5096, 10.0)  # 1,000 rows too many: a second's work
         assert not asks(5096, 10.0)
@@ -216,7 +205,7 @@ def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
 
 
 def test_request_that_finds_no_room_waits_for_others_to_finish(path):
-    small = connect(path, SHAPE.size(100) + 64)
+    small = connect(path, arena_bytes=SHAPE.size(100) + 64)
     gate = Gate()
     with running(path, [gate]):
         calls = [gevent.spawn(draw, small, seed, 90) for seed in (1, 2, 3)]
@@ -230,7 +219,7 @@ def test_request_that_finds_no_room_waits_for_others_to_finish(path):
 
 
 def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
-    other = connect(path, ARENA)
+    other = connect(path, arena_bytes=ARENA)
     gate = Gate()
     with running(path, [gate]) as engine:
         mine = gevent.spawn(draw, client, 1)
@@ -371,6 +360,18 @@ def test_administrators_wish_reaches_the_engine_and_its_word_comes_back(path, cl
         with pytest.raises(LoadFailed, match="it is broken"):
             client.administer("unload", "tiny", "2", timeout_s=10)
     assert asked == [("load", "tiny", ""), ("unload", "tiny", "2")]
+
+
+def test_what_administrators_want_at_once_reaches_the_engine_at_once(path, client):
+    asked = []
+    with running(path, on_ask=lambda ask, answer: asked.append(ask.name)):
+        until(lambda: client.ready)
+        names = [f"model-{number}" for number in range(5)]
+        for name in names:
+            gevent.spawn(client.administer, "load", name, "", timeout_s=10)
+        until(lambda: len(asked) == 5)
+        assert sorted(asked) == names
+    client._balancer.backends[0].line.hang_up()
 
 
 def test_administrator_is_told_when_the_engine_ends_meanwhile(path, client):

@@ -77,6 +77,7 @@ class World:
         self.config = ServerConfig(
             models=self.models, model="tiny", poll_s=10, runtime_dir=runtime, **settings
         )
+        self.place = self.config.places[0]
         self.clock, self.hall, self.notes = Clock(), Hall(), Notes()
         self.loads = []
         self.failed = []
@@ -92,9 +93,10 @@ class World:
         return Loaded(served, PLAN, self.failed)
 
     def start(self):
-        if not self.config.catalog_path().exists():
-            Catalog("tiny/1").write(self.config.catalog_path())
-        self.keeper = Keeper(self.config, self.load, self.notes, self.clock)
+        self.place.folder.mkdir(exist_ok=True)
+        if not self.place.catalog.exists():
+            Catalog("tiny/1").write(self.place.catalog)
+        self.keeper = Keeper(self.config, self.load, self.notes, self.place, self.clock)
         for loaded in self.keeper.start():
             self.hall.add(loaded.served)
         self.keeper._hall = self.hall  # without the thread: a test says when to look
@@ -111,7 +113,7 @@ class World:
 
     @property
     def catalog(self):
-        return Catalog.read(self.config.catalog_path())
+        return Catalog.read(self.place.catalog)
 
     @property
     def ready(self):
@@ -417,17 +419,62 @@ def test_note_in_the_runtime_directory_has_it_look_at_once(tmp_path, world):
     never.look()
     never.look()
     assert never.catalog.default == "tiny/1"
-    never.config.rescan_path().touch()
+    never.place.rescan.touch()
     never.look(0)
     assert never.catalog.default == "tiny/2"
-    assert not never.config.rescan_path().exists()
+    assert not never.place.rescan.exists()
 
 
 def test_nothing_new_is_no_news(world):
     world.start()
     world.look()
-    written = world.config.catalog_path().stat().st_mtime_ns
+    written = world.place.catalog.stat().st_mtime_ns
     world.look()
     world.look()
     assert world.hall.announced == 0
-    assert world.config.catalog_path().stat().st_mtime_ns == written
+    assert world.place.catalog.stat().st_mtime_ns == written
+
+
+def test_old_version_stays_until_every_engine_has_the_new_one(tmp_path, write_bundle, monkeypatch):
+    monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
+    write_bundle("1")
+    world = World(tmp_path, write_bundle, engines=2)
+    other = world.config.places[1]
+    other.folder.mkdir()
+    world.start()
+    shutil.copy(world.place.catalog, other.catalog)
+    write_bundle("2")
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert world.ready == ["tiny/1", "tiny/2"]
+    world.look(after_s=100)
+    assert world.ready == ["tiny/1", "tiny/2"], "the other engine still answers with version 1"
+    shutil.copy(world.place.catalog, other.catalog)
+    world.look(after_s=1)
+    assert world.ready == ["tiny/2"]
+    assert world.catalog.newest == {"tiny": "2"}
+
+
+def test_two_engines_that_hold_a_version_for_each_other_let_go_of_it(
+    tmp_path, write_bundle, monkeypatch
+):
+    monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
+    write_bundle("1")
+    write_bundle("7", name="boats")
+    newer = write_bundle("8", name="boats")
+    world = World(tmp_path, write_bundle, engines=2, serve="boats/7, boats")
+    other = world.config.places[1]
+    other.folder.mkdir()
+    world.start()
+    assert world.catalog.newest["boats"] == "8"
+    shutil.copy(world.place.catalog, other.catalog)
+    world.config = replace(world.config, serve="boats/7")
+    shutil.rmtree(newer)
+    world.keeper._config = world.config
+    world.look()
+    assert world.catalog.newest["boats"] == "7"
+    assert "boats/8" in world.ready
+    shutil.copy(world.place.catalog, other.catalog)  # it holds version 8 too, for this one
+    world.look()
+    assert world.ready == ["boats/7", "tiny/1"]

@@ -10,8 +10,8 @@ import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
 from server.engine import process, wire
-from server.engine.client import Terms
 from server.engine.loop import Engine
+from server.engine.terms import Terms
 
 
 def connect(path):

@@ -38,9 +38,10 @@ def test_rate_adds_up_the_images_of_all_sessions():
 )
 def test_largest_batch_is_the_smallest_that_is_fast(rates, size):
     """The sizes that are not in ``rates`` must not be tried: each costs time at the start."""
-    assert best_batch_size(rates.__getitem__, streams=2) == size
+    assert best_batch_size(lambda rows: (rates[rows], rates[2 * rows]), streams=2) == size
 
 
 def test_no_more_than_the_largest_is_tried():
     rates = {16: 9e4, 32: 18e4}
-    assert best_batch_size(rates.__getitem__, streams=2, largest=32) == 32
+    found = best_batch_size(lambda rows: (rates[rows], rates[2 * rows]), streams=2, largest=32)
+    assert found == 32

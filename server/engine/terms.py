@@ -1,0 +1,45 @@
+"""On which terms images are asked for, and the engine's word that they cannot be met."""
+
+from dataclasses import dataclass
+
+from server.errors import QueueFull
+
+
+@dataclass(frozen=True)
+class Terms:
+    """On which terms a caller asks for images."""
+
+    timeout_s: float
+    """How long it is willing to wait."""
+    bulk: bool = False
+    """Whether it lets others go first."""
+    peer: int | None = None
+    """The descriptor of its socket, to notice when it hangs up; None asks nobody."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An engine's word that a request of ``rows`` rows on ``terms`` would be late."""
+
+    model: int
+    """The bundle's key."""
+    rows: int
+    terms: Terms
+    until: float
+    """When it would be no more."""
+    queue: tuple[int, int, float]
+    """Rows that waited, how many may, and how long they would have taken in seconds."""
+
+    def again(self, now: float) -> QueueFull:
+        """Return the same word anew: an error that is raised again and again keeps every trace."""
+        return QueueFull(*self.queue, self.until - now)
+
+    def holds_for(self, model: int, rows: int, terms: Terms, now: float) -> bool:
+        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
+        return (
+            now < self.until
+            and model == self.model
+            and rows >= self.rows
+            and terms.timeout_s <= self.terms.timeout_s
+            and terms.bulk >= self.terms.bulk
+        )

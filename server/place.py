@@ -1,0 +1,30 @@
+"""Where one engine and the HTTP workers meet: a folder of the runtime directory."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Place:
+    """The folder of one engine; it outlives the engine, and the next one of its number finds it."""
+
+    folder: Path
+
+    @property
+    def socket(self) -> Path:
+        """Where the engine listens."""
+        return self.folder / "engine.sock"
+
+    @property
+    def catalog(self) -> Path:
+        """Where the engine writes down what it serves, see ``server.catalog``."""
+        return self.folder / "models.json"
+
+    @property
+    def rescan(self) -> Path:
+        """The file whose presence has the engine look at the model repository."""
+        return self.folder / "rescan"
+
+    def batch_size(self, key: int) -> Path:
+        """Return where the engine notes how large a batch of the bundle ``key`` is fastest."""
+        return self.folder / f"max_batch_size-{key:016x}"
