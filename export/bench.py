@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from server.bundle import BundleError, Variant, load_bundle
-from server.engine.session import Plan, Session, choose_plans
+from server.engine.plans import Plan, choose_plans
+from server.engine.session import Session
 
 BATCH_SIZES = (1, 8, 32, 64)
 ROUNDS = 9

@@ -35,7 +35,7 @@ from server.bundle import (
     load_bundle,
     write_manifest,
 )
-from server.engine.session import VARIANT
+from server.engine.plans import VARIANT
 from server.latents import RULE
 
 MODEL_FILE = "generator.onnx"

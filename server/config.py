@@ -9,7 +9,7 @@ from pathlib import Path
 from server.bundle import LATEST, NAME, VERSION
 from server.place import Place
 
-PROVIDERS = ("auto", "openvino", "cpu", "cuda")
+PROVIDERS = ("auto", "openvino", "cpu", "cuda", "tensorrt", "tensorrt-rtx")
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)

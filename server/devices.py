@@ -40,7 +40,7 @@ def engines_for(provider: str) -> int:
 
     Nothing of NVML is left behind: the processes forked afterwards open it themselves.
     """
-    if provider != "cuda" and not (provider == "auto" and runtime_has_cuda()):
+    if provider in ("cpu", "openvino") or (provider == "auto" and not runtime_has_cuda()):
         return 1
     gpus = len(Devices.of_this_host().names())
     if library := nvml():

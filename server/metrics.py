@@ -146,7 +146,7 @@ def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> byt
 
 
 class Plan(Protocol):
-    """How a bundle is run; ``server.engine.session.Plan`` is one, and needs ONNX Runtime."""
+    """How a bundle is run; ``server.engine.plans.Plan`` is one, and needs ONNX Runtime."""
 
     @property
     def provider(self) -> str: ...

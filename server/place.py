@@ -25,6 +25,11 @@ class Place:
         """The file whose presence has the engine look at the model repository."""
         return self.folder / "rescan"
 
+    @property
+    def compiled(self) -> Path:
+        """Where a provider keeps what it compiles."""
+        return self.folder / "compiled"
+
     def batch_size(self, key: int) -> Path:
         """Return where the engine notes how large a batch of the bundle ``key`` is fastest."""
         return self.folder / f"max_batch_size-{key:016x}"

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from server.bundle import MANIFEST, file_facts
-from server.engine.session import Plan, Session
+from server.engine.plans import Plan
+from server.engine.session import Session
 from server.latents import latents
 
 ROOT = Path(__file__).parents[1]

@@ -136,17 +136,3 @@ class Bound:
             rows,
             self.limit,
         )
-
-
-def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
-    """Return the options of ONNX Runtime's CUDA provider.
-
-    Source: ONNX Runtime's documentation of the CUDA execution provider.
-    """
-    return {
-        "device_id": str(device_id),
-        "enable_cuda_graph": str(int(graphs)),
-        "prefer_nhwc": str(int(nhwc)),
-        "cudnn_conv_algo_search": "EXHAUSTIVE",
-        "arena_extend_strategy": "kSameAsRequested",  # the next power of two may be the whole card
-    }

@@ -20,7 +20,8 @@ from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry, facts_of
 from server.config import ServerConfig
 from server.engine.loader import Loaded, politely
 from server.engine.models import Served
-from server.engine.session import Plan, SessionError, give_back_memory
+from server.engine.plans import Plan, SessionError
+from server.engine.session import give_back_memory
 from server.engine.wire import Ask
 from server.place import Place
 

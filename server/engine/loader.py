@@ -17,8 +17,9 @@ from server.bundle import Bundle
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.models import Served
+from server.engine.plans import Plan, choose_plans
 from server.engine.rate import measured_batch_size
-from server.engine.session import Plan, Session, choose_plans, open_session
+from server.engine.session import Session, open_session
 from server.engine.wire import SlotShape
 from server.files import write_whole
 from server.place import Place
@@ -63,10 +64,11 @@ class Loader:
         manifest = bundle.manifest
         fallback = config.fallback == "yes"
         plans = choose_plans(config.provider, config.precision, manifest, fallback)
-        session, failed = open_session(bundle, plans, config.threads_a_stream)
+        threads, cache = config.threads_a_stream, self._place.compiled
+        session, failed = open_session(bundle, plans, threads, cache)
         streams = [session]
         for _ in range(self._count_streams(session.plan) - 1):
-            streams += open_session(bundle, [session.plan], config.threads_a_stream)[:1]
+            streams += open_session(bundle, [session.plan], threads, cache)[:1]
         dim = manifest.latents.dim
         size = config.max_batch_size or self._measured(bundle, streams)
         for stream in streams:
@@ -88,8 +90,8 @@ class Loader:
     def _count_streams(self, plan: Plan) -> int:
         """Return how many batches are in flight, the same for all bundles of an engine."""
         if self._streams is None:
-            on_gpu = plan.provider == "cuda" and not self._config.streams
-            self._streams = STREAMS_ON_GPU if on_gpu else self._config.inference_streams
+            streams = STREAMS_ON_GPU if plan.on_gpu else 0
+            self._streams = self._config.streams or streams or self._config.inference_streams
         return self._streams
 
     def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:

@@ -17,7 +17,7 @@ from server.config import ServerConfig
 from server.engine.keeper import Keeper
 from server.engine.loader import Loader
 from server.engine.loop import DRAIN_S, Engine
-from server.engine.session import SessionError
+from server.engine.plans import SessionError
 from server.processes import enter
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ import numpy as np
 
 from server import repository
 from server.config import ServerConfig, available_cpus
-from server.engine.session import Session, choose_plans, open_session
+from server.engine.plans import choose_plans
+from server.engine.session import Session, open_session
 
 BATCH_SIZES = (1, 8, 16, 32, 48, 64)
 SECONDS = 0.5
@@ -66,7 +67,7 @@ def measured_batch_size(sessions: Sequence[Session], latent_dim: int) -> int:
         ]
         return max(once for once, _ in pairs), max(twice for _, twice in pairs)
 
-    largest = LARGEST if sessions[0].plan.provider == "cuda" else LARGEST_ON_CPU
+    largest = LARGEST if sessions[0].plan.on_gpu else LARGEST_ON_CPU
     return best_batch_size(both, len(sessions), largest)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from export import bench
 from export.bench import Rate, Subject, main, measure, table
 from server import repository
-from server.engine.session import Plan
+from server.engine.plans import Plan
 
 ROOT = Path(__file__).parents[2]
 CPU = Plan("cpu", "f32")

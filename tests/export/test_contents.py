@@ -14,7 +14,8 @@ from export.probes import GOLDEN_SEEDS
 from export.run import read_run
 from export.tolerances import GOLDEN_LEVELS
 from server.bundle import BundleError, load_bundle
-from server.engine.session import Session, choose_plans, open_session
+from server.engine.plans import choose_plans
+from server.engine.session import Session, open_session
 from server.latents import latents
 
 

@@ -12,7 +12,8 @@ from export.__main__ import main
 from export.convert import convert
 from export.errors import ConversionFailed
 from server import repository
-from server.engine.session import choose_plans, open_session
+from server.engine.plans import choose_plans
+from server.engine.session import open_session
 from server.latents import latents
 
 CHANNELS = 32

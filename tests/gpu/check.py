@@ -15,8 +15,9 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ import onnxruntime as ort
 
 from server.bundle import load_bundle
 from server.devices import nvml
-from server.engine.bound import Bound, cuda_options
+from server.engine.bound import Bound
+from server.engine.plans import GPU_PROVIDERS, Plan
+from server.engine.providers import EP_NAMES, cuda_options
 from server.engine.rate import rate
-from server.engine.session import EP_NAMES, Plan, Session
+from server.engine.session import Session
 from server.latents import latents
 
 MFLOP = 192
@@ -71,6 +74,7 @@ class Check:
         self.faults: list[str] = []
         self.device = ("cuda" if args.provider == "cuda" else "cpu", 0)
         self.limit = args.largest
+        self.compiled = Path(tempfile.mkdtemp(prefix="carfront-tensorrt-"))
 
     def bound(self, way: Way) -> Bound:
         """Return a session that runs as ``way`` says."""
@@ -135,6 +139,22 @@ class Check:
             found[str(way)] = {rows: self._rate([bound], rows) for rows in bound.sizes}
         return found
 
+    def tensorrt(self) -> dict[str, Any]:
+        """Return images a second by plan and batch size, of TensorRT where it is installed."""
+        found: dict[str, Any] = {}
+        batch = latents(self.manifest.golden.seeds, self.manifest.latents.dim)
+        for plan in [Plan(x, y) for x in GPU_PROVIDERS[1:] for y in ("f32", "f16")]:
+            try:
+                path = self.bundle.path / self.manifest.variant(plan.variant).file
+                session = Session(path, plan, 1, self.compiled)
+                off = np.abs(session.run(batch).astype(np.int16) - self.bundle.golden_images())
+                sizes = [rows for rows in (1, 64, 256, 1024) if rows <= self.limit]
+                rates = {rows: self._rate([session], rows) for rows in sizes}
+                found[str(plan)] = rates | {"golden_levels": int(off.max())}
+            except Exception as error:  # not installed, most often
+                found[str(plan)] = f"not measured: {type(error).__name__}: {error}"
+        return found
+
     def in_flight(self) -> dict[str, float]:
         """Return images a second of the fastest way by how many batches are in flight."""
         way, rows = self._best()
@@ -163,7 +183,7 @@ class Check:
         way = max(rates, key=lambda x: max(rates[x].values()))
         return way, max(rates[way], key=lambda rows: rates[way][rows])
 
-    def _rate(self, sessions: list[Bound], rows: int) -> float:
+    def _rate(self, sessions: Sequence[Bound | Session], rows: int) -> float:
         dim, seconds = self.manifest.latents.dim, self.args.seconds
         return statistics.median(rate(sessions, rows, dim, seconds) for _ in range(ROUNDS))
 
@@ -280,7 +300,7 @@ def table(check: Check) -> str:
     lines = [
         f"{', '.join(found['hardware']['gpus']) or 'no GPU'}, {found['hardware']['cpus']} CPUs"
     ]
-    for name in ("parity", "rates", "in flight", "memory", "pytorch", "http"):
+    for name in ("parity", "rates", "in flight", "tensorrt", "memory", "pytorch", "http"):
         lines.append(f"\n{name}")
         for key, value in found.get(name, {}).items():
             if isinstance(value, dict):
@@ -312,13 +332,14 @@ def main(argv: list[str] | None = None) -> int:
     add("--save", type=Path, help="write all of it there as JSON")
     check = Check(parser.parse_args(argv))
     steps = {"parity": check.parity, "rates": check.rates, "in flight": check.in_flight}
-    steps |= {"memory": check.memory, "pytorch": check.pytorch}
+    steps |= {"tensorrt": check.tensorrt, "memory": check.memory, "pytorch": check.pytorch}
     steps |= {"http": check.http} if check.args.http else {}
     try:
         for name, step in steps.items():
             check.attempt(name, step)
     except KeyboardInterrupt:
         print("stopped; what was measured follows", file=sys.stderr)
+    shutil.rmtree(check.compiled)
     print(table(check))
     if check.args.save:
         facts = {"command": " ".join(sys.argv[1:]), **check.found, "faults": check.faults}

@@ -22,7 +22,8 @@ from server.engine.batcher import Batcher
 from server.engine.client import EngineClient
 from server.engine.loop import Engine
 from server.engine.models import Served
-from server.engine.session import Plan, open_session
+from server.engine.plans import Plan
+from server.engine.session import open_session
 from server.engine.terms import Terms
 from server.engine.wire import SlotShape
 from server.place import Place

@@ -15,7 +15,8 @@ from export.run import read_run
 from export.variants import CANDIDATES, Candidate, trial
 from export.variants.trial import Bench, try_out
 from server.bundle import load_bundle
-from server.engine.session import Plan, SessionError, choose_plans, open_session, self_test
+from server.engine.plans import Plan, SessionError, choose_plans
+from server.engine.session import open_session, self_test
 
 FP16 = next(candidate for candidate in CANDIDATES if candidate.name == "fp16")
 CPU = Plan("cpu", "int8")

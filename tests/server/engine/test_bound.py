@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from server.engine.bound import Bound, bucket_of, cuda_options, is_out_of_memory
+from server.engine.bound import Bound, bucket_of, is_out_of_memory
 from server.latents import latents
 
 MODEL = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1" / "generator.onnx"
@@ -114,10 +114,3 @@ def test_other_errors_are_the_callers(session, bound):
 )
 def test_only_a_full_device_is_taken_for_one(text, full):
     assert is_out_of_memory(RuntimeError(text)) is full
-
-
-def test_options_of_the_provider_are_texts():
-    options = cuda_options(1, graphs=True, nhwc=False)
-    assert options["device_id"] == "1"
-    assert (options["enable_cuda_graph"], options["prefer_nhwc"]) == ("1", "0")
-    assert all(isinstance(value, str) for value in options.values())

@@ -15,7 +15,7 @@ from server.engine.batcher import Batcher
 from server.engine.keeper import Keeper
 from server.engine.loader import Loaded
 from server.engine.models import Served
-from server.engine.session import Plan, SessionError
+from server.engine.plans import Plan, SessionError
 from server.engine.wire import Ask
 
 PLAN = Plan("cpu", "f32")

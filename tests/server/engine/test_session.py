@@ -7,15 +7,8 @@ import numpy as np
 import pytest
 
 from server import repository
-from server.engine.session import (
-    Plan,
-    SessionError,
-    choose_plans,
-    has_bf16,
-    open_session,
-    self_test,
-    warm_sizes,
-)
+from server.engine.plans import Plan, SessionError, choose_plans
+from server.engine.session import open_session, self_test, warm_sizes
 from server.latents import latents
 
 ROOT = Path(__file__).parents[3]
@@ -95,27 +88,6 @@ def test_plan_that_the_manifest_refuses_is_passed_over_and_told(bundle, caplog):
 def test_no_plan_left_is_an_error_with_every_reason(bundle):
     with pytest.raises(SessionError, match=r"cuda in f32: .*CUDAExecutionProvider"):
         open_session(bundle, [Plan("cuda", "f32")], threads=1)
-
-
-def test_auto_prefers_openvino_in_the_fastest_precision():
-    assert choose_plans()[0] == Plan("openvino", "bf16" if has_bf16() else "f32")
-    assert choose_plans()[-1] == Plan("cpu", "f32")
-    assert all(plan.reason for plan in choose_plans())
-    assert has_bf16() in choose_plans()[0].reason
-
-
-def test_chosen_provider_and_precision_are_never_departed_from():
-    assert choose_plans("cpu") == [Plan("cpu", "f32")]
-    assert choose_plans("openvino", "f32") == [Plan("openvino", "f32")]
-    assert choose_plans("cuda") == [Plan("cuda", "f32")]
-    assert {plan.reason for plan in choose_plans("openvino")} == {
-        "the setting provider is openvino"
-    }
-    assert choose_plans("cuda", fallback=True)[1:] == choose_plans()
-    assert choose_plans("cuda", fallback=True)[1].reason.startswith("a fallback: ")
-    assert choose_plans(fallback=True) == choose_plans()
-    with pytest.raises(SessionError, match="cpu has no precision bf16"):
-        choose_plans("cpu", "bf16")
 
 
 def test_every_small_batch_size_is_warmed_and_the_largest():
