@@ -6,14 +6,16 @@ as fast.
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
 
-Headers = list[tuple[str, str]]
+from server.headers import Headers
+
+Fields = list[tuple[str, str]]
 
 
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
@@ -41,6 +43,11 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         super().__init__(*args)
         self._worker = worker
 
+    MessageClass = Headers
+
+    def _headers(self) -> Iterator[tuple[str, str]]:
+        return self.headers.environ()  # type: ignore[no-any-return]
+
     def end(self) -> None:
         """Read no more: the handler sees the end of the connection and closes it."""
         with suppress(OSError):  # the caller was first
@@ -58,7 +65,7 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         return super().get_environ()  # type: ignore[no-any-return]
 
     def start_response(
-        self, status: str, headers: Headers, exc_info: Any = None
+        self, status: str, headers: Fields, exc_info: Any = None
     ) -> Callable[[bytes], None]:
         if not self._worker.alive:
             headers = [*headers, ("Connection", "close")]

@@ -380,8 +380,10 @@ def test_sigterm_closes_idle_connections_at_once():
         b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
         b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
     ],
-    ids=["method", "version", "length", "long-line", "long-header"],
+    ids=["method", "version", "length", "long-line", "long-header", "two-lengths", "space"],
 )
 def test_what_is_not_http_gets_4xx_and_no_more(server, call, request_):
     with connected(server) as connection:
