@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def listed_as(self) -> str:
-        """What a manifest calls it: TensorRT may serve what CUDA may, if it passes its self-test."""
+        """What a manifest calls it: TensorRT may serve what CUDA may, once it is self-tested."""
         return f"cuda/{self.precision}" if self.on_gpu else str(self)
 
     @property
