@@ -11,6 +11,7 @@ from server import devices, repository
 from server.bundle import BundleError
 from server.catalog import LOADING, Catalog, Entry, facts_of
 from server.config import ConfigError, ServerConfig
+from server.crowd import Crowd
 from server.logs import configure, renew
 from server.processes import enter
 from server.tracing import check_installed
@@ -55,6 +56,7 @@ def on_starting(server):
     """Once, before the first fork; a reload reads this file again, but does not come here."""
     global master
     master = server
+    server.crowd = Crowd()
     server.own_runtime_dir = None
     try:
         bundle = repository.find(server_config.models, server_config.model, server_config.version)
@@ -137,6 +139,7 @@ def post_fork(server, worker):
     name = f"http-{worker.slot}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     enter(Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "processes", name)
+    worker.crowd = server.crowd
     renew()
 
 
@@ -144,6 +147,10 @@ def post_worker_init(worker):
     """Spare the collector what stays for good: it would look through all of it again and again."""
     gc.collect()
     gc.freeze()
+
+
+def child_exit(server, worker):
+    server.crowd.leave(worker.slot)
 
 
 def on_exit(server):

@@ -11,11 +11,16 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
 
+from server.crowd import Crowd
 from server.headers import Headers
 
 Fields = list[tuple[str, str]]
+
+PAUSE_S = 0.002
+"""How long a connection is left to workers that have fewer. One that is busy takes longer to wake,
+and one that hangs never does: after the pause the connection is accepted."""
 
 
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
@@ -24,6 +29,9 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.wsgi_handler = partial(Connection, worker=self)
+        self.server_class = partial(Server, worker=self)
+        self.crowd: Crowd
+        self.slot: int
         self.waiting: dict[Connection, float] = {}
         """Connections whose next request is not here yet, and since when."""
 
@@ -34,6 +42,42 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         for connection, since in list(self.waiting.items()):
             if since < latest:
                 connection.end()
+
+
+class Server(PyWSGIServer):  # type: ignore[misc]
+    """Accepts connections, and leaves some to the workers that have fewer."""
+
+    def __init__(self, *args: Any, worker: Worker, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._crowd, self._slot = worker.crowd, worker.slot
+        self._has_paused = False
+
+    def start(self) -> None:
+        super().start()
+        self._crowd.tell(self._slot, 0)
+
+    def close(self) -> None:
+        self._crowd.leave(self._slot)
+        super().close()
+
+    def handle(self, *connection: Any) -> None:
+        try:
+            super().handle(*connection)
+        finally:
+            if self.started:
+                self._crowd.tell(self._slot, len(self.pool) - 1)
+
+    def _do_read(self) -> None:
+        """Accept the connection that is there, or leave it to another worker for a moment."""
+        if not self._has_paused and self._crowd.is_ahead(self._slot, len(self.pool)):
+            self._has_paused = True
+            self.stop_accepting()
+            self._timer = self.loop.timer(PAUSE_S)
+            self._timer.start(self._start_accepting_if_started)
+            return
+        self._has_paused = False
+        super()._do_read()
+        self._crowd.tell(self._slot, len(self.pool))
 
 
 class Connection(PyWSGIHandler):  # type: ignore[misc]
