@@ -1,19 +1,18 @@
 """Checks and measures the server on a GPU: ``make gpu-check``. Installs nothing.
 
 Parity of every variant with the CPU's images, the golden self-test, CUDA graphs on and off, images
-a second by bucket, memory over millions of images, PyTorch on the same card, and the server over
-HTTP, a killed engine included. What is missing (a GPU, gunicorn, wrk, PyTorch) is told, and the
-rest is measured. ``--provider cpu`` goes the same way without a GPU.
+a second by bucket, how busy the card is, memory over millions of images, PyTorch and TensorFlow on
+the same card, and the server over HTTP, a killed engine included. What is missing (a GPU, gunicorn,
+wrk, PyTorch, ...) is told, and the rest is measured. ``--provider cpu`` goes the same way without
+a GPU.
 """
 
 import argparse
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,13 +25,14 @@ import numpy as np
 import onnxruntime as ort
 
 from server.bundle import load_bundle
-from server.devices import nvml
 from server.engine.bound import Bound
 from server.engine.plans import GPU_PROVIDERS, Plan
 from server.engine.providers import EP_NAMES, cuda_options
 from server.engine.rate import rate
 from server.engine.session import Session
 from server.latents import latents
+from tests.gpu import rivals
+from tests.gpu.card import busy, hardware, peak_tflops, used_mib
 
 MFLOP = 192
 """Of one image, multiplications and additions apart."""
@@ -72,7 +72,8 @@ class Check:
         self.manifest = self.bundle.manifest
         self.found: dict[str, Any] = {"hardware": hardware(), "bundle": str(args.bundle)}
         self.faults: list[str] = []
-        self.device = ("cuda" if args.provider == "cuda" else "cpu", 0)
+        self.on_gpu = args.provider == "cuda"
+        self.device = ("cuda" if self.on_gpu else "cpu", 0)
         self.limit = args.largest
         self.compiled = Path(tempfile.mkdtemp(prefix="carfront-tensorrt-"))
 
@@ -189,36 +190,22 @@ class Check:
 
     def pytorch(self) -> dict[str, float]:
         """Return images a second of PyTorch in float16, eager, with the Keras model's layers."""
-        import torch
-        from torch import nn
+        return rivals.pytorch(self.on_gpu, self.args.seconds)
 
-        def up(inputs: int) -> list[Any]:
-            layer = nn.ConvTranspose2d(inputs, 128, 4, 2, 1)
-            return [layer, nn.BatchNorm2d(128), nn.LeakyReLU(0.2)]
+    def tensorflow(self) -> dict[str, float]:
+        """Return images a second of TensorFlow in float16, with the Keras model's layers."""
+        return rivals.tensorflow(self.on_gpu, self.args.seconds)
 
-        body = [nn.Linear(100, 4096), nn.LeakyReLU(0.2), nn.Unflatten(1, (256, 4, 4))]
-        body += [*up(256), *up(128), *up(128), nn.Conv2d(128, 3, 3, padding=1), nn.Tanh()]
-        device = "cuda" if self.args.provider == "cuda" else "cpu"
-        kind = torch.float16 if device == "cuda" else torch.float32
-        model = nn.Sequential(*body).to(device, kind, memory_format=torch.channels_last).eval()
-        rates = {}
-        for rows in (1, 64, 1024):
-            batch = torch.randn(rows, 100)
-
-            def draw(batch: Any = batch) -> Any:
-                images = model(batch.to(device, kind))
-                levels = ((images.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-                return levels.permute(0, 2, 3, 1).cpu()
-
-            with torch.inference_mode():
-                for _ in range(3):
-                    draw()
-                runs, began = 0, time.perf_counter()
-                while time.perf_counter() < began + self.args.seconds:
-                    draw()
-                    runs += 1
-                rates[str(rows)] = round(rows * runs / (time.perf_counter() - began), 1)
-        return rates
+    def kernels(self) -> dict[str, float]:
+        """Return how busy the GPU is while the fastest way runs, and how much of it is used."""
+        way, rows = self._best()
+        sessions = [self.bound(way) for _ in range(2)]
+        with busy() as found:
+            reached = rate(sessions, rows, self.manifest.latents.dim, max(self.args.seconds, 0.2))
+        found |= {"images_per_s": reached, "tflops": reached * MFLOP / 1e6}
+        if peak := peak_tflops(self.found["hardware"]["gpus"]):
+            found["of_the_cards_tflops"] = found["tflops"] / peak
+        return found
 
     # the server
 
@@ -242,10 +229,26 @@ class Check:
             bench.Load("64 as npy, 64 connections", 64, 64),
             bench.Load("1,024 as npy, 32 connections", 32, 1024),
         ]
+        found: dict[str, Any] = {}
         with serving(sys.executable, settings, ready_within_s=300) as server:
-            found: dict[str, Any] = {x.name: bench.run(server, x, self.args.http) for x in loads}
+            for load in loads:
+                with busy() as share:
+                    found[load.name] = bench.run(server, load, self.args.http)
+                found[load.name] |= share
+            found |= self._half_load(server, found[loads[0].name]["images_per_s"])
             found["served_again_after_a_kill_s"] = served_again(server)
         return found
+
+    def _half_load(self, server: Any, peak: float) -> dict[str, Any]:
+        """Return what single images take when half of the peak is asked for, or a little more."""
+        from loadtests import bench
+
+        for connections in (1, 2, 4, 8, 16, 32, 64, 128):
+            load = bench.Load(f"1 PNG, half load: {connections} connections", connections, 1)
+            found = bench.run(server, load, max(1, self.args.http // 2))
+            if found["images_per_s"] >= peak / 2:
+                return {load.name: found}
+        return {}
 
 
 def served_again(server: Any) -> float:
@@ -261,48 +264,17 @@ def served_again(server: Any) -> float:
     return round(time.monotonic() - began, 2)
 
 
-def hardware() -> dict[str, Any]:
-    """Return what is measured on."""
-    library = nvml()
-    gpus = []
-    if library:
-        handles = map(library.nvmlDeviceGetHandleByIndex, range(library.nvmlDeviceGetCount()))
-        gpus = [str(library.nvmlDeviceGetName(handle)) for handle in handles]
-    elif shutil.which("nvidia-smi"):
-        command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-        gpus = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
-    return {
-        "gpus": gpus,
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "onnxruntime": ort.__version__,
-        "providers": ort.get_available_providers(),
-    }
-
-
-def used_mib() -> float:
-    """Return the memory in use on the first GPU; without one, this process's."""
-    library = nvml()
-    if library:
-        handle = library.nvmlDeviceGetHandleByIndex(0)
-        return round(library.nvmlDeviceGetMemoryInfo(handle).used / 2**20)
-    if shutil.which("nvidia-smi"):
-        command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-        return float(subprocess.run(command, capture_output=True, text=True).stdout.split()[0])
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return round(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
-
-
 def table(check: Check) -> str:
     """Return what was found, for people."""
     found = check.found
     lines = [
         f"{', '.join(found['hardware']['gpus']) or 'no GPU'}, {found['hardware']['cpus']} CPUs"
     ]
-    for name in ("parity", "rates", "in flight", "tensorrt", "memory", "pytorch", "http"):
+    for name, values in found.items():
+        if name in ("hardware", "bundle"):
+            continue
         lines.append(f"\n{name}")
-        for key, value in found.get(name, {}).items():
+        for key, value in values.items():
             if isinstance(value, dict):
                 value = "  ".join(f"{k} {_short(v)}" for k, v in value.items())
             lines.append(f"  {key:28} {value}")
@@ -332,7 +304,8 @@ def main(argv: list[str] | None = None) -> int:
     add("--save", type=Path, help="write all of it there as JSON")
     check = Check(parser.parse_args(argv))
     steps = {"parity": check.parity, "rates": check.rates, "in flight": check.in_flight}
-    steps |= {"tensorrt": check.tensorrt, "memory": check.memory, "pytorch": check.pytorch}
+    steps |= {"kernels": check.kernels, "tensorrt": check.tensorrt, "memory": check.memory}
+    steps |= {"pytorch": check.pytorch, "tensorflow": check.tensorflow}
     steps |= {"http": check.http} if check.args.http else {}
     try:
         for name, step in steps.items():

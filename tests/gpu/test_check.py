@@ -1,10 +1,11 @@
 """The check of a GPU goes all its way where there is none."""
 
 import json
+import threading
 
 import pytest
 
-from tests.gpu import check
+from tests.gpu import card, check
 
 
 def run(tmp_path, *more):
@@ -21,7 +22,43 @@ def test_every_step_is_measured_on_the_stand_in(tmp_path, capsys):
     assert set(found["rates"]["fp16 + graphs"]) == {"1", "2"}
     assert set(found["in flight"]) == {"1", "2", "3"}
     assert found["memory"]["images"] >= 16
+    assert found["kernels"]["tflops"] == pytest.approx(
+        found["kernels"]["images_per_s"] * check.MFLOP / 1e6
+    )
+    assert "SessionError: asked for Tensorrt" in found["tensorrt"]["tensorrt/f16"]
+    assert set(found["tensorflow"]) == {"1", "64", "1024"} or "not measured" in found["tensorflow"]
     assert "fp16 + graphs + nhwc" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("gpus", "peak"),
+    [
+        (["NVIDIA H200"], 989),
+        (["NVIDIA A100-SXM4-80GB, 570.1"], 312),
+        (["NVIDIA L4, 570.1", "NVIDIA H100 PCIe"], 121),
+        (["NVIDIA GeForce"], None),
+        ([], None),
+    ],
+)
+def test_peak_is_that_of_the_first_card_if_it_is_known(gpus, peak):
+    assert card.peak_tflops(gpus) == peak
+
+
+def test_part_of_the_time_in_which_a_kernel_ran_is_the_mean_of_what_was_seen(monkeypatch):
+    shares = [1.0, 0.0, 0.5, 0.5]
+    seen = threading.Event()
+    monkeypatch.setattr(card, "LOOK_S", 0.0)
+    monkeypatch.setattr(card, "_busy_now", lambda: shares.pop() if shares else seen.set())
+    with card.busy() as found:
+        assert seen.wait(10)
+    assert found == {"gpu_busy": 0.5}
+
+
+def test_card_that_tells_nothing_is_not_told_of(monkeypatch):
+    monkeypatch.setattr(card, "_busy_now", lambda: None)
+    with card.busy() as found:
+        pass
+    assert found == {}
 
 
 def test_what_is_missing_is_told_and_the_rest_goes_on(tmp_path, monkeypatch, capsys):
