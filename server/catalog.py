@@ -15,6 +15,8 @@ from server.files import write_whole
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
 """States of a bundle, as the Open Inference Protocol's repository index calls them."""
+NOT_ASKED = "it was not asked for"
+"""Why a bundle is not served that nothing is wrong with."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,19 @@ def _most_served(refs: Sequence[str], catalogs: Sequence[Catalog]) -> str:
 
 
 def _most_alike(entries: Sequence[Entry]) -> Entry:
-    """Return the entry that the most engines have; one that is served, if any is."""
+    """Return the entry that the most engines have; one that is served, if any is.
+
+    What another engine refuses is told with it.
+    """
     keys = [entry.key for entry in entries if entry.manifest]
-    return max(entries, key=lambda x: (x.manifest is not None, keys.count(x.key)))
+    best = max(
+        entries,
+        key=lambda x: (x.manifest is not None, keys.count(x.key), x.reason != NOT_ASKED),
+    )
+    refused = [x for x in entries if not x.manifest and x.reason not in ("", NOT_ASKED)]
+    if best.manifest and refused and not best.reason:
+        return replace(best, reason=f"an engine does not serve it: {refused[0].reason}")
+    return best
 
 
 def facts_of(manifest: Manifest) -> Manifest:

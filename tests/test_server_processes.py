@@ -480,9 +480,11 @@ def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path, engi
         shutil.move(spoilt, repository.models / "cars-dcgan")
         refused = 'carfront_model_refused{model="cars-dcgan",version="3"}'
         until(lambda: metric(Caller(server.url), refused) == 1)
+        until(  # the HTTP worker that is asked has heard of it too
+            lambda: "is not what was exported" in repository.index(server)["cars-dcgan/3"]["reason"]
+        )
         found = repository.index(server)
         assert found["cars-dcgan/3"]["state"] == "UNAVAILABLE"
-        assert "is not what was exported" in found["cars-dcgan/3"]["reason"]
         assert found["cars-dcgan/2"]["state"] == "READY"
         os.kill(processes(server.pid)[1][0], signal.SIGKILL)  # the next engine serves the same
         assert answering(2)()

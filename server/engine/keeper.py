@@ -16,7 +16,7 @@ from typing import Protocol
 
 from server import repository
 from server.bundle import LATEST, Bundle, BundleError
-from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry, facts_of
+from server.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
 from server.config import ServerConfig
 from server.engine.loader import Loaded, politely
 from server.engine.models import Served
@@ -180,7 +180,7 @@ class Keeper:
         self._just_tried = set()
         there = repository.scan(config.models)
         for ref in there:
-            self._entries.setdefault(ref, _entry(ref, UNAVAILABLE, "it was not asked for"))
+            self._entries.setdefault(ref, _entry(ref, UNAVAILABLE, NOT_ASKED))
         spec = config.model if config.version == LATEST else f"{config.model}/{config.version}"
         default = self._settle(spec, there, force) or default
         self._wanted = {default}

@@ -6,7 +6,7 @@ import pytest
 from tests_engine import manifest
 
 from server.bundle import BundleError
-from server.catalog import LOADING, READY, UNAVAILABLE, Catalog, Entry, merge
+from server.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, merge
 from server.errors import ModelNotFound, ModelUnavailable
 
 
@@ -94,6 +94,20 @@ def test_bundle_that_was_replaced_is_the_one_that_most_engines_have():
     old, new = catalog_of("a/1", key=1), catalog_of("a/1", key=2)
     assert merge([old, old, new]).find().key == 1
     assert merge([old, new, new]).find().key == 2
+
+
+def told(*entries):
+    """What several engines tell of one bundle."""
+    return merge([Catalog("a/1", {"a/1": entry("a/1"), "a/3": x}) for x in entries]).entries["a/3"]
+
+
+def test_what_one_engine_refuses_is_told():
+    idle, broken = entry("a/3", UNAVAILABLE, NOT_ASKED), entry("a/3", UNAVAILABLE, "it is broken")
+    assert told(idle, broken, idle).reason == "it is broken"
+    assert told(idle, idle).reason == NOT_ASKED
+    served = told(broken, entry("a/3"), entry("a/3"))
+    assert (served.state, served.reason) == (READY, "an engine does not serve it: it is broken")
+    assert told(idle, entry("a/3")).reason == ""
 
 
 def test_bundle_that_one_engine_serves_is_served():
