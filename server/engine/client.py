@@ -46,6 +46,8 @@ SWEEP_S = 0.25
 """How often overdue calls, and callers that hung up, are looked for."""
 GRACE_S = 1.0
 """How long after a deadline the engine's own word on it is waited for."""
+LOSSES = 3
+"""A request that so many engines died with is given to no other: it may be what kills them."""
 
 
 @dataclass
@@ -64,8 +66,8 @@ class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
     __slots__ = (
-        "abandoned", "backend", "deadline", "model", "offset", "rows", "seed", "terms", "tried",
-        "waiter",
+        "abandoned", "backend", "deadline", "lost", "model", "offset", "rows", "seed", "terms",
+        "tried", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +83,8 @@ class Call:
         """Which engine has it; None while there is none."""
         self.tried: tuple[Backend, ...] = ()
         """Which engines have refused it."""
+        self.lost = 0
+        """How many engines have died with it."""
         self.waiter: Any = Waiter()
         self.abandoned = False
 
@@ -313,7 +317,7 @@ class EngineClient:
 
     def _deliver_result(self, backend: Backend, result: wire.Result) -> None:
         call = self._calls.get(result.request_id)
-        if call is None:
+        if call is None or call.backend is not backend:
             return
         backend.answered(result, call.rows, self._clock())
         if result.status == wire.Status.FULL:
@@ -348,11 +352,17 @@ class EngineClient:
         if lost:
             log.warning("an engine is gone; %d requests go to another, or the next", len(lost))
         for request_id, call in lost:
+            call.lost += 1
             if call.abandoned:
                 del self._calls[request_id]
                 self._free(call)
-            else:
+            elif call.lost < LOSSES:
                 self._submit(request_id, call)
+            else:
+                log.error("%d engines died with request %d: it fails", LOSSES, request_id)
+                del self._calls[request_id]
+                failed = wire.Result(request_id, wire.Status.FAILED, 0.0, 0.0, 0, 0, 0.0, 0.0)
+                self._hub.loop.run_callback(call.waiter.switch, failed)
 
     def _sweep(self) -> None:
         """End the calls whose deadline passed without a word, and those nobody waits for."""

@@ -1,6 +1,7 @@
 """Which engine gets a request, by what each said last."""
 
 import threading
+from contextlib import ExitStack
 
 import gevent
 import pytest
@@ -17,7 +18,7 @@ from tests_engine import (
 from server.engine import wire
 from server.engine.balancer import Balancer
 from server.engine.terms import Refusal, Terms
-from server.errors import EngineUnavailable, LoadFailed, QueueFull
+from server.errors import EngineUnavailable, InferenceFailed, LoadFailed, QueueFull
 from server.latents import latents_range
 
 MODEL = key_of("tiny/1")
@@ -180,6 +181,29 @@ def test_what_a_dead_engine_had_goes_to_another_at_once(paths, client):
         assert client.engines == [False, True]
         gate.open.set()
     assert all((call.value == expected(seed, 30)).all() for seed, call in enumerate(calls))
+
+
+def test_request_that_engine_after_engine_dies_with_is_given_to_no_other(paths):
+    gates = [Gate() for _ in paths]
+    client = connect(*paths)
+    with ExitStack() as stack:
+        for path, gate in zip(paths, gates, strict=True):
+            stack.enter_context(running(path, [gate]))
+        until(lambda: all(client.engines))
+        call = gevent.spawn(draw, client, 666)
+        for _ in paths:
+            until(lambda: any(gate.entered.is_set() for gate in gates))
+            gate = next(gate for gate in gates if gate.entered.is_set())
+            gates.remove(gate)
+            backend = next(iter(client._calls.values())).backend
+            backend.line.hang_up()  # it takes the engine with it
+            stack.callback(gate.open.set)
+        with pytest.raises(InferenceFailed):
+            call.get()
+        assert not client._calls
+        for gate in gates:
+            gate.open.set()
+    client.close()
 
 
 def test_request_that_one_engine_refuses_goes_to_another(paths, client):
