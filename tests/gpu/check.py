@@ -294,7 +294,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.check", description=__doc__)
     add = parser.add_argument
     add("--provider", choices=("cuda", "cpu"), default="cuda", help="cpu: the same without a GPU")
-    add("--bundle", type=Path, default=Path("models/cars-dcgan/1"), help="what is run")
+    add("--bundle", type=Path, default=Path("models/cars-dcgan/2"), help="what is run")
     add("--largest", type=int, default=4096, help="largest bucket (4096)")
     add("--seconds", type=float, default=0.5, help="of each measurement (0.5)")
     add("--images", type=int, default=10_000_000, help="for the memory (10 million)")
