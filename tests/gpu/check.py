@@ -9,6 +9,7 @@ a GPU.
 
 import argparse
 import json
+import math
 import os
 import shutil
 import signal
@@ -36,6 +37,8 @@ from tests.gpu.card import busy, hardware, peak_tflops, used_mib
 
 MFLOP = 192
 """Of one image, multiplications and additions apart."""
+BUS_GB_PER_S = 64
+"""Of PCI Express 5.0 with 16 lanes, one way."""
 ROUNDS = 3
 
 
@@ -75,6 +78,8 @@ class Check:
         self.on_gpu = args.provider == "cuda"
         self.device = ("cuda" if self.on_gpu else "cpu", 0)
         self.limit = args.largest
+        facts = self.manifest
+        self.bytes_an_image = 4 * facts.latents.dim + math.prod(facts.image.shape)
         self.compiled = Path(tempfile.mkdtemp(prefix="carfront-tensorrt-"))
 
     def bound(self, way: Way) -> Bound:
@@ -203,6 +208,8 @@ class Check:
         with busy() as found:
             reached = rate(sessions, rows, self.manifest.latents.dim, max(self.args.seconds, 0.2))
         found |= {"images_per_s": reached, "tflops": reached * MFLOP / 1e6}
+        found["bus_gb_per_s"] = reached * self.bytes_an_image / 1e9
+        found["of_the_bus"] = found["bus_gb_per_s"] / BUS_GB_PER_S
         if peak := peak_tflops(self.found["hardware"]["gpus"]):
             found["of_the_cards_tflops"] = found["tflops"] / peak
         return found

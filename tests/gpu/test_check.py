@@ -25,6 +25,9 @@ def test_every_step_is_measured_on_the_stand_in(tmp_path, capsys):
     assert found["kernels"]["tflops"] == pytest.approx(
         found["kernels"]["images_per_s"] * check.MFLOP / 1e6
     )
+    assert found["kernels"]["bus_gb_per_s"] == pytest.approx(
+        found["kernels"]["images_per_s"] * (4 * 100 + 32 * 32 * 3) / 1e9
+    )
     assert "SessionError: asked for Tensorrt" in found["tensorrt"]["tensorrt/f16"]
     assert set(found["tensorflow"]) == {"1", "64", "1024"} or "not measured" in found["tensorflow"]
     assert "fp16 + graphs + nhwc" in capsys.readouterr().out
