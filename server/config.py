@@ -9,7 +9,9 @@ from pathlib import Path
 from server.bundle import LATEST, NAME, VERSION
 from server.place import Place
 
-PROVIDERS = ("auto", "openvino", "cpu", "cuda", "tensorrt", "tensorrt-rtx")
+GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
+"""Providers that run on NVIDIA's GPUs."""
+PROVIDERS = ("auto", "openvino", "cpu", *GPU_PROVIDERS)
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)

@@ -14,6 +14,8 @@ from typing import Any
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from server.config import GPU_PROVIDERS
+
 log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -40,7 +42,7 @@ def engines_for(provider: str) -> int:
 
     Nothing of NVML is left behind: the processes forked afterwards open it themselves.
     """
-    if provider in ("cpu", "openvino") or (provider == "auto" and not runtime_has_cuda()):
+    if provider not in GPU_PROVIDERS and not (provider == "auto" and runtime_has_cuda()):
         return 1
     gpus = len(Devices.of_this_host().names())
     if library := nvml():

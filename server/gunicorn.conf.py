@@ -67,12 +67,11 @@ def on_starting(server):
         os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
     runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
     runtime_dir.mkdir(parents=True, exist_ok=True)
-    for place in ServerConfig.from_env().places:
-        place.folder.mkdir(exist_ok=True)
-        for note in place.folder.glob("max_batch_size-*"):  # it may be of another host
-            note.unlink()
-    _announce(bundle)
-    metrics_dir, processes_dir = runtime_dir / "metrics", runtime_dir / "processes"
+    config = ServerConfig.from_env()
+    for place in config.places:
+        place.prepare()
+    _announce(bundle, config.places)
+    metrics_dir, processes_dir = runtime_dir / "metrics", config.processes_path
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -80,12 +79,12 @@ def on_starting(server):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
-def _announce(bundle):
+def _announce(bundle, places):
     """Tell the HTTP workers what will be served, until the engines say what is."""
     manifest = bundle.manifest
     entry = Entry(manifest.name, manifest.version, LOADING, "", bundle.key, facts_of(manifest))
     newest = {manifest.name: manifest.version}
-    for place in ServerConfig.from_env().places:
+    for place in places:
         Catalog(str(entry), {str(entry): entry}, (), newest).write(place.catalog)
 
 
@@ -138,7 +137,7 @@ def _free(taken):
 def post_fork(server, worker):
     name = f"http-{worker.slot}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
-    enter(Path(os.environ["CARFRONT_RUNTIME_DIR"]) / "processes", name)
+    enter(ServerConfig.from_env().processes_path, name)
     worker.crowd = server.crowd
     renew()
 

@@ -30,6 +30,13 @@ class Place:
         """Where a provider keeps what it compiles."""
         return self.folder / "compiled"
 
+    def prepare(self) -> None:
+        """Make the folder; what was measured in it may be of another host, and goes."""
+        self.folder.mkdir(exist_ok=True)
+        for pattern in ("max_batch_size-*", "compiled/layout-*"):
+            for note in self.folder.glob(pattern):
+                note.unlink()
+
     def batch_size(self, key: int) -> Path:
         """Return where the engine notes how large a batch of the bundle ``key`` is fastest."""
         return self.folder / f"max_batch_size-{key:016x}"

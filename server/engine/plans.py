@@ -7,9 +7,8 @@ from pathlib import Path
 import onnxruntime as ort
 
 from server.bundle import Manifest
+from server.config import GPU_PROVIDERS
 
-GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
-"""Providers that run on NVIDIA's GPUs."""
 VARIANT = "fp32"
 """The variant that every bundle has; bf16 is it too, with a hint to the provider."""
 VARIANTS = {"f16": "fp16", "int8": "int8"}

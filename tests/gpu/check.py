@@ -26,8 +26,9 @@ import numpy as np
 import onnxruntime as ort
 
 from server.bundle import load_bundle
+from server.config import GPU_PROVIDERS
 from server.engine.bound import Bound
-from server.engine.plans import GPU_PROVIDERS, Plan
+from server.engine.plans import Plan
 from server.engine.providers import EP_NAMES, cuda_options
 from server.engine.rate import rate
 from server.engine.session import Session
