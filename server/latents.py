@@ -23,7 +23,17 @@ SEEDS = 2**64
 """Seeds are 0 to SEEDS - 1."""
 
 _PHILOX: Any = np.random.Philox(key=0)
-_EXHAUSTED: Any = {"buffer": (0, 0, 0, 0), "buffer_pos": 4, "has_uint32": 0, "uinteger": 0}
+_uniform = np.random.Generator(_PHILOX).random
+"""Fills an array with ``(word >> 11) / 2**53`` of as many words."""
+_KEY: dict[str, Any] = {"counter": (0, 0, 0, 0), "key": (0, 0)}
+_START: Any = {
+    "bit_generator": "Philox",
+    "state": _KEY,
+    "buffer": (0, 0, 0, 0),
+    "buffer_pos": 4,  # nothing is left in the buffer
+    "has_uint32": 0,
+    "uinteger": 0,
+}
 
 
 def latents(seeds: Sequence[int], latent_dim: int) -> NDArray[np.float32]:
@@ -33,16 +43,13 @@ def latents(seeds: Sequence[int], latent_dim: int) -> NDArray[np.float32]:
     is the same for one seed as for many, so the bits are too.
     """
     half = -(-latent_dim // 2)
-    words = np.empty((len(seeds), 2 * half), np.uint64)
+    uniforms = np.empty((len(seeds), 2 * half))
     with _PHILOX.lock:
-        for row, seed in zip(words, seeds, strict=True):
-            _PHILOX.state = {
-                "bit_generator": "Philox",
-                "state": {"counter": (0, 0, 0, 0), "key": (seed, 0)},
-                **_EXHAUSTED,
-            }
-            row[:] = _PHILOX.random_raw(2 * half)
-    return _box_muller(words, half)[:, :latent_dim]
+        for row, seed in zip(uniforms, seeds, strict=True):
+            _KEY["key"] = (seed, 0)
+            _PHILOX.state = _START
+            _uniform(out=row)
+    return _box_muller(uniforms, half)[:, :latent_dim]
 
 
 def latents_range(seed: int, n: int, latent_dim: int) -> NDArray[np.float32]:
@@ -50,12 +57,18 @@ def latents_range(seed: int, n: int, latent_dim: int) -> NDArray[np.float32]:
     return latents(range(seed, seed + n), latent_dim)
 
 
-def _box_muller(words: NDArray[np.uint64], half: int) -> NDArray[np.float32]:
-    u = ((words[:, :half] >> 11) + 1) * 2.0**-53
-    v = (words[:, half:] >> 11) * 2.0**-53
-    radius = np.sqrt(-2.0 * np.log(u))
-    angle = 2.0 * np.pi * v
-    out = np.empty(words.shape, np.float32)
-    out[:, :half] = radius * np.cos(angle)
-    out[:, half:] = radius * np.sin(angle)
+def _box_muller(uniforms: NDArray[np.float64], half: int) -> NDArray[np.float32]:
+    """Return the latents of ``uniforms``, which are overwritten: memory is slow beside inference.
+
+    A uniform in [0, 1) is a multiple of 2**-53, so adding one such step is exact.
+    """
+    radius, angle = uniforms[:, :half], uniforms[:, half:]
+    radius += 2.0**-53
+    np.log(radius, out=radius)
+    radius *= -2.0
+    np.sqrt(radius, out=radius)
+    angle *= 2.0 * np.pi
+    out = np.empty(uniforms.shape, np.float32)
+    np.multiply(radius, np.cos(angle), out=out[:, :half], casting="same_kind")
+    np.multiply(radius, np.sin(angle, out=angle), out=out[:, half:], casting="same_kind")
     return out
