@@ -2,6 +2,7 @@
 
 import io
 import zlib
+from functools import lru_cache
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,9 +16,16 @@ COMPRESS_FROM = 64 * 1024
 
 def npy_bytes(images: NDArray[np.uint8]) -> bytes:
     """Return ``images`` as the bytes of a .npy file."""
+    images = np.ascontiguousarray(images)
+    return b"".join((_npy_header(images.shape), images.data))
+
+
+@lru_cache(maxsize=256)
+def _npy_header(shape: tuple[int, ...]) -> bytes:
     header = io.BytesIO()
-    npy.write_array_header_1_0(header, npy.header_data_from_array_1_0(images))
-    return b"".join((header.getvalue(), np.ascontiguousarray(images).data))
+    facts = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(header, facts)
+    return header.getvalue()
 
 
 def png_bytes(images: NDArray[np.uint8]) -> bytes:

@@ -13,7 +13,7 @@ from server.catalog import LOADING, Catalog, Entry, facts_of
 from server.config import ConfigError, ServerConfig
 from server.crowd import Crowd
 from server.logs import configure, renew
-from server.processes import enter
+from server.processes import enter, wait_for_a_turn
 from server.tracing import check_installed
 
 try:
@@ -139,6 +139,7 @@ def post_fork(server, worker):
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     enter(ServerConfig.from_env().processes_path, name)
     worker.crowd = server.crowd
+    wait_for_a_turn()
     renew()
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ROUTE = "/v1/images/<seed>.png"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
+BEGAN = "carfront.began"
+"""When a request began, by ``time.perf_counter``."""
 ERROR = "carfront.error"
 """Where the short cut leaves an error for Flask's error handler to render."""
 MAX_N = 4096
@@ -78,7 +80,8 @@ class Draw:
             if name not in MEMBERS:
                 raise InvalidRequest(str(name), body[name], f"the members {', '.join(MEMBERS)}")
         n = _whole(body, "n", 1, 1, MAX_N)
-        seed = _whole(body, "seed", secrets.randbelow(SEEDS - n + 1), 0, SEEDS - 1)
+        any_seed = 0 if "seed" in body else secrets.randbelow(SEEDS - n + 1)
+        seed = _whole(body, "seed", any_seed, 0, SEEDS - 1)
         if seed + n > SEEDS:
             raise InvalidRequest("seed", seed, f"at most {SEEDS - n}, so that {n} images follow")
         name = body.get("format", "png")
@@ -192,7 +195,7 @@ class ShortCut:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        began = time.perf_counter()
+        began = environ[BEGAN] = time.perf_counter()
         request_id = begin_request(environ)
         seed = _seed_in(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "GET" else None
         if seed is None:

@@ -28,6 +28,9 @@ DRAIN_S = 25.0
 IDLE_S = 0.25
 """How often an idle engine refreshes its gauges and looks whether it should stop."""
 
+TELL_S = 0.1
+"""How often the gauges are refreshed while batches run."""
+
 Answer = Callable[[str], None]
 """Takes an error for an administrator, or an empty text: it is done."""
 
@@ -80,6 +83,8 @@ class Engine:
         self._stop_at: float | None = None
         self._look_at = 0.0
         """When to see whether the socket is still there."""
+        self._tell_at = 0.0
+        """When to refresh the gauges again."""
         self._running = 0
         self._running_rows = 0
         self._load = (0, 0, 0.0, 0.0)
@@ -172,7 +177,9 @@ class Engine:
         for job in batch.expired:
             self._metrics.dropped("deadline", job.rows)
             self._end(job, wire.Status.EXPIRED)
-        self._metrics.queue(self._models.rows, self._capacity)
+        if self._clock() >= self._tell_at:
+            self._tell_at = self._clock() + TELL_S
+            self._metrics.queue(self._models.rows, self._capacity)
         if not batch.slices:
             return None
         served.running += 1

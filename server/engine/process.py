@@ -8,7 +8,6 @@ import logging
 import os
 import threading
 import time
-from contextlib import suppress
 
 from gunicorn.dirty import DirtyApp
 
@@ -18,7 +17,7 @@ from server.engine.keeper import Keeper
 from server.engine.loader import Loader
 from server.engine.loop import DRAIN_S, Engine
 from server.engine.plans import SessionError
-from server.processes import enter
+from server.processes import enter, wait_for_a_turn
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +63,6 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         except BaseException as error:
             log.critical("the engine ends: %s", error, exc_info=not isinstance(error, SessionError))
             os._exit(1)  # gunicorn starts a new one
-
-
-def wait_for_a_turn() -> None:
-    """Let this thread, and those it starts, wake without interrupting others on the processor.
-
-    An HTTP worker that hands over a request goes on and takes more of them; the batch is larger
-    for it. With the model, the HTTP workers and their callers on two cores that brought 6 % more
-    single images, and no longer wait under any load.
-    """
-    if hasattr(os, "SCHED_BATCH"):
-        with suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def watch(engine: Engine, limit_s: float) -> threading.Thread:

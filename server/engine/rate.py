@@ -2,7 +2,8 @@
 
 The measure that the served rate is held against: no sockets, no HTTP, nothing beside it. Both
 ways to use the processors are tried, one session on all threads and the server's own streams.
-Prints JSON: images a second by batch size for each, and the best of all.
+Prints JSON: images a second by batch size for each, and what the best of all reaches when it is
+measured again: the best of a dozen noisy figures is also the luckiest.
 """
 
 import json
@@ -21,6 +22,8 @@ from server.engine.session import Session, open_session
 BATCH_SIZES = (1, 8, 16, 32, 48, 64)
 SECONDS = 0.5
 """Of one measurement."""
+SECONDS_OF_BEST = 3.0
+"""Of the measurement that the served rate is held against, which is as long."""
 
 SMALLEST, LARGEST = 16, 1024
 """Between which the largest batch is chosen."""
@@ -47,7 +50,10 @@ def main() -> int:
     }
     facts = {"model": bundle.manifest.name, "version": bundle.manifest.version}
     plan = {"provider": one.plan.provider, "precision": one.plan.precision, "streams": count}
-    best = max(max(found.values()) for found in rates.values())
+    way, rows = max(
+        ((way, rows) for way in rates for rows in BATCH_SIZES), key=lambda x: rates[x[0]][x[1]]
+    )
+    best = rate([one] if way == "one_session" else streams, rows, dim, SECONDS_OF_BEST)
     print(json.dumps(facts | plan | rates | {"best": best}))
     return 0
 
