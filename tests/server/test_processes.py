@@ -4,9 +4,10 @@ import gc
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
-from server.processes import Processes, enter
+from server.processes import Processes, enter, wait_for_a_turn
 
 
 def measured(folder):
@@ -49,3 +50,17 @@ def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
     assert enter(tmp_path, "engine")
 
     assert {name for _, name in measured(tmp_path)} == {"engine"}
+
+
+def test_a_thread_that_waits_for_its_turn_leaves_the_others_as_they_were():
+    before, policies = os.sched_getscheduler(0), []
+
+    def wait():
+        wait_for_a_turn()
+        policies.append(os.sched_getscheduler(0))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+    assert policies == [os.SCHED_BATCH]
+    assert os.sched_getscheduler(0) == before
