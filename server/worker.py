@@ -115,6 +115,24 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
+    def _write_with_headers(self, data: bytes) -> None:
+        """Send the head and what follows together: a head alone would wake the caller for itself."""
+        self.headers_sent = True
+        self.finalize_headers()
+        fields = (b"%b: %b\r\n" % field for field in self.response_headers)
+        head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, b"".join(fields))
+        if not data or self.response_use_chunked:
+            self._sendall(head)
+            self._write(data)
+            return
+        sent = self.socket.sendmsg((head, data))
+        self.response_length += sent
+        if (rest := sent - len(head)) < 0:
+            self._sendall(head[sent:])
+            rest = 0
+        if rest < len(data):
+            self._sendall(memoryview(data)[rest:])
+
     def log_request(self) -> None:
         if self._worker.cfg.accesslog:
             super().log_request()
