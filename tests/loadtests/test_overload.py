@@ -14,7 +14,7 @@ GOOD = Outcome(
     peak_images_per_s=1000.0,
     offered_images_per_s=10_000.0,
     images_per_s=960.0,
-    drawn_images_per_s=960.0,
+    shares=[0.96, 0.99, 0.8],
     deadline_s=1.0,
     batch_s=0.01,
     accepted_p99_s=1.01,
@@ -30,7 +30,7 @@ def test_good_run_has_no_fault():
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"images_per_s": 940.0}, "940 images/s were delivered, 1,000 without overload"),
+        ({"shares": [0.94, 0.99, 0.8]}, "0.940 of the peak were delivered under overload"),
         ({"accepted_p99_s": 1.03}, "took 1.030 s or more, the limit is 1.020 s"),
         ({"statuses": {200: 9, 500: 1}}, "other answers than 200, 503 and 504"),
     ],
@@ -51,9 +51,10 @@ def test_real_server_refuses_what_it_cannot_draw_and_answers_the_rest(capsys, mo
     monkeypatch.setattr(overload, "BATCHES", 1e9)
     monkeypatch.setattr(overload, "IMAGES", 64)
 
-    status = overload.main(["--seconds", "2", "--deadline-ms", "200", "--python", PYTHON])
+    status = overload.main(["--rounds", "2", "--seconds", "1.5", "--deadline-ms", "200", "--python", PYTHON])
 
     printed = capsys.readouterr().out
     assert status == 0, printed
     assert "200: " in printed
     assert "503: " in printed
+    assert "round 2 of 2" in printed
