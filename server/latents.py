@@ -68,7 +68,8 @@ def _box_muller(uniforms: NDArray[np.float64], half: int) -> NDArray[np.float32]
     radius *= -2.0
     np.sqrt(radius, out=radius)
     angle *= 2.0 * np.pi
-    out = np.empty(uniforms.shape, np.float32)
-    np.multiply(radius, np.cos(angle), out=out[:, :half], casting="same_kind")
-    np.multiply(radius, np.sin(angle, out=angle), out=out[:, half:], casting="same_kind")
-    return out
+    cosine = np.cos(angle)
+    np.sin(angle, out=angle)
+    angle *= radius
+    radius *= cosine
+    return uniforms.astype(np.float32)
