@@ -116,12 +116,12 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         return super().start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 
     def _write_with_headers(self, data: bytes) -> None:
-        """Send the head and what follows together: a head alone would wake the caller for itself."""
+        """Send head and body together: a head alone would wake the caller for itself."""
         self.headers_sent = True
         self.finalize_headers()
         fields = (b"%b: %b\r\n" % field for field in self.response_headers)
         head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, b"".join(fields))
-        if not data or self.response_use_chunked:
+        if self.response_use_chunked:
             self._sendall(head)
             self._write(data)
             return

@@ -51,7 +51,8 @@ def test_real_server_refuses_what_it_cannot_draw_and_answers_the_rest(capsys, mo
     monkeypatch.setattr(overload, "BATCHES", 1e9)
     monkeypatch.setattr(overload, "IMAGES", 64)
 
-    status = overload.main(["--rounds", "2", "--seconds", "1.5", "--deadline-ms", "200", "--python", PYTHON])
+    phases = ["--rounds", "2", "--seconds", "1.5", "--deadline-ms", "200"]
+    status = overload.main([*phases, "--python", PYTHON])
 
     printed = capsys.readouterr().out
     assert status == 0, printed

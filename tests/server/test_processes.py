@@ -1,11 +1,10 @@
 """Real processes: this one, and one that has ended."""
 
-import gc
 import os
 import subprocess
 import sys
 import threading
-from pathlib import Path
+from subprocess import PIPE
 
 from server.processes import Processes, enter, wait_for_a_turn
 
@@ -19,20 +18,32 @@ def measured(folder):
 
 
 def test_a_process_is_measured_under_its_name(tmp_path):
-    enter(tmp_path, "engine")
-    gc.collect()  # what other tests left open would be closed between the two looks
-    before = measured(tmp_path)
-
-    ballast = b"x" * 50_000_000
-    with Path(os.devnull).open(), Path(os.devnull).open():
+    program = """if True:
+        import os, pathlib, sys
+        from server.processes import enter
+        enter(pathlib.Path(sys.argv[1]), "engine")
+        print("entered", flush=True)
+        input()
+        ballast = b"x" * 50_000_000
+        files = [open(os.devnull), open(os.devnull)]
+        print("grown", flush=True)
+        input()
+    """
+    command = [sys.executable, "-c", program, tmp_path]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, bufsize=1) as process:
+        assert process.stdout.readline() == "entered\n"
+        before = measured(tmp_path)
+        process.stdin.write("grow\n")
+        assert process.stdout.readline() == "grown\n"
         after = measured(tmp_path)
+        process.stdin.write("end\n")
 
     assert before["carfront_process_cpu_seconds", "engine"] > 0
     grown = [
         after[name, "engine"] - before[name, "engine"]
         for name in ("carfront_process_resident_memory_bytes", "carfront_process_open_fds")
     ]
-    assert grown[0] > len(ballast) * 0.9
+    assert grown[0] > 50_000_000 * 0.9
     assert grown[1] == 2
 
 
