@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,12 +147,21 @@ def _end_group(process: subprocess.Popen[bytes]) -> bool:
     Children whose leader has just ended get a moment to be gone.
     """
     deadline = time.monotonic() + LAST_CHILD_S
-    try:
-        while process.poll() is not None and time.monotonic() < deadline:
-            os.killpg(process.pid, 0)
-            time.sleep(POLL_S)
+    while process.poll() is not None and time.monotonic() < deadline:
+        if not _runs(process.pid):
+            return False
+        time.sleep(POLL_S)
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
     process.wait()
     return True
+
+
+def _runs(group: int) -> bool:
+    """Say whether a process of ``group`` runs; one that its parent takes no note of has ended."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it ended while we looked
+            state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
+            if int(its_group) == group and state != "Z":
+                return True
+    return False

@@ -4,6 +4,8 @@ Each process writes to files of its own slot in ``PROMETHEUS_MULTIPROC_DIR``. A 
 dead one's place takes its slot too, so counters go on and the number of files stays the same.
 """
 
+import fcntl
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -29,10 +31,30 @@ STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS[:11])
 """Bucket boundaries of one step, which may take microseconds."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
-_SLOT = os.environ.get(SLOT, f"pid-{os.getpid()}")
+
+def _take_slot(folder: Path, name: str) -> str:
+    """Return the first of ``name``, ``name.1``, ... that no other process holds, and hold it.
+
+    An engine whose arbiter was killed serves on until the next one is ready: in the same file, each
+    would overwrite what the other counts. What others of ``name`` said of a moment is forgotten.
+    """
+    for pattern in (f"gauge_*_{name}.db", f"gauge_*_{name}.*.db"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
+    for number in itertools.count():
+        slot = f"{name}.{number}" if number else name
+        lock = os.open(folder / f"{slot}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            return slot  # the lock ends with this process
+    raise AssertionError
+
+
 if DIRECTORY in os.environ:
-    for file in Path(os.environ[DIRECTORY]).glob(f"gauge_*_{_SLOT}.db"):
-        file.unlink()  # what a dead process of this slot said about a moment that has passed
+    _SLOT = _take_slot(Path(os.environ[DIRECTORY]), os.environ.get(SLOT, f"pid-{os.getpid()}"))
     values.ValueClass = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
 
 REGISTRY = CollectorRegistry()

@@ -115,6 +115,22 @@ def test_a_child_left_behind_is_reported_and_killed(python):
         pass
 
 
+def test_a_child_that_has_ended_is_not_left_behind_though_nobody_took_note(python):
+    program = """
+parent = os.fork()
+if parent == 0:
+    if os.fork() == 0:
+        os._exit(0)
+    os.setsid()
+    signal.pause()
+open(os.environ["PID"], "w").write(str(parent))
+"""
+    pid_file = Path(python(SERVE + program + FOREVER)).with_name("pid")
+    with serving(pid_file.with_name("python"), {"PID": str(pid_file)}):
+        parent = int(pid_file.read_text())
+    os.kill(parent, 9)
+
+
 def test_an_error_in_the_block_is_what_the_caller_sees_and_the_server_is_gone(python):
     with (
         pytest.raises(subprocess.TimeoutExpired),
