@@ -293,25 +293,27 @@ def test_request_that_is_late_anyway_keeps_nobody_out(batcher, clock):
     add(batcher, 200, deadline=60.0)
 
 
-def test_under_overload_nearly_everything_that_runs_is_delivered(clock):
-    """Ten times too much is asked for, a second's patience each: 5 % at most runs in vain."""
+@pytest.mark.parametrize("slower", [1.0, 0.8])
+def test_under_overload_nearly_everything_that_is_accepted_comes_in_time(clock, slower):
+    """Ten times too much is asked for, a second's patience each; the machine is slower at times."""
     batcher = Batcher(32, 16384, clock)
-    rate = 8000
-    delivered = ran = 0
-    running = []
-    for step in range(20 * rate // 32):
-        clock.now = step * 32 / rate
-        for _ in range(int(step * 32 * 10 / 512) - int((step - 1) * 32 * 10 / 512)):
+    asked = ran = late = 0
+    accepted = []
+    while clock.now < 30:
+        for _ in range(asked, int(clock.now * 10 * 8000 / 512)):
+            asked += 1
             with contextlib.suppress(QueueFull):
-                running.append(add(batcher, 512, deadline=clock.now + 1.0))
+                accepted.append(add(batcher, 512, deadline=clock.now + 1.0))
         batch = batcher.take()
         ran += batch.rows
-        batcher.observe(batch.rows, 32 / rate)
-        done = [job for job in running if not job.left]
-        delivered += 512 * len(done)
-        running = [job for job in running if job.left and not job.gone]
-    assert ran >= 0.99 * 20 * rate
-    assert delivered >= 0.95 * ran
+        late += len(batch.expired)
+        seconds = 32 / 8000 / (slower if clock.now % 6 < 3 else 1.0)
+        batcher.observe(batch.rows, seconds)
+        clock.now += seconds
+    delivered = 512 * sum(not job.left for job in accepted)
+    assert ran >= 0.99 * 30 * 8000 * (1 + slower) / 2
+    assert delivered >= 0.99 * ran
+    assert late <= 0.01 * len(accepted)
 
 
 def test_small_request_is_refused_for_what_is_ahead_of_it_only(batcher):

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+from itertools import pairwise
 
 import gevent
 import pytest
@@ -10,7 +11,8 @@ import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
 from server.engine import process, wire
-from server.engine.loop import Engine
+from server.engine.batcher import Job
+from server.engine.loop import TELL_S, Engine
 from server.engine.terms import Terms
 
 
@@ -170,6 +172,25 @@ def test_loop_that_raises_ends_the_engine_with_its_error(path):
     engine.add(serving([picture, picture]))
     with pytest.raises(OSError, match="disk full"):
         engine.serve()
+
+
+def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
+    now, told = [0.0], []
+
+    class Clocked(Notes):
+        def queue(self, rows, capacity):
+            told.append(now[0])
+
+    engine = Engine(path, 1, Clocked(), clock=lambda: now[0])
+    served = serving([picture], max_batch_size=1)
+    engine.add(served)
+    served.batcher.add(Job(200, deadline=float("inf")))
+    for tick in range(100):
+        now[0] = tick * TELL_S / 4
+        assert engine._take()
+    engine._links.close()
+    assert len(told) > 15
+    assert all(0.9 * TELL_S < later - told_at < 1.5 * TELL_S for told_at, later in pairwise(told))
 
 
 def test_engine_whose_parent_is_gone_ends_by_itself(path, monkeypatch):
