@@ -7,6 +7,8 @@ costs the same whatever its size, as on a GPU, ``due_in_s`` may ask for a moment
 Two lanes share every batch. Small requests go in the express lane, first come first served, and may
 fill a batch but for a quarter that the bulk lane keeps when it has work. The bulk lane is fair, see
 ``fair``; requests that are said to be bulk have a quarter of the others' share, and take no other.
+While small requests come, the bulk lane may be told to fill less of a batch: who wants one image
+waits for those that run already.
 """
 
 import math
@@ -22,6 +24,8 @@ EXPRESS_ROWS = 8
 """A request of this many rows, or fewer, takes the express lane."""
 BULK_SHARE = 4
 """The bulk lane keeps one part in this many of a batch; bulk requests have so small a share."""
+COMING_S = 1.0
+"""For so long after a small request others are expected."""
 MARGIN = 1.2
 """Times the expected wait for which a request must have time: a shared machine is slower now and
 then, and who is refused at once can ask elsewhere. With 1.1, one accepted request in forty was late
@@ -113,7 +117,8 @@ class Batcher:
     """The queue of one engine.
 
     ``rows`` counts what is waiting; ``capacity`` is the rows per second of recent batches that were
-    at least half full, None until the first.
+    at least half full, None until the first. While small requests come, big ones fill batches up to
+    ``mixed_batch_size`` only.
     """
 
     def __init__(
@@ -122,8 +127,10 @@ class Batcher:
         max_queue_rows: int,
         clock: Callable[[], float],
         max_delay_s: float = 0.0,
+        mixed_batch_size: int | None = None,
     ) -> None:
         self.max_batch_size = max_batch_size
+        self.mixed_batch_size = mixed_batch_size or max_batch_size
         self.max_delay_s = max_delay_s
         self.max_queue_rows = max_queue_rows
         self.clock = clock
@@ -132,6 +139,8 @@ class Batcher:
         self._express: deque[Job] = deque()
         self._express_rows = 0
         self._bulk = FairOrder()
+        self._small_until = -math.inf
+        """Until when small requests are expected."""
         self._since = 0.0
         """When the queue was empty last."""
         self._drained = Drained()
@@ -165,6 +174,7 @@ class Batcher:
         else:
             self._express_rows += job.rows
             self._express.append(job)
+            self._small_until = now + COMING_S
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""
@@ -194,7 +204,8 @@ class Batcher:
         self._drained.until(now)
         kept = min(size // BULK_SHARE, self.rows - self._express_rows)
         self._take_express(batch, size - kept, now)
-        self._take_bulk(batch, size, now)
+        mixed = max(self.mixed_batch_size, batch.rows + kept)
+        self._take_bulk(batch, mixed if now < self._small_until else size, now)
         self._take_express(batch, size, now)
         if self.rows >= BACKLOG * size:
             self._drained.left(batch.rows, now)

@@ -25,6 +25,15 @@ def bucket_of(rows: int) -> int:
     return 1 << (rows - 1).bit_length()
 
 
+def padded(batch: NDArray[np.float32], rows: int) -> NDArray[np.float32]:
+    """Return ``batch``, float32 [N, latent_dim], with rows of zeros up to ``rows``."""
+    if len(batch) == rows:
+        return batch
+    whole = np.zeros((rows, batch.shape[1]), np.float32)
+    whole[: len(batch)] = batch
+    return whole
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Tell whether ``error`` says that the device has no memory left."""
     text = str(error).lower()
@@ -104,11 +113,7 @@ class Bound:
 
     def _run(self, bucket: Bucket, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
         rows = len(batch)
-        if rows < bucket.rows:
-            padded = np.zeros((bucket.rows, self._latent_dim), np.float32)
-            padded[:rows] = batch
-            batch = padded
-        bucket.latents.update_inplace(np.ascontiguousarray(batch))
+        bucket.latents.update_inplace(np.ascontiguousarray(padded(batch, bucket.rows)))
         self._session.run_with_iobinding(bucket.binding, bucket.options)
         images: NDArray[np.uint8] = bucket.images.numpy()
         if not images.flags.owndata:  # the CPU is the device: these are the buffers themselves

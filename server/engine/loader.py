@@ -7,6 +7,7 @@ priority, and what a session does later is done in the threads that run it.
 import os
 import resource
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,7 +19,7 @@ from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.models import Served
 from server.engine.plans import Plan, choose_plans
-from server.engine.rate import measured_batch_size
+from server.engine.rate import measured_batch_size, mixed_batch_size
 from server.engine.session import Session, open_session
 from server.engine.wire import SlotShape
 from server.files import write_whole
@@ -83,6 +84,7 @@ class Loader:
                 config.max_queue_rows,
                 self._clock,
                 config.max_queue_delay_ms / 1000,
+                size if session.plan.on_gpu else mixed_batch_size(size),
             ),
         )
         return Loaded(served, session.plan, failed)
@@ -104,7 +106,10 @@ class Loader:
             if note.exists():
                 self._batch_size = int(note.read_text())
             else:
-                self._batch_size = measured_batch_size(streams, bundle.manifest.latents.dim)
+                own_thread = self._config.threads_a_stream == 1 and not streams[0].plan.on_gpu
+                clock = time.thread_time if own_thread else time.perf_counter
+                dim = bundle.manifest.latents.dim
+                self._batch_size = measured_batch_size(streams, dim, clock)
                 write_whole(note, str(self._batch_size))
         return self._batch_size
 

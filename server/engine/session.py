@@ -2,19 +2,22 @@
 
 import ctypes
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.bundle import Bundle
-from server.engine.bound import Bound
+from server.engine.bound import Bound, bucket_of, padded
 from server.engine.plans import Plan, SessionError
 from server.engine.providers import open_provider
 from server.latents import latents
 
 log = logging.getLogger(__name__)
+
+EACH_SIZE = 32
+"""OpenVINO compiles every batch size it meets and keeps it. Beyond this one they are large (4 MB
+each up to 64), so batches are padded to the next of four sizes between two powers of two."""
 
 
 class Session:
@@ -38,8 +41,11 @@ class Session:
         """
         if self._bound:
             return self._bound.run(batch)
+        rows = len(batch)
+        if self.plan.provider == "openvino" and (size := compiled_size(rows)) > rows:
+            batch = padded(batch, size)
         images: NDArray[np.uint8] = self._ort.run(self._outputs, {self._input: batch})[0]
-        return images
+        return images[:rows]
 
     def warm_up(self, max_batch_size: int, latent_dim: int) -> None:
         """Run the batch sizes that will be served, so that no request pays for the first time.
@@ -50,8 +56,8 @@ class Session:
         if self._bound:
             self._bound.prepare(max_batch_size)
             return
-        every = 64 if self.plan.provider == "openvino" else 1
-        for rows in warm_sizes(max_batch_size, every):
+        size_of = compiled_size if self.plan.provider == "openvino" else bucket_of
+        for rows in sorted({size_of(rows) for rows in range(1, max_batch_size + 1)}):
             self.run(np.zeros((rows, latent_dim), np.float32))
             give_back_memory()  # each time: at the end only, the peak is four times as high
 
@@ -111,12 +117,9 @@ def self_test(session: Session, bundle: Bundle) -> int:
     return worst
 
 
-def warm_sizes(max_batch_size: int, every: int) -> Iterator[int]:
-    """Yield the batch sizes to warm: all up to ``every``, twice as many beyond, the largest."""
-    yield from range(1, min(every, max_batch_size) + 1)
-    rows = 2 * every
-    while rows < max_batch_size:
-        yield rows
-        rows *= 2
-    if max_batch_size > every:
-        yield max_batch_size
+def compiled_size(rows: int) -> int:
+    """Return the size that OpenVINO runs a batch of ``rows`` rows in: less than a quarter more."""
+    if rows <= EACH_SIZE:
+        return rows
+    step = bucket_of(rows) // 8
+    return -(-rows // step) * step

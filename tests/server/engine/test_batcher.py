@@ -106,6 +106,28 @@ def test_small_requests_leave_bulk_a_quarter_of_each_batch(batcher):
     assert rows_of(batcher.take(), big) == 16
 
 
+def test_bulk_fills_less_of_a_batch_while_small_requests_come(clock):
+    batcher = Batcher(64, 16384, clock, mixed_batch_size=32)
+    big = add(batcher, 4096)
+    assert batcher.take().rows == 64
+    small = add(batcher, 1)
+    batch = batcher.take()
+    assert (rows_of(batch, small), rows_of(batch, big)) == (1, 31)
+    clock.now += 0.9
+    assert rows_of(batcher.take(), big) == 32  # the next small one may come any moment
+    clock.now += 0.2
+    assert rows_of(batcher.take(), big) == 64  # none has for a second
+
+
+def test_many_small_requests_fill_a_whole_batch_and_leave_bulk_its_quarter(clock):
+    batcher = Batcher(64, 16384, clock, mixed_batch_size=32)
+    big = add(batcher, 4096)
+    for _ in range(200):
+        add(batcher, 1)
+    batch = batcher.take()
+    assert (batch.rows, rows_of(batch, big)) == (64, 16)
+
+
 def test_small_requests_have_the_whole_batch_when_there_is_no_bulk(batcher):
     for _ in range(200):
         add(batcher, 1)

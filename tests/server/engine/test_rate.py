@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from server.engine.rate import best_batch_size, rate
+from server.engine.rate import best_batch_size, mixed_batch_size, rate
 
 
 class Counting:
@@ -27,6 +27,22 @@ def test_rate_adds_up_the_images_of_all_sessions():
     assert all(len(session.threads) == 2 for session in sessions)  # its own, and the warming one
 
 
+def test_each_session_counts_the_seconds_of_its_own_batches():
+    clocks = threading.local()
+
+    class Slow(Counting):
+        def __init__(self, seconds):
+            super().__init__()
+            self.seconds = seconds
+
+        def run(self, batch):
+            clocks.now = getattr(clocks, "now", 0.0) + self.seconds
+            return super().run(batch)
+
+    found = rate([Slow(1), Slow(4)], 16, 8, 6.0, lambda: getattr(clocks, "now", 0.0))
+    assert found == 16 / 1 + 16 / 4  # the second took 8 s of its own for what 6 were asked for
+
+
 @pytest.mark.parametrize(
     ("rates", "size"),
     [
@@ -45,3 +61,7 @@ def test_no_more_than_the_largest_is_tried():
     rates = {16: 9e4, 32: 18e4}
     found = best_batch_size(lambda rows: (rates[rows], rates[2 * rows]), streams=2, largest=32)
     assert found == 32
+
+
+def test_bulk_leaves_half_of_a_batch_to_small_requests_unless_batches_are_small():
+    assert [mixed_batch_size(size) for size in (4, 16, 20, 32, 64)] == [4, 16, 16, 16, 32]

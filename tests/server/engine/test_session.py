@@ -8,7 +8,7 @@ import pytest
 
 from server import repository
 from server.engine.plans import Plan, SessionError, choose_plans
-from server.engine.session import open_session, self_test, warm_sizes
+from server.engine.session import compiled_size, open_session, self_test
 from server.latents import latents
 
 ROOT = Path(__file__).parents[3]
@@ -90,9 +90,41 @@ def test_no_plan_left_is_an_error_with_every_reason(bundle):
         open_session(bundle, [Plan("cuda", "f32")], threads=1)
 
 
-def test_every_small_batch_size_is_warmed_and_the_largest():
-    assert list(warm_sizes(3, 64)) == [1, 2, 3]
-    assert list(warm_sizes(64, 64)) == list(range(1, 65))
-    assert list(warm_sizes(300, 64)) == [*range(1, 65), 128, 256, 300]
-    assert list(warm_sizes(1, 1)) == [1]
-    assert list(warm_sizes(32, 1)) == [1, 2, 4, 8, 16, 32]
+def test_openvino_runs_large_batches_in_four_sizes_between_powers_of_two():
+    assert [compiled_size(rows) for rows in range(1, 33)] == list(range(1, 33))
+    assert [compiled_size(rows) for rows in (33, 40, 41, 56, 57, 64)] == [40, 40, 48, 56, 64, 64]
+    assert sorted({compiled_size(rows) for rows in range(65, 257)}) == [
+        *(80, 96, 112, 128),
+        *(160, 192, 224, 256),
+    ]
+    assert all(rows <= compiled_size(rows) < 1.25 * rows for rows in range(1, 4097))
+
+
+class Recorded:
+    """A runtime that notes the size of every batch."""
+
+    def __init__(self, real):
+        self._real = real
+        self.sizes = []
+
+    def run(self, outputs, feeds):
+        (batch,) = feeds.values()
+        self.sizes.append(len(batch))
+        return self._real.run(outputs, feeds)
+
+
+@pytest.mark.parametrize(
+    ("provider", "warm"),
+    [("openvino", [*range(1, 33), 40, 48, 56]), ("cpu", [1, 2, 4, 8, 16, 32, 64])],
+)
+def test_no_batch_that_is_served_has_a_size_that_was_not_warm(bundle, provider, warm, monkeypatch):
+    session, _ = open_session(bundle, [Plan(provider, "f32")], threads=1)
+    recorded = Recorded(session._ort)
+    monkeypatch.setattr(session, "_ort", recorded)
+    session.warm_up(50, 100)
+    assert recorded.sizes == warm
+    batch = latents(range(50), 100)
+    for rows in (33, 41, 50):
+        assert session.run(batch[:rows]).shape == (rows, 32, 32, 3)
+    if provider == "openvino":  # the CPU compiles nothing
+        assert set(recorded.sizes) == set(warm)
