@@ -1,5 +1,6 @@
 """The ways to run a bundle on this host, best first, and why."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +9,9 @@ import onnxruntime as ort
 
 from server.bundle import Manifest
 from server.config import GPU_PROVIDERS
+from server.engine.plugins import NoDevice, openvino_cpu
+
+log = logging.getLogger(__name__)
 
 VARIANT = "fp32"
 """The variant that every bundle has; bf16 is it too, with a hint to the provider."""
@@ -88,13 +92,23 @@ def _known(provider: str, precision: str) -> Iterator[Plan]:
     if provider in GPU_PROVIDERS[1:]:  # never by itself: it compiles for minutes, unmeasured here
         yield Plan(provider, "f16", "TensorRT compiles the bundle's graph in float16")
         yield Plan(provider, "f32", "TensorRT compiles the graph")
-    bf16 = has_bf16()
-    if bf16 or precision == "bf16":
-        yield Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})")
-    yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
-    yield Plan("openvino", "f32", "the fastest without bfloat16")
+    if provider == "openvino" or _has_openvino():
+        bf16 = has_bf16()
+        if bf16 or precision == "bf16":
+            yield Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})")
+        yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
+        yield Plan("openvino", "f32", "the fastest without bfloat16")
     yield Plan("cpu", "int8", "the bundle has a graph in int8 that was faster than f32")
     yield Plan("cpu", "f32", "onnxruntime's own, which runs everywhere")
+
+
+def _has_openvino() -> bool:
+    try:
+        openvino_cpu()
+    except NoDevice as reason:
+        log.info("OpenVINO is left out: %s", reason)
+        return False
+    return True
 
 
 def _offered(plan: Plan, manifest: Manifest | None) -> bool:

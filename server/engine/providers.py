@@ -15,11 +15,11 @@ import onnxruntime as ort
 
 from server.engine.layout import faster_layout
 from server.engine.plans import Plan, SessionError
+from server.engine.plugins import NoDevice, openvino_cpu, tensorrt_rtx_gpu
 
 log = logging.getLogger(__name__)
 
 EP_NAMES = {
-    "openvino": "OpenVINOExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "cpu": "CPUExecutionProvider",
@@ -67,7 +67,8 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
 def _openvino(path: Path, plan: Plan, threads: int) -> Any:
     options = _whole_graph(_options())
     options.intra_op_num_threads = 1  # OpenVINO has threads of its own
-    options.add_provider_for_devices(_openvino_devices(), _openvino_options(plan, threads))
+    device = _device(openvino_cpu)
+    options.add_provider_for_devices([device], _openvino_options(plan, threads))
     return ort.InferenceSession(str(path), options)
 
 
@@ -109,20 +110,16 @@ def _tensorrt(path: Path, plan: Plan, options: Any, cache: Path | None) -> Any:
 
 
 def _tensorrt_rtx(path: Path, options: Any, cache: Path | None) -> Any:
-    """Return a session on TensorRT for RTX, which is a plugin of its own as OpenVINO is.
-
-    Source: the documentation of onnxruntime-ep-nv-tensorrt-rtx.
-    """
-    try:
-        import onnxruntime_ep_nv_tensorrt_rtx as plugin
-    except ImportError as error:
-        raise SessionError("onnxruntime-ep-nv-tensorrt-rtx is not installed") from error
-    name = plugin.get_ep_name()
-    devices = _plugin_devices(name, name, plugin.get_library_path())
-    if not devices:
-        raise SessionError("the TensorRT RTX plugin finds no GPU")
-    _whole_graph(options).add_provider_for_devices(devices[:1], tensorrt_rtx_options(path, cache))
+    device = _device(tensorrt_rtx_gpu)
+    _whole_graph(options).add_provider_for_devices([device], tensorrt_rtx_options(path, cache))
     return ort.InferenceSession(str(path), options)
+
+
+def _device(find: Callable[[], Any]) -> Any:
+    try:
+        return find()
+    except NoDevice as error:
+        raise SessionError(str(error)) from error
 
 
 def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
@@ -211,23 +208,6 @@ def _whole_graph(options: Any) -> Any:
     """Refuse half a graph on the CPU: it would be slow, and nobody would know."""
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options
-
-
-def _openvino_devices() -> list[Any]:
-    import onnxruntime_ep_openvino as plugin  # not there in the GPU image
-
-    found = _plugin_devices("openvino", EP_NAMES["openvino"], plugin.get_library_path())
-    found = [d for d in found if d.device.type == ort.OrtHardwareDeviceType.CPU]
-    if not found:
-        raise SessionError("the OpenVINO plugin finds no CPU device")
-    return found[:1]
-
-
-def _plugin_devices(registration: str, name: str, library: str) -> list[Any]:
-    """Return the devices of a plugin's provider ``name``, which is registered if it is not yet."""
-    if not any(device.ep_name == name for device in ort.get_ep_devices()):
-        ort.register_execution_provider_library(registration, library)
-    return [device for device in ort.get_ep_devices() if device.ep_name == name]
 
 
 def _openvino_options(plan: Plan, threads: int) -> dict[str, str]:

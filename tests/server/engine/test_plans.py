@@ -5,16 +5,46 @@ from pathlib import Path
 import pytest
 
 from server import repository
-from server.engine.plans import Plan, SessionError, choose_plans, has_bf16
+from server.engine import plans
+from server.engine.plans import Plan, SessionError, choose_plans
+from server.engine.plugins import NoDevice
 
 ROOT = Path(__file__).parents[3]
 
 
-def test_auto_prefers_openvino_in_the_fastest_precision():
-    assert choose_plans()[0] == Plan("openvino", "bf16" if has_bf16() else "f32")
+@pytest.fixture
+def processor(monkeypatch):
+    """Make this host's processor one that OpenVINO takes or not, and that has bfloat16 or not."""
+
+    def put(openvino, bf16):
+        def openvino_cpu():
+            if not openvino:
+                raise NoDevice
+
+        monkeypatch.setattr(plans, "openvino_cpu", openvino_cpu)
+        monkeypatch.setattr(plans, "has_bf16", lambda: bf16)
+
+    return put
+
+
+@pytest.mark.parametrize(("bf16", "precision"), [("amx_bf16", "bf16"), ("", "f32")])
+def test_auto_prefers_openvino_in_the_fastest_precision(processor, bf16, precision):
+    processor(openvino=True, bf16=bf16)
+    assert choose_plans()[0] == Plan("openvino", precision)
     assert choose_plans()[-1] == Plan("cpu", "f32")
     assert all(plan.reason for plan in choose_plans())
-    assert has_bf16() in choose_plans()[0].reason
+    assert bf16 in choose_plans()[0].reason
+
+
+def test_openvino_is_left_out_where_it_does_not_take_the_processor_unless_it_is_asked_for(
+    processor,
+):
+    processor(openvino=False, bf16="avx512_bf16")
+    assert choose_plans() == [Plan("cpu", "f32")]
+    assert choose_plans("cuda", fallback=True) == [Plan("cuda", "f32"), Plan("cpu", "f32")]
+    assert choose_plans("openvino") == [Plan("openvino", "bf16"), Plan("openvino", "f32")]
+    with pytest.raises(SessionError, match="provider auto has no precision bf16 here; there is"):
+        choose_plans(precision="bf16")
 
 
 def test_chosen_provider_and_precision_are_never_departed_from():

@@ -7,7 +7,7 @@ from types import ModuleType, SimpleNamespace
 import onnxruntime as ort
 import pytest
 
-from server.engine import providers
+from server.engine import plugins, providers
 from server.engine.plans import Plan, SessionError
 from server.engine.providers import (
     cuda_options,
@@ -72,6 +72,7 @@ def plugin(monkeypatch):
     there = SimpleNamespace(registered=[], devices=[])
     name = "onnxruntime_ep_nv_tensorrt_rtx"
     monkeypatch.setitem(sys.modules, name, Plugin(name))
+    monkeypatch.setattr(plugins, "_register", plugins._register.__wrapped__)  # each time anew
     monkeypatch.setattr(
         ort, "register_execution_provider_library", lambda *x: there.registered.append(x)
     )
