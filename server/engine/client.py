@@ -1,15 +1,8 @@
-"""The HTTP worker's side of the engines: many greenlets, each waiting for its images.
-
-When an engine dies, the client submits everything unanswered again, to another or to the next, and
-callers see latency, not an error.
-"""
+"""The HTTP worker's side of the engines: turns seeds into images, for many greenlets at a time."""
 
 import itertools
-import logging
-import select
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +10,14 @@ from typing import Any
 import gevent
 import numpy as np
 from gevent.event import AsyncResult
-from gevent.hub import Waiter
-from gevent.monkey import get_original
 from numpy.typing import NDArray
 
 from server import metrics
 from server.catalog import Catalog, Entry
 from server.engine import wire
 from server.engine.balancer import Backend, Balancer
-from server.engine.terms import Refusal, Terms
+from server.engine.calls import HUNG_UP, Call, Calls
+from server.engine.terms import Terms
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -40,15 +32,6 @@ from server.errors import (
 )
 from server.place import Place
 
-log = logging.getLogger(__name__)
-
-SWEEP_S = 0.25
-"""How often overdue calls, and callers that hung up, are looked for."""
-GRACE_S = 1.0
-"""How long after a deadline the engine's own word on it is waited for."""
-LOSSES = 3
-"""A request that so many engines died with is given to no other: it may be what kills them."""
-
 
 @dataclass
 class Generated:
@@ -60,33 +43,6 @@ class Generated:
     infer_s: float
     model: Entry
     """Which bundle drew them."""
-
-
-class Call:
-    """One request on its way; its slot stays taken until the engine can no longer write to it."""
-
-    __slots__ = (
-        "abandoned", "backend", "deadline", "lost", "model", "offset", "rows", "seed", "terms",
-        "tried", "waiter",
-    )  # fmt: skip
-
-    def __init__(
-        self, model: int, seed: int, offset: int, rows: int, deadline: float, terms: Terms
-    ) -> None:
-        self.model = model
-        self.seed = seed
-        self.offset = offset
-        self.rows = rows
-        self.deadline = deadline
-        self.terms = terms
-        self.backend: Backend | None = None
-        """Which engine has it; None while there is none."""
-        self.tried: tuple[Backend, ...] = ()
-        """Which engines have refused it."""
-        self.lost = 0
-        """How many engines have died with it."""
-        self.waiter: Any = Waiter()
-        self.abandoned = False
 
 
 class EngineClient:
@@ -107,18 +63,12 @@ class EngineClient:
     ) -> None:
         self._clock = clock
         self._arena = wire.Arena.create(arena_bytes)
-        self._slots = wire.Slots(arena_bytes)
-        self._calls: dict[int, Call] = {}
-        self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[Backend, Any]] = {}
-        """Of whom administrators want something, and who waits for it."""
-        self._room: deque[Any] = deque()
         self._shapes: dict[int, wire.SlotShape] = {}
-        self._hub = gevent.get_hub()
-        self._balancer = Balancer(
-            places, self._arena, self._deliver, self._submit_waiting, self._on_down
-        )
-        self._sweeper = gevent.spawn(self._sweep)
+        self._balancer = Balancer(places, self._arena, self._hear, self._on_up, self._on_down)
+        self._calls = Calls(self._balancer, arena_bytes, clock)
+        self._asks: dict[int, tuple[Backend, Any]] = {}
+        """Of whom administrators want something, and who waits for it."""
+        self._ask_ids = itertools.count(1)
 
     @property
     def catalog(self) -> Catalog:
@@ -152,7 +102,7 @@ class EngineClient:
         deadline = self._clock() + terms.timeout_s
         while True:
             entry = self._find(name, version)
-            request_id, call = self._begin(entry, seed, n, terms, deadline)
+            call = self._begin(entry, seed, n, terms, deadline)
             try:
                 result = self._result(call, terms)
                 if result.status != wire.Status.STALE:
@@ -160,7 +110,7 @@ class EngineClient:
                     yield Generated(images, result.queue_s, result.infer_s, entry)
                     return
             finally:
-                self._finish(request_id, call)
+                self._calls.finish(call)
             self._look_again(entry)
 
     def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
@@ -172,8 +122,8 @@ class EngineClient:
         """
         if not self.ready:
             raise EngineUnavailable
-        asks = {next(self._ids): (backend, AsyncResult()) for backend in self._balancer.up}
-        self._asked |= asks
+        asks = {next(self._ask_ids): (backend, AsyncResult()) for backend in self._balancer.up}
+        self._asks |= asks
         try:
             for ask_id, (backend, _) in asks.items():
                 backend.line.say(wire.Ask(ask_id, action, name, version))
@@ -181,7 +131,7 @@ class EngineClient:
                 answers = [waiter.get() for _, waiter in asks.values()]
         finally:
             for ask_id in asks:
-                del self._asked[ask_id]
+                del self._asks[ask_id]
         if None in answers:
             raise EngineUnavailable("an engine ended while it was at it; look whether it is done")
         for told in answers:
@@ -190,7 +140,7 @@ class EngineClient:
 
     def close(self) -> None:
         """Hang up: the engine drops what this worker still waits for."""
-        gevent.kill(self._sweeper)
+        self._calls.close()
         self._balancer.close()
         self._arena.close()
 
@@ -205,10 +155,8 @@ class EngineClient:
                 raise
             raise EngineUnavailable from error
 
-    def _begin(
-        self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float
-    ) -> tuple[int, Call]:
-        """Take a slot for a request and submit it."""
+    def _begin(self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float) -> Call:
+        """Submit a request, unless it is known already that it would be refused."""
         shape = self._shape(entry)
         most = shape.rows_in(self._arena.size)
         if n > most:
@@ -216,16 +164,11 @@ class EngineClient:
         now = self._clock()
         if refusal := self._balancer.refusal(entry.key, n, terms, now):
             raise _counted(refusal.again(now))
-        offset = self._take_slot(shape.size(n), deadline, terms.timeout_s)
-        call = Call(entry.key, seed, offset, n, deadline, terms)
-        request_id = next(self._ids)
-        self._calls[request_id] = call
-        self._submit(request_id, call)
-        return request_id, call
+        return self._calls.begin(entry.key, seed, n, shape.size(n), deadline, terms)
 
     def _result(self, call: Call, terms: Terms) -> wire.Result:
         """Wait for the engine's word, and raise what it says is wrong."""
-        result = call.waiter.get()
+        result = self._calls.wait(call)
         if result is None:
             raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
         if result is HUNG_UP:
@@ -253,145 +196,24 @@ class EngineClient:
         if entry is not None and entry.key == stale.key:
             raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
 
-    # slots
+    # on the event loop: what engines say, and that they come and go
 
-    def _take_slot(self, size: int, deadline: float, timeout_s: float) -> int:
-        while (offset := self._slots.take(size)) is None:
-            waiter = Waiter()
-            self._room.append(waiter)
-            left = deadline - self._clock()
-            with gevent.Timeout(max(left, 0), False):
-                waiter.get()
-                continue
-            raise DeadlineExceeded(timeout_s)
-        return offset
-
-    def _finish(self, request_id: int, call: Call) -> None:
-        """End a call: free its slot, unless the engine may still write there."""
-        if request_id in self._calls and call.backend:
-            call.abandoned = True
-            call.backend.line.say(wire.Cancel(request_id))
-        else:
-            self._calls.pop(request_id, None)
-            self._free(call)
-
-    def _free(self, call: Call) -> None:
-        self._slots.give_back(call.offset)
-        while self._room:
-            self._hub.loop.run_callback(self._room.popleft().switch, None)
-
-    # what is said and heard, on the event loop
-
-    def _submit(self, request_id: int, call: Call) -> None:
-        """Send a request to an engine; while there is none, it waits for the first."""
-        now = self._clock()
-        backend = self._balancer.choose(call.model, call.rows, call.terms, now, call.tried)
-        call.backend = backend
-        if backend is None:
-            return
-        backend.asked(call.rows, now)
-        submit = wire.Submit(
-            request_id,
-            call.model,
-            call.seed,
-            call.offset,
-            call.rows,
-            call.deadline,
-            call.terms.bulk,
-        )
-        backend.line.say(submit)
-
-    def _submit_waiting(self) -> None:
-        """An engine has come: send it what has been waiting for one."""
-        for request_id, call in list(self._calls.items()):
-            if call.backend is None:
-                self._submit(request_id, call)
-
-    def _deliver(self, backend: Backend, message: wire.Message) -> None:
+    def _hear(self, backend: Backend, message: wire.Message) -> None:
         if isinstance(message, wire.Result):
-            self._deliver_result(backend, message)
-        elif isinstance(message, wire.Told) and message.ask_id in self._asked:
-            self._asked[message.ask_id][1].set(message)
+            self._calls.deliver(backend, message)
+        elif isinstance(message, wire.Told) and message.ask_id in self._asks:
+            self._asks[message.ask_id][1].set(message)
         elif isinstance(message, wire.Changed):
             self._balancer.look_again(backend)
 
-    def _deliver_result(self, backend: Backend, result: wire.Result) -> None:
-        call = self._calls.get(result.request_id)
-        if call is None or call.backend is not backend:
-            return
-        backend.answered(result, call.rows, self._clock())
-        if result.status == wire.Status.FULL:
-            self._note_refusal(backend, call, result)
-            if self._submit_elsewhere(result.request_id, call):
-                return
-        del self._calls[result.request_id]
-        if call.abandoned:
-            self._free(call)
-        else:
-            call.waiter.switch(result)
-
-    def _note_refusal(self, backend: Backend, call: Call, result: wire.Result) -> None:
-        until = self._clock() + result.retry_after_s
-        queue = (result.waiting_rows, result.limit_rows, result.wait_s)
-        backend.refusal = Refusal(call.model, call.rows, call.terms, until, queue)
-        call.tried += (backend,)
-
-    def _submit_elsewhere(self, request_id: int, call: Call) -> bool:
-        """Ask an engine that has not refused the request yet, if there is one."""
-        if call.abandoned or not self._balancer.others(call.model, call.tried):
-            return False
-        self._submit(request_id, call)
-        return True
+    def _on_up(self) -> None:
+        self._calls.submit_waiting()
 
     def _on_down(self, backend: Backend) -> None:
-        """Submit anew what an engine had that is gone; what it could write to is free."""
-        for asked, waiter in self._asked.values():
+        for asked, waiter in self._asks.values():
             if asked is backend:
                 waiter.set(None)
-        lost = [(i, call) for i, call in self._calls.items() if call.backend is backend]
-        if lost:
-            log.warning("an engine is gone; %d requests go to another, or the next", len(lost))
-        for request_id, call in lost:
-            call.lost += 1
-            if call.abandoned:
-                del self._calls[request_id]
-                self._free(call)
-            elif call.lost < LOSSES:
-                self._submit(request_id, call)
-            else:
-                log.error("%d engines died with request %d: it fails", LOSSES, request_id)
-                del self._calls[request_id]
-                failed = wire.Result(request_id, wire.Status.FAILED, 0.0, 0.0, 0, 0, 0.0, 0.0)
-                self._hub.loop.run_callback(call.waiter.switch, failed)
-
-    def _sweep(self) -> None:
-        """End the calls whose deadline passed without a word, and those nobody waits for."""
-        while True:
-            gevent.sleep(SWEEP_S)
-            overdue = self._clock() - (GRACE_S if self.ready else 0)
-            peers = (call.terms.peer for call in self._calls.values())
-            gone = hung_up(peer for peer in peers if peer is not None)
-            for request_id, call in list(self._calls.items()):
-                if call.terms.peer in gone:
-                    self._hub.loop.run_callback(self._give_up, request_id, call, HUNG_UP)
-                elif call.deadline < overdue:
-                    self._hub.loop.run_callback(self._give_up, request_id, call, None)
-
-    def _give_up(self, request_id: int, call: Call, why: object) -> None:
-        if request_id in self._calls and not call.abandoned:
-            call.waiter.switch(why)
-
-
-HUNG_UP = object()
-"""What a call is woken with whose caller is gone."""
-
-
-def hung_up(sockets: Iterable[int]) -> set[int]:
-    """Return those of these descriptors at whose other end nobody is any more."""
-    poll = get_original("select", "poll")()
-    for descriptor in sockets:
-        poll.register(descriptor, select.POLLRDHUP)
-    return {descriptor for descriptor, _ in poll.poll(0)}
+        self._calls.submit_again(backend)
 
 
 def _raise_for(result: wire.Result, timeout_s: float) -> None:

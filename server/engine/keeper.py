@@ -21,7 +21,7 @@ from server.config import ServerConfig
 from server.engine.loader import Loaded, politely
 from server.engine.models import Served
 from server.engine.plans import Plan, SessionError
-from server.engine.session import give_back_memory
+from server.engine.retired import Retired
 from server.engine.wire import Ask
 from server.place import Place
 
@@ -29,8 +29,6 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
 """How often the keeper looks whether something is to be done."""
-RETIRE_S = 3.0
-"""How long a bundle is kept that the catalog names no more: requests for it may be on their way."""
 
 Answer = Callable[[str], None]
 
@@ -74,7 +72,7 @@ class Keeper:
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
         self._wanted: set[str] = set()
-        self._retired: list[tuple[float, Bundle, Loaded]] = []
+        self._retired = Retired(metrics, clock)
         self._tried: dict[str, repository.Seen] = {}
         """What each bundle looked like when it was loaded or refused last."""
         self._just_tried: set[str] = set()
@@ -132,7 +130,7 @@ class Keeper:
             self._settle_all(force=False, default=self._catalog.default)
         if self._retire_unwanted():
             self._publish(self._catalog.default)
-        self._let_go()
+        self._retired.let_go(self._hall.remove if self._hall else lambda _: True)
 
     # what administrators want
 
@@ -232,12 +230,7 @@ class Keeper:
         if old and old[0].key == bundle.key:
             self._entries[ref] = replace(self._entries[ref], reason="")
             return
-        for again in [x for x in self._retired if x[1].key == bundle.key]:
-            self._retired.remove(again)
-            loaded = again[2]
-            break
-        else:
-            loaded = self._make(bundle, ref)
+        loaded = self._retired.take_back(bundle.key) or self._make(bundle, ref)
         if old:
             self._retire(ref, "another took its place")
         self._loaded[ref] = bundle, loaded
@@ -287,7 +280,7 @@ class Keeper:
     def _retire(self, ref: str, why: str) -> None:
         bundle, loaded = self._loaded.pop(ref)
         log.info("%s is retired: %s", ref, why)
-        self._retired.append((self._clock(), bundle, loaded))
+        self._retired.add(bundle, loaded)
         self._entries[ref] = _entry(ref, UNAVAILABLE, why)
 
     def _retire_unwanted(self) -> bool:
@@ -309,23 +302,6 @@ class Keeper:
                 if Catalog.read(other.catalog).answers_with(ref, self._loaded[ref][0].key):
                     return True
         return False
-
-    def _let_go(self) -> None:
-        """Free the retired bundles that nobody can be waiting for any more."""
-        if not self._retired:
-            return
-        kept = []
-        for since, bundle, loaded in self._retired:
-            young = self._clock() - since < RETIRE_S
-            if young or (self._hall and not self._hall.remove(bundle.key)):
-                kept.append((since, bundle, loaded))
-            else:
-                self._metrics.retired(bundle, loaded.plan)
-                loaded.served.close()
-        freed = len(kept) < len(self._retired)
-        self._retired = kept
-        if freed:
-            give_back_memory()
 
     def _publish(self, default: str) -> None:
         """Write the catalog and tell the HTTP workers, if anything in it has changed."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Protocol
 
 from server.engine import wire
-from server.engine.batcher import Batch, Batcher, Job, Slice
+from server.engine.batcher import Batch, Batcher, Job
 from server.engine.links import Link, Links
 from server.engine.models import Models, Run, Served
+from server.engine.scatter import Request, draw
 from server.errors import QueueFull
-from server.latents import latents
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +33,6 @@ TELL_S = 0.1
 
 Answer = Callable[[str], None]
 """Takes an error for an administrator, or an empty text: it is done."""
-
-
-class Request:
-    """A job's owner: whose it is, where its images are to lie, and how it ends."""
-
-    __slots__ = ("images", "infer_s", "link", "request_id", "seed", "served", "verdict")
-
-    def __init__(self, link: Link, arena: wire.Arena, submit: wire.Submit, served: Served) -> None:
-        self.link = link
-        self.request_id = submit.request_id
-        self.served = served
-        self.seed = submit.seed
-        self.images = arena.images(served.shape, submit.offset, submit.rows)
-        self.infer_s = 0.0
-        self.verdict: wire.Status | None = None
 
 
 class Metrics(Protocol):
@@ -254,15 +239,8 @@ class Engine:
 
     def _serve(self, served: Served, batch: Batch, run: Run) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
-        failed: list[Job] = []
         began = self._began[threading.get_ident()] = self._clock()
-        try:
-            _run_slices(batch.slices, served.latent_dim, run)
-        except Exception:
-            log.exception("a batch of %d rows failed; each request runs again alone", batch.rows)
-            failed = [
-                part.job for part in batch.slices if not _runs_alone(part, served.latent_dim, run)
-            ]
+        failed = draw(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began
         del self._began[threading.get_ident()]
         self._metrics.batch(batch.rows, seconds)
@@ -306,29 +284,3 @@ class Engine:
         request.link.results.append(
             wire.Result(request.request_id, status, queue_s, request.infer_s, *queue)
         )
-
-
-def _run_slices(slices: list[Slice], latent_dim: int, run: Run) -> None:
-    """Run ``slices`` as one batch and put each one's images where its worker reads them.
-
-    The latents of all of them are made together: alone, each would cost four times as much.
-    """
-    seeds: list[int] = []
-    for part in slices:
-        seed = part.job.owner.seed + part.start
-        seeds.extend(range(seed, seed + part.rows))
-    images = run(latents(seeds, latent_dim))
-    start = 0
-    for part in slices:
-        own = images[start : start + part.rows]
-        part.job.owner.images[part.start : part.start + part.rows] = own
-        start += part.rows
-
-
-def _runs_alone(part: Slice, latent_dim: int, run: Run) -> bool:
-    try:
-        _run_slices([part], latent_dim, run)
-    except Exception:
-        log.exception("request %d failed alone", part.job.owner.request_id)
-        return False
-    return True

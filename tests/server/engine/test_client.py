@@ -112,7 +112,7 @@ def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
             late.get()
         assert (blocker.get() == expected(0)).all()
         assert engine.notes.dropped_rows == {"deadline": 1}
-    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
 
 
 def test_poisonous_request_fails_alone(path, client):
@@ -254,7 +254,7 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
         assert sum(engine.notes.batches) == 2
     for end in (here, other, others):
         end.close()
-    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
 
 
 def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client):
@@ -264,11 +264,11 @@ def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client
         until(gate.entered.is_set)
         call.kill()
         gevent.sleep(0.01)  # let the word leave
-        assert client._slots.take(ARENA) is None, "the engine may still write there"
+        assert client._calls._slots.take(ARENA) is None, "the engine may still write there"
         gate.open.set()
         until(lambda: not client._calls)
         assert engine.notes.dropped_rows == {"client_gone": 24}, "one batch of 16 ran"
-    assert client._slots.take(ARENA) == 0
+    assert client._calls._slots.take(ARENA) == 0
 
 
 def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):
@@ -277,10 +277,10 @@ def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(p
         call = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
         call.kill()
-        assert client._slots.take(ARENA) is None, "the engine may still write there"
+        assert client._calls._slots.take(ARENA) is None, "the engine may still write there"
         gate.open.set()
         until(lambda: not client._calls)
-    assert client._slots.take(ARENA) == 0
+    assert client._calls._slots.take(ARENA) == 0
 
 
 def test_model_that_is_named_draws(path, client):
@@ -324,7 +324,7 @@ def test_request_for_a_model_that_went_is_drawn_by_the_one_that_came(path, clien
         assert engine.remove(key_of("tiny/1"))
         assert client.catalog.default == "tiny/1"
         assert (draw(client, 5, 40) == expected(5, 40) // 2).all()
-    assert client._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
 
 
 def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_error(path, client):

@@ -10,12 +10,12 @@ from tests_engine import SHAPE, picture
 from server.bundle import MANIFEST
 from server.catalog import READY, Catalog
 from server.config import ServerConfig
-from server.engine import keeper as module
 from server.engine.batcher import Batcher
 from server.engine.keeper import Keeper
 from server.engine.loader import Loaded
 from server.engine.models import Served
 from server.engine.plans import Plan, SessionError
+from server.engine.retired import RETIRE_S
 from server.engine.wire import Ask
 
 PLAN = Plan("cpu", "f32")
@@ -176,10 +176,10 @@ def test_new_version_takes_over_and_the_old_one_goes_when_nobody_needs_it(world)
     assert world.hall.keys[0] == old  # requests for it may be on their way
     assert world.notes.serves == ["1", "2"]
     world.hall.busy.add(old)
-    world.look(module.RETIRE_S)
+    world.look(RETIRE_S)
     assert old in world.hall.keys
     world.hall.busy.clear()
-    world.look(module.RETIRE_S)
+    world.look(RETIRE_S)
     assert world.hall.keys == [world.catalog.entries["tiny/2"].key]
     assert world.notes.serves == ["2"]
 
@@ -259,11 +259,11 @@ def test_deleted_version_gives_way_to_the_one_before_which_is_still_warm(world):
     assert world.catalog.default == "tiny/2"
     shutil.rmtree(folder)
     world.look(0)
-    world.clock.now += 10 - module.RETIRE_S / 2
+    world.clock.now += 10 - RETIRE_S / 2
     world.keeper._settle_all(force=False, default=world.catalog.default)
     assert world.catalog.default == "tiny/1"
     assert world.loads == ["tiny/1", "tiny/2"]
-    world.look(module.RETIRE_S)
+    world.look(RETIRE_S)
     assert world.hall.keys == [old]
     assert "tiny/2" not in world.catalog.entries
 
@@ -298,7 +298,7 @@ def test_version_that_is_replaced_in_place_is_served_anew(world):
     world.look()
     assert world.loads == ["tiny/1", "tiny/1"]
     assert world.catalog.find().key not in (old, 0)
-    world.look(module.RETIRE_S)
+    world.look(RETIRE_S)
     assert world.hall.keys == [world.catalog.find().key]
 
 

@@ -1,0 +1,63 @@
+"""One batch: the seeds of many requests become latents, then images where each one's worker reads.
+
+The latents of all of them are made together: alone, each would cost four times as much.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from server.engine import wire
+from server.engine.batcher import Job, Slice
+from server.engine.links import Link
+from server.engine.models import Run, Served
+from server.latents import latents
+
+log = logging.getLogger(__name__)
+
+
+class Request:
+    """A job's owner: whose it is, where its images are to lie, and how it ends."""
+
+    __slots__ = ("images", "infer_s", "link", "request_id", "seed", "served", "verdict")
+
+    def __init__(self, link: Link, arena: wire.Arena, submit: wire.Submit, served: Served) -> None:
+        self.link = link
+        self.request_id = submit.request_id
+        self.served = served
+        self.seed = submit.seed
+        self.images = arena.images(served.shape, submit.offset, submit.rows)
+        self.infer_s = 0.0
+        self.verdict: wire.Status | None = None
+
+
+def draw(slices: Sequence[Slice], latent_dim: int, run: Run) -> list[Job]:
+    """Run ``slices`` as one batch; return the jobs that failed, which ran again alone."""
+    try:
+        _draw(slices, latent_dim, run)
+    except Exception:
+        rows = sum(part.rows for part in slices)
+        log.exception("a batch of %d rows failed; each request runs again alone", rows)
+        return [part.job for part in slices if not _succeeds_alone(part, latent_dim, run)]
+    return []
+
+
+def _draw(slices: Sequence[Slice], latent_dim: int, run: Run) -> None:
+    seeds: list[int] = []
+    for part in slices:
+        seed = part.job.owner.seed + part.start
+        seeds.extend(range(seed, seed + part.rows))
+    images = run(latents(seeds, latent_dim))
+    start = 0
+    for part in slices:
+        own = images[start : start + part.rows]
+        part.job.owner.images[part.start : part.start + part.rows] = own
+        start += part.rows
+
+
+def _succeeds_alone(part: Slice, latent_dim: int, run: Run) -> bool:
+    try:
+        _draw([part], latent_dim, run)
+    except Exception:
+        log.exception("request %d failed alone", part.job.owner.request_id)
+        return False
+    return True
