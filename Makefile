@@ -13,7 +13,8 @@ DATA = $(if $(DATA_PATH),--data-path $(DATA_PATH))
 # The best of training/README.md's table: the rates fall over the second half of the run.
 RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) --decay-to $(EPOCHS)
 
-SERVE := .venvs/serve
+# On AMD's processors another build of ONNX Runtime: see README.md.
+SERVE := .venvs/serve$(if $(shell grep -s AuthenticAMD /proc/cpuinfo),-amd)
 DEV := .venvs/dev
 LOADTEST := .venvs/loadtest
 
@@ -23,9 +24,11 @@ help: ## Print this list
 serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
 	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) exec $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
 
-test: $(DEV)/.done $(LOADTEST)/.done ## Run all tests
+test: $(DEV)/.done $(LOADTEST)/.done .venvs/serve-amd/.done ## Run all tests
 	$(DEV)/bin/lint-imports
-	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python $(DEV)/bin/python -m pytest $(ARGS)
+	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python \
+	SERVE_AMD_PYTHON=$(abspath .venvs/serve-amd)/bin/python \
+	$(DEV)/bin/python -m pytest $(ARGS)
 
 train: $(DEV)/.done ## Train on photographs of cars into RUN, EPOCHS epochs; goes on where it stopped
 	$(DEV)/bin/python -m training --out $(RUN) --epochs $(EPOCHS) $(RECIPE) $(DATA) $(ARGS)

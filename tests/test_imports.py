@@ -26,7 +26,7 @@ def test_every_module_of_the_server_imports_without_the_training_libraries():
 
 
 def test_serving_requirements_hold_no_training_library():
-    for lock in ("serve.txt", "serve-gpu.txt", "serve-tracing.txt"):
+    for lock in ("serve.txt", "serve-amd.txt", "serve-gpu.txt", "serve-tracing.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         names = {line.split("==")[0].split("[")[0] for line in text.splitlines() if "==" in line}
         assert not names & {"tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "pillow"}

@@ -19,6 +19,15 @@ VARIANTS = {"f16": "fp16", "int8": "int8"}
 """Precisions that need a graph of their own, and the variant that has it."""
 
 
+EP_NAMES = {
+    "openvino": "OpenVINOExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "cpu": "CPUExecutionProvider",
+}
+"""What ONNX Runtime calls the providers that may be built into it."""
+
+
 class SessionError(Exception):
     """No session that may serve: no provider takes the model, or its images are wrong."""
 
@@ -86,7 +95,7 @@ def choose_plans(
 
 def _known(provider: str, precision: str) -> Iterator[Plan]:
     """Yield every plan that this host may be able to run, and those that are asked for."""
-    if provider == "cuda" or "CUDAExecutionProvider" in ort.get_available_providers():
+    if provider == "cuda" or EP_NAMES["cuda"] in ort.get_available_providers():
         yield Plan("cuda", "f16", "onnxruntime has CUDA, and the bundle a graph in float16")
         yield Plan("cuda", "f32", "onnxruntime has CUDA")
     if provider in GPU_PROVIDERS[1:]:  # never by itself: it compiles for minutes, unmeasured here
@@ -103,6 +112,8 @@ def _known(provider: str, precision: str) -> Iterator[Plan]:
 
 
 def _has_openvino() -> bool:
+    if EP_NAMES["openvino"] in ort.get_available_providers():
+        return True
     try:
         openvino_cpu()
     except NoDevice as reason:

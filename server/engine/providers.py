@@ -14,16 +14,11 @@ import numpy as np
 import onnxruntime as ort
 
 from server.engine.layout import faster_layout
-from server.engine.plans import Plan, SessionError
+from server.engine.plans import EP_NAMES, Plan, SessionError
 from server.engine.plugins import NoDevice, openvino_cpu, tensorrt_rtx_gpu
 
 log = logging.getLogger(__name__)
 
-EP_NAMES = {
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "cpu": "CPUExecutionProvider",
-}
 CUDA_DEVICE = ("cuda", 0)
 """The first GPU that is visible; an engine sees its own only."""
 TENSORRT_ROWS = {"min": 1, "opt": 256, "max": 1024}
@@ -65,10 +60,17 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
 
 
 def _openvino(path: Path, plan: Plan, threads: int) -> Any:
-    options = _whole_graph(_options())
+    """Return a session on OpenVINO: built into ONNX Runtime, which takes AMD's processors, or not.
+
+    The one that is built in leaves two casts to ONNX Runtime's own provider.
+    """
+    options = _options()
     options.intra_op_num_threads = 1  # OpenVINO has threads of its own
-    device = _device(openvino_cpu)
-    options.add_provider_for_devices([device], _openvino_options(plan, threads))
+    settings = openvino_options(plan, threads)
+    name = EP_NAMES["openvino"]
+    if name in ort.get_available_providers():
+        return _checked(path, options, [(name, {"device_type": "CPU"} | settings)])
+    _whole_graph(options).add_provider_for_devices([_device(openvino_cpu)], settings)
     return ort.InferenceSession(str(path), options)
 
 
@@ -120,6 +122,19 @@ def _device(find: Callable[[], Any]) -> Any:
         return find()
     except NoDevice as error:
         raise SessionError(str(error)) from error
+
+
+def openvino_options(plan: Plan, threads: int) -> dict[str, str]:
+    """Return the options of OpenVINO, as a plugin or built in, on ``threads`` threads.
+
+    Source: OpenVINO's documentation of its CPU device.
+    """
+    cpu = {
+        "INFERENCE_PRECISION_HINT": plan.precision,
+        "INFERENCE_NUM_THREADS": str(threads),
+        "ENABLE_CPU_PINNING": "NO",
+    }
+    return {"load_config": json.dumps({"CPU": cpu})}
 
 
 def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
@@ -208,12 +223,3 @@ def _whole_graph(options: Any) -> Any:
     """Refuse half a graph on the CPU: it would be slow, and nobody would know."""
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return options
-
-
-def _openvino_options(plan: Plan, threads: int) -> dict[str, str]:
-    cpu = {
-        "INFERENCE_PRECISION_HINT": plan.precision,
-        "INFERENCE_NUM_THREADS": str(threads),
-        "ENABLE_CPU_PINNING": "NO",
-    }
-    return {"load_config": json.dumps({"CPU": cpu})}

@@ -28,8 +28,8 @@ import onnxruntime as ort
 from server.bundle import load_bundle
 from server.config import GPU_PROVIDERS
 from server.engine.bound import Bound
-from server.engine.plans import Plan
-from server.engine.providers import EP_NAMES, cuda_options
+from server.engine.plans import EP_NAMES, Plan
+from server.engine.providers import cuda_options
 from server.engine.rate import rate
 from server.engine.session import Session
 from server.latents import latents

@@ -1,5 +1,8 @@
 """Which options a provider is opened with, and what is said where it is missing."""
 
+import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -7,8 +10,8 @@ from types import ModuleType, SimpleNamespace
 import onnxruntime as ort
 import pytest
 
-from server.engine import plugins, providers
-from server.engine.plans import Plan, SessionError
+from server.engine import plugins
+from server.engine.plans import EP_NAMES, Plan, SessionError, choose_plans
 from server.engine.providers import (
     cuda_options,
     open_provider,
@@ -16,7 +19,8 @@ from server.engine.providers import (
     tensorrt_rtx_options,
 )
 
-MODEL = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1" / "generator.onnx"
+ROOT = Path(__file__).parents[3]
+MODEL = ROOT / "models" / "cars-dcgan" / "1" / "generator.onnx"
 
 
 def test_options_of_cuda_are_texts():
@@ -48,15 +52,66 @@ def test_tensorrt_rtx_does_so_too(tmp_path):
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_provider_that_this_runtime_lacks_is_an_error_and_no_other_serves(provider):
-    if providers.EP_NAMES[provider] in ort.get_available_providers():
+    if EP_NAMES[provider] in ort.get_available_providers():
         pytest.skip("it is there")
-    with pytest.raises(SessionError, match=f"asked for {providers.EP_NAMES[provider]}, this ONNX"):
+    with pytest.raises(SessionError, match=f"asked for {EP_NAMES[provider]}, this ONNX"):
         open_provider(MODEL, Plan(provider, "f32"), 1)
 
 
 def test_tensorrt_rtx_without_its_plugin_is_an_error_that_names_it():
     with pytest.raises(SessionError, match="onnxruntime-ep-nv-tensorrt-rtx is not installed"):
         open_provider(MODEL, Plan("tensorrt-rtx", "f32"), 1)
+
+
+class Made:
+    """Stands in for a session, and for its options."""
+
+    def __init__(self, *args, **settings):
+        self.args, self.settings, self.entries = args, settings, {}
+        self.add_session_config_entry = self.entries.__setitem__
+
+    def get_providers(self):
+        return [name for name, _ in self.settings["providers"]]
+
+
+def test_openvino_that_is_built_in_is_preferred_to_its_plugin(monkeypatch):
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [EP_NAMES["openvino"]])
+    monkeypatch.setattr(ort, "SessionOptions", Made)
+    monkeypatch.setattr(ort, "InferenceSession", Made)
+    assert choose_plans()[-2].provider == "openvino"
+    [(name, settings)] = open_provider(MODEL, Plan("openvino", "bf16"), 2).session.settings[
+        "providers"
+    ]
+    assert (name, settings["device_type"]) == ("OpenVINOExecutionProvider", "CPU")
+    assert json.loads(settings["load_config"])["CPU"]["INFERENCE_PRECISION_HINT"] == "bf16"
+    assert json.loads(settings["load_config"])["CPU"]["INFERENCE_NUM_THREADS"] == "2"
+
+
+DRAW = """
+from pathlib import Path
+from server import repository
+from server.engine.plans import choose_plans
+from server.engine.session import open_session
+from server.latents import latents
+
+bundle = repository.find(Path("models"), "cars-dcgan")
+for plan in choose_plans():
+    session, failed = open_session(bundle, [plan], threads=1)  # it draws the golden images
+    together = session.run(latents(range(64), 100))
+    same = all((session.run(latents(range(n), 100)) == together[:n]).all() for n in (1, 7, 33))
+    print(plan, same)
+"""
+
+
+@pytest.mark.skipif("SERVE_AMD_PYTHON" not in os.environ, reason="that environment is not there")
+def test_openvino_that_is_built_in_draws_as_its_plugin_does():
+    ended = subprocess.run(
+        [os.environ["SERVE_AMD_PYTHON"], "-c", DRAW], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    told = dict(line.split() for line in ended.stdout.splitlines())
+    assert set(told) >= {"openvino/f32", "cpu/f32"}
+    assert set(told.values()) == {"True"}, told
 
 
 class Plugin(ModuleType):
