@@ -23,8 +23,13 @@ PAUSE_S = 0.002
 and one that hangs never does: after the pause the connection is accepted."""
 
 
+FAREWELL_S = 1.0
+"""How long a worker that stops waits for a connection's next request: who asks without pause is
+answered, and told there to close it, where an end at once would cut off what is on its way."""
+
+
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """Ends connections that ask for nothing; when it stops, as soon as each is answered."""
+    """Ends connections that ask for nothing; when it stops, soon after each is answered."""
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -38,7 +43,7 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
     def notify(self) -> None:
         """Tell gunicorn that this worker lives, once a second, and look after the connections."""
         super().notify()
-        latest = time.monotonic() - self.cfg.keepalive if self.alive else float("inf")
+        latest = time.monotonic() - (self.cfg.keepalive if self.alive else FAREWELL_S)
         for connection, since in list(self.waiting.items()):
             if since < latest:
                 connection.end()

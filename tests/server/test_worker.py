@@ -1,5 +1,7 @@
 """What a connection sends; starting, ending and sharing is tested with real processes."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 
@@ -94,3 +96,26 @@ def test_answer_of_unknown_length_is_sent_in_chunks(connected):
         fields = list(iter(answer.readline, b"\r\n"))
         assert b"Transfer-Encoding: chunked\r\n" in fields
         assert answer.read(26) == b"3\r\nthe\r\n8\r\n picture\r\n0\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Silent:
+    end: Callable[[], None]
+
+
+def test_stopping_worker_ends_connections_that_are_silent_and_leaves_the_others_a_moment(
+    monkeypatch,
+):
+    """Who asks without pause has its next request on the way when the worker is told to stop."""
+    ended = []
+    me = object.__new__(worker.Worker)  # gunicorn's own beginning needs a server around it
+    me.alive, me.cfg, me.waiting = True, SimpleNamespace(keepalive=75), {}
+    for since in (0.0, 99.0, 99.9):
+        me.waiting[Silent(partial(ended.append, since))] = since
+    monkeypatch.setattr(worker.GeventPyWSGIWorker, "notify", lambda self: None)
+    monkeypatch.setattr(worker.time, "monotonic", lambda: 100.5)
+    me.notify()
+    assert ended == [0.0]
+    me.alive = False
+    me.notify()
+    assert ended == [0.0, 0.0, 99.0]
