@@ -1,5 +1,6 @@
 """The server's settings, read once from the environment (``CARFRONT_*``)."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -16,6 +17,9 @@ PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)
 """Variables of the project that are not the server's: where training keeps its photographs."""
+
+LOAD_S = 2
+"""How much longer than a batch an engine may be silent."""
 
 
 class ConfigError(Exception):
@@ -71,7 +75,8 @@ class ServerConfig:
     """How long a connection may ask for nothing: longer than proxies in front keep theirs."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
-    """An engine whose batch takes longer hangs, and is replaced."""
+    """An engine whose batch takes longer hangs, and is replaced; one that gives no sign of life, a
+    little later, see ``silence_s``."""
     arena_mib: int = 32
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
@@ -120,6 +125,14 @@ class ServerConfig:
     def request_timeout_s(self) -> float:
         """How long a caller may wait for its images, in seconds."""
         return self.request_timeout_ms / 1000
+
+    @property
+    def silence_s(self) -> int:
+        """How long an engine may give no sign of life: a batch's time, and a moment to load.
+
+        While ONNX Runtime opens a session, nothing else of Python may run (half a second).
+        """
+        return math.ceil(self.batch_timeout_ms / 1000) + LOAD_S
 
     @property
     def http_workers(self) -> int:

@@ -40,12 +40,13 @@ control_socket_disable = True
 worker_class = "server.worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
-timeout = 60
+timeout = 15  # a worker gives a sign of life every second, but only once it has started
 graceful_timeout = 30
 
 # The number in the name also keeps the arbiter from importing ONNX Runtime.
 dirty_apps = [f"server.engine.process:EngineApp:{engines}"]
 dirty_workers = engines
+dirty_timeout = server_config.silence_s
 dirty_graceful_timeout = 30
 
 master = None

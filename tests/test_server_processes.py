@@ -24,26 +24,10 @@ from bundles import copy_version
 from PIL import Image
 
 from loadtests.serving import serving
+from tests.chaos.faults import family
 
 ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
-
-
-HANG = """
-import os, threading
-import onnxruntime
-
-run = onnxruntime.InferenceSession.run
-
-def hang_once(self, *args, **kwargs):
-    try:
-        os.unlink(os.environ["HANG"])
-    except FileNotFoundError:
-        return run(self, *args, **kwargs)
-    threading.Event().wait()
-
-onnxruntime.InferenceSession.run = hang_once
-"""
 
 
 class Caller:
@@ -79,19 +63,6 @@ class Caller:
         status, data = self("POST", "/v1/images", {"seed": seed, "n": n, "format": "npy"})
         assert status == 200, data
         return np.load(io.BytesIO(data))
-
-
-def processes(arbiter):
-    """Return the server's processes by kind: HTTP workers, and the engine with its arbiter."""
-    rows = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    children = {}
-    for pid, parent in (map(int, row.split()) for row in rows):
-        children.setdefault(parent, []).append(pid)
-    engines = {p: children[p] for p in children.get(arbiter, []) if children.get(p)}
-    workers = [p for p in children.get(arbiter, []) if p not in engines]
-    return workers, [pid for pids in engines.values() for pid in pids], list(engines)
 
 
 def until(condition, within_s=30.0):
@@ -158,9 +129,9 @@ def test_killed_engine_loses_no_request(server):
     with ThreadPoolExecutor(8) as clients:
         answers = [clients.submit(client, first) for first in range(8)]
         for _ in range(2):
-            engine = until(lambda: processes(server.pid)[1])[0]
+            engine = until(lambda: family(server.pid)[1])[0]
             os.kill(engine, signal.SIGKILL)
-            until(lambda old=engine: old not in processes(server.pid)[1])
+            until(lambda old=engine: old not in family(server.pid)[1])
             assert alone.npy(1000, 3).shape == (3, 32, 32, 3)
         assert all(answer.result() for answer in answers)
     until(lambda: metric(Caller(server.url), "carfront_engine_restarts_total") >= 2)
@@ -187,18 +158,18 @@ def test_server_with_two_engines_is_ready_while_one_of_them_is(tmp_path):
 
 def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
     golden = call.npy(5, 4)
-    arbiter = processes(server.pid)[2][0]
+    arbiter = family(server.pid)[2][0]
     os.kill(arbiter, signal.SIGKILL)
-    until(lambda: processes(server.pid)[2] not in ([], [arbiter]))
+    until(lambda: family(server.pid)[2] not in ([], [arbiter]))
     for _ in range(30):
         assert (call.npy(5, 4) == golden).all()
 
 
 def test_removed_socket_keeps_no_new_worker_out(server, runtime_dir):
     (runtime_dir / "engine-0" / "engine.sock").unlink()
-    (worker, *_), _, _ = processes(server.pid)
+    (worker, *_), _, _ = family(server.pid)
     os.kill(worker, signal.SIGKILL)
-    until(lambda: worker not in processes(server.pid)[0] and len(processes(server.pid)[0]) == 3)
+    until(lambda: worker not in family(server.pid)[0] and len(family(server.pid)[0]) == 3)
     for _ in range(12):  # by whichever worker accepts
         assert Caller(server.url).png(5)
 
@@ -222,14 +193,14 @@ def test_full_dev_shm_is_of_no_concern(tmp_path):
 
 def test_killed_worker_is_replaced_and_takes_over_its_metrics(server, call, runtime_dir):
     png = call.png(3)
-    victim = processes(server.pid)[0][0]
+    victim = family(server.pid)[0][0]
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(set(processes(server.pid)[0]) - {victim}) == 3)
+    until(lambda: len(set(family(server.pid)[0]) - {victim}) == 3)
     for _ in range(10):
         assert Caller(server.url).png(3) == png
     files = set((runtime_dir / "metrics").iterdir())
-    os.kill(processes(server.pid)[0][0], signal.SIGKILL)
-    until(lambda: len(processes(server.pid)[0]) == 3)
+    os.kill(family(server.pid)[0][0], signal.SIGKILL)
+    until(lambda: len(family(server.pid)[0]) == 3)
     for _ in range(30):
         Caller(server.url).png(3)
     assert set((runtime_dir / "metrics").iterdir()) == files, "it did not take the dead one's slot"
@@ -265,10 +236,10 @@ def test_every_process_is_measured(server, call):
 def test_reload_serves_on_and_counts_on(server, runtime_dir):
     png = Caller(server.url).png(3)
     images = metric(Caller(server.url), "carfront_images_total")
-    old = set(processes(server.pid)[0])
+    old = set(family(server.pid)[0])
     os.kill(server.pid, signal.SIGHUP)
     asked = 0
-    while old & set(processes(server.pid)[0]):
+    while old & set(family(server.pid)[0]):
         assert Caller(server.url).png(3) == png
         asked += 1
         assert asked < 20_000, "the old workers did not go"
@@ -297,22 +268,6 @@ def test_caller_that_hangs_up_frees_the_queue(server, call):
     assert call.npy(5, 4).shape == (4, 32, 32, 3)
 
 
-def test_engine_that_hangs_is_replaced_and_loses_no_request(tmp_path):
-    """ONNX Runtime hangs once, by a patch that the server's Python loads at its start."""
-    (tmp_path / "sitecustomize.py").write_text(HANG)
-    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
-    settings = {"PYTHONPATH": paths, "HANG": str(tmp_path / "hang"), "CARFRONT_PROVIDER": "cpu"}
-    settings |= {"CARFRONT_WORKERS": "1", "CARFRONT_BATCH_TIMEOUT_MS": "1000"}
-    settings |= {"CARFRONT_MAX_BATCH_SIZE": "8"}
-    with serving(PYTHON, settings) as server, ThreadPoolExecutor(8) as clients:
-        golden = Caller(server.url).npy(0, 8)
-        (tmp_path / "hang").touch()
-        answers = list(clients.map(lambda seed: Caller(server.url).npy(seed, 1), range(8)))
-        assert all((answers[seed][0] == golden[seed]).all() for seed in range(8))
-        assert not (tmp_path / "hang").exists(), "nothing hung"
-        assert metric(Caller(server.url), "carfront_engine_restarts_total") == 1
-
-
 def test_log_is_json_where_nobody_watches(server, call):
     call.png(3)
     lines = [json.loads(line) for line in server.log.read_text().splitlines()]
@@ -324,10 +279,10 @@ def test_log_is_json_where_nobody_watches(server, call):
 
 
 def test_second_server_leaves_the_first_one_alone(server):
-    before = processes(server.pid)
+    before = family(server.pid)
     with serving(PYTHON, {"CARFRONT_WORKERS": "1"}) as second:
         assert Caller(second.url).png(3) == Caller(server.url).png(3)
-        assert processes(server.pid) == before
+        assert family(server.pid) == before
 
 
 def test_only_http_workers_hold_the_http_port(server):
@@ -338,7 +293,7 @@ def test_only_http_workers_hold_the_http_port(server):
     def holds_it(pid):
         return any(str(fd.readlink()) in listening for fd in Path(f"/proc/{pid}/fd").iterdir())
 
-    workers, engines, arbiters = processes(server.pid)
+    workers, engines, arbiters = family(server.pid)
     assert all(map(holds_it, workers))
     assert not any(map(holds_it, engines + arbiters))
 
@@ -472,6 +427,7 @@ def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path, engi
         def answering(version):
             return lambda: Caller(server.url).model(5) == f"cars-dcgan/{version}"
 
+        until(lambda: metric(Caller(server.url), "carfront_engine_up") == engines)
         assert answering(1)()
         newer = copy_version(repository.models, "2", brighter=True)
         until(answering(2))
@@ -486,7 +442,7 @@ def test_versions_come_and_go_under_load_without_a_failed_request(tmp_path, engi
         found = repository.index(server)
         assert found["cars-dcgan/3"]["state"] == "UNAVAILABLE"
         assert found["cars-dcgan/2"]["state"] == "READY"
-        os.kill(processes(server.pid)[1][0], signal.SIGKILL)  # the next engine serves the same
+        os.kill(family(server.pid)[1][0], signal.SIGKILL)  # the next engine serves the same
         assert answering(2)()
         shutil.rmtree(newer)
         until(answering(1))

@@ -3,6 +3,7 @@
 The HTTP workers reconnect to the next engine and send again what was unanswered.
 """
 
+import faulthandler
 import gc
 import logging
 import os
@@ -54,7 +55,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         try:
             config = ServerConfig.from_env()
             self._engine = start_engine(config, self._number)
-            watch(self._engine, config.batch_timeout_ms / 1000)
+            watch(self._engine, config.batch_timeout_ms / 1000, config.silence_s)
             gc.collect()
             gc.freeze()  # what was loaded stays: the collector need not look through it again
             self._engine.serve()
@@ -65,15 +66,18 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             os._exit(1)  # gunicorn starts a new one
 
 
-def watch(engine: Engine, limit_s: float) -> threading.Thread:
+def watch(engine: Engine, limit_s: float, silence_s: float) -> threading.Thread:
     """Start a thread that ends this process when a batch runs for longer than ``limit_s``.
 
     A runtime that hangs cannot be interrupted; gunicorn starts a new engine, and the HTTP workers
-    submit again what was unanswered.
+    submit again what was unanswered. One that hangs with Python's lock stops the thread too: then
+    a timer that needs no lock ends the process after ``silence_s``. gunicorn sees to a process
+    that has stopped as a whole.
     """
 
     def look() -> None:
         while engine.longest_s() <= limit_s:
+            faulthandler.dump_traceback_later(silence_s, exit=True)
             time.sleep(WATCH_S)
         log.critical("a batch has been running for %.1f s: the engine hangs, and ends", limit_s)
         os._exit(1)

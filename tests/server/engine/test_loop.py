@@ -1,9 +1,13 @@
 """The engine's rules of beginning and ending; what it does for clients is in test_client."""
 
+import faulthandler
 import os
 import socket
+import subprocess
+import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import gevent
 import pytest
@@ -14,6 +18,8 @@ from server.engine import process, wire
 from server.engine.batcher import Job
 from server.engine.loop import TELL_S, Engine
 from server.engine.terms import Terms
+
+ROOT = Path(__file__).parents[3]
 
 
 def connect(path):
@@ -159,8 +165,29 @@ def test_watchdog_ends_the_process_of_an_engine_that_hangs(monkeypatch):
     ended = []
     monkeypatch.setattr(process, "WATCH_S", 0)
     monkeypatch.setattr(os, "_exit", ended.append)
-    process.watch(Hanging(), limit_s=1.0).join(10)
+    process.watch(Hanging(), limit_s=1.0, silence_s=60).join(10)
+    faulthandler.cancel_dump_traceback_later()
     assert ended == [1]
+
+
+HANG_WITH_THE_LOCK = """
+import ctypes
+from server.engine.process import watch
+
+class Idle:
+    def longest_s(self):
+        return 0.0
+
+watch(Idle(), limit_s=60, silence_s=1)
+ctypes.PyDLL(None).sleep(60)
+"""
+
+
+def test_watchdog_ends_a_process_that_hangs_with_pythons_lock():
+    command = [sys.executable, "-c", HANG_WITH_THE_LOCK]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr and "most recent call first" in ended.stderr
 
 
 def test_loop_that_raises_ends_the_engine_with_its_error(path):

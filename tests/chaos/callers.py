@@ -1,0 +1,125 @@
+"""Clients that ask a server without pause and compare every image with what it drew before."""
+
+import http.client
+import io
+import json
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import numpy as np
+from PIL import Image
+
+SEEDS = 4096
+"""Images that are asked for: the seeds 0 to 4095."""
+RETRY_WITHIN_S = 60.0
+
+
+class Client:
+    """One keep-alive connection that is made anew when it breaks."""
+
+    def __init__(self, url: str, broken: Callable[[], None] = lambda: None) -> None:
+        self._place = urlsplit(url).netloc
+        self._broken = broken
+        self._connection = http.client.HTTPConnection(self._place, timeout=RETRY_WITHIN_S)
+
+    def __del__(self) -> None:
+        self._connection.close()
+
+    def ask(self, method: str, path: str, body: dict[str, object] | None = None) -> bytes:
+        """Return a 200's body, asking again when the connection breaks.
+
+        Raises:
+            RuntimeError: the answer was another one.
+        """
+        data = json.dumps(body) if body else None
+        headers = {"Content-Type": "application/json"} if body else {}
+        deadline = time.monotonic() + RETRY_WITHIN_S
+        while True:
+            try:
+                self._connection.request(method, path, data, headers)
+                response = self._connection.getresponse()
+                answer = response.read()
+            except (OSError, http.client.HTTPException):
+                self._broken()
+                self._connection.close()
+                if time.monotonic() > deadline:
+                    raise
+                continue
+            if response.status != 200:
+                raise RuntimeError(f"{response.status} {answer[:200]!r}")
+            return answer
+
+    def png(self, seed: int) -> np.ndarray:
+        """Return one image, asked for as a PNG."""
+        return np.asarray(Image.open(io.BytesIO(self.ask("GET", f"/v1/images/{seed}.png"))))
+
+    def npy(self, seed: int, n: int) -> np.ndarray:
+        """Return ``n`` images, asked for as npy."""
+        body = {"seed": seed, "n": n, "format": "npy"}
+        return np.load(io.BytesIO(self.ask("POST", "/v1/images", body)))
+
+
+class Clients:
+    """Threads that ask and compare until they are told to stop.
+
+    ``golden`` are the images of the seeds from 0 on.
+    """
+
+    def __init__(self, url: str, golden: np.ndarray, count: int) -> None:
+        self.counts: Counter[str] = Counter()
+        self.errors: list[str] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._url, self._golden = url, golden
+        self._answered = time.monotonic()
+        self._lull_s = 0.0
+        self._threads = [threading.Thread(target=self._loop, args=(k,)) for k in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End all threads, after the answers they wait for."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def longest_lull_s(self) -> float:
+        """Return the longest time in which nobody was answered, since this was asked last."""
+        with self._lock:
+            lull_s = self._measured_lull_s()
+            self._lull_s = 0.0
+            return lull_s
+
+    def _measured_lull_s(self) -> float:
+        """Return the longest lull, the one that may be going on too."""
+        now = time.monotonic()
+        lull_s = max(self._lull_s, now - self._answered)
+        self._answered = now
+        return lull_s
+
+    def _loop(self, number: int) -> None:
+        rng = random.Random(number)
+        client = Client(self._url, lambda: self._count("broken connections"))
+        while not self._stop.is_set():
+            n = min(rng.choice((1, 1, 1, 1, 1, 1, 16, 64, 512)), len(self._golden))
+            seed = rng.randrange(len(self._golden) - n + 1)
+            try:
+                images = client.png(seed)[None] if n == 1 else client.npy(seed, n)
+            except Exception as error:
+                self._count("errors")
+                self.errors.append(f"seed {seed}, n {n}: {error}")
+                continue
+            right = np.array_equal(images, self._golden[seed : seed + n])
+            with self._lock:
+                self._lull_s = self._measured_lull_s()
+            self._count("requests")
+            self._count("images", n)
+            self._count("wrong answers", 0 if right else 1)
+
+    def _count(self, what: str, more: int = 1) -> None:
+        with self._lock:
+            self.counts[what] += more

@@ -1,0 +1,183 @@
+"""What can happen to a server, and how long it may take to notice."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loadtests.serving import Server, serving
+from tests.bundles import copy_version
+
+SABOTAGE = Path(__file__).parent / "sabotage"
+"""On the server's Python path, this has ONNX Runtime fail on demand."""
+BATCH_TIMEOUT_S = 1
+SILENCE_S = BATCH_TIMEOUT_S + 2
+"""As ``ServerConfig.silence_s`` has it."""
+LOOKS_S = 2
+"""gunicorn looks once a second, asks a silent process to end first, and kills it a second later."""
+GONE_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A running server that may be harmed, and where it keeps what."""
+
+    server: Server
+    folder: Path
+
+    @property
+    def models(self) -> Path:
+        """Its model repository; version 1 is there."""
+        return self.folder / "models"
+
+    @property
+    def socket(self) -> Path:
+        """Where its engine listens."""
+        return self.folder / "engine-0" / "engine.sock"
+
+    @property
+    def order(self) -> Path:
+        """What the next batch shall do, see ``sabotage``."""
+        return self.folder / "sabotage"
+
+    @property
+    def workers(self) -> list[int]:
+        """The pids of its HTTP workers."""
+        return family(self.server.pid)[0]
+
+    @property
+    def engines(self) -> list[int]:
+        """The pids of its engines."""
+        return family(self.server.pid)[1]
+
+    @property
+    def arbiters(self) -> list[int]:
+        """The pid of its engines' arbiter."""
+        return family(self.server.pid)[2]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that happens."""
+
+    name: str
+    strike: Callable[[Victim], None]
+    noticed_in_s: float = 0.0
+    """How long the server takes to notice, at most, while nobody is answered."""
+
+
+@contextmanager
+def victim(python: str | Path, folder: Path, **settings: str) -> Iterator[Victim]:
+    """Start a server that may be harmed, with its files in ``folder``."""
+    copy_version(folder / "models", "1")
+    environ = {
+        "CARFRONT_RUNTIME_DIR": str(folder),
+        "CARFRONT_MODELS": str(folder / "models"),
+        "CARFRONT_BATCH_TIMEOUT_MS": str(BATCH_TIMEOUT_S * 1000),
+        "PYTHONPATH": os.pathsep.join([str(SABOTAGE), os.environ.get("PYTHONPATH", "")]),
+        "SABOTAGE": str(folder / "sabotage"),
+    }
+    with serving(python, environ | settings) as server:
+        yield Victim(server, folder)
+
+
+def family(arbiter: int) -> tuple[list[int], list[int], list[int]]:
+    """Return the pids of a server's HTTP workers, its engines, and the engines' arbiter."""
+    command = ["ps", "-e", "-o", "pid=,ppid="]
+    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    children: dict[int, list[int]] = {}
+    for pid, parent in (map(int, row.split()) for row in rows):
+        children.setdefault(parent, []).append(pid)
+    own = children.get(arbiter, [])
+    arbiters = [pid for pid in own if pid in children]
+    workers = [pid for pid in own if pid not in children]
+    return workers, [pid for each in arbiters for pid in children[each]], arbiters
+
+
+def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to the first of ``pids`` that is still there."""
+    for pid in pids[:1]:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            return
+
+
+def freeze(pids: list[int]) -> None:
+    """Stop a process for a second, as a machine that swaps would."""
+    kill(pids, signal.SIGSTOP)
+    time.sleep(1.0)
+    kill(pids, signal.SIGCONT)
+
+
+def hang(pids: list[int]) -> None:
+    """Stop a process for good, and wait until the server has seen to it."""
+    kill(pids, signal.SIGSTOP)
+    for pid in pids[:1]:
+        await_end(Path(f"/proc/{pid}"))
+
+
+def order(victim: Victim, how: str) -> None:
+    """Have the next batch ``hang``, ``raise``, or find no ``memory``."""
+    draft = victim.order.with_suffix(".draft")
+    draft.write_text(how)
+    draft.rename(victim.order)
+    await_end(victim.order)
+
+
+def await_end(path: Path) -> None:
+    """Return once ``path`` is no more."""
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while path.exists():
+        assert time.monotonic() < deadline, f"{path} is still there"
+        time.sleep(0.02)  # between two looks
+
+
+def switch(victim: Victim) -> None:
+    """Have another version of the model take over: the next one appears, or goes again."""
+    newer = victim.models / "cars-dcgan" / "2"
+    if newer.exists():
+        shutil.rmtree(newer)
+    else:
+        copy_version(victim.models, "2")
+    os.kill(victim.server.pid, signal.SIGHUP)
+
+
+def spoil(victim: Victim) -> None:
+    """Have a version appear that cannot be served."""
+    newest = victim.models / "cars-dcgan" / "99"
+    shutil.rmtree(newest, ignore_errors=True)
+    newest.mkdir()
+    (newest / "manifest.json").write_text(random.choice(("", "{}", '{"schema_version": 99}')))
+    os.kill(victim.server.pid, signal.SIGHUP)
+
+
+def remove_socket(victim: Victim) -> None:
+    """Remove the engine's socket, and kill the engine before it can listen anew."""
+    victim.socket.unlink(missing_ok=True)
+    kill(victim.engines)
+
+
+FAULTS = (
+    Fault("another version (SIGHUP)", switch),
+    Fault("a spoilt version (SIGHUP)", spoil),
+    Fault("reload (SIGHUP)", lambda it: os.kill(it.server.pid, signal.SIGHUP)),
+    Fault("kill -9 the engine", lambda it: kill(it.engines)),
+    Fault("kill -9 an HTTP worker", lambda it: kill(it.workers)),
+    Fault("kill -9 the engine's arbiter", lambda it: kill(it.arbiters)),
+    Fault("freeze the engine", lambda it: freeze(it.engines), noticed_in_s=1),
+    Fault("freeze an HTTP worker", lambda it: freeze(it.workers)),
+    Fault("freeze the engine's arbiter", lambda it: freeze(it.arbiters)),
+    Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=SILENCE_S + LOOKS_S),
+    Fault("an HTTP worker hangs", lambda it: hang(it.workers)),
+    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=BATCH_TIMEOUT_S),
+    Fault("a batch raises", lambda it: order(it, "raise")),
+    Fault("a batch finds no memory", lambda it: order(it, "memory")),
+    Fault("remove the socket, kill the engine", remove_socket),
+)
