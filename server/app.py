@@ -7,7 +7,7 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException
 
 from server import logs, metrics, tracing
-from server.api import health, images, pages, problem, repository
+from server.api import health, images, pages, problem, repository, shortcut
 from server.config import ServerConfig
 from server.engine.client import EngineClient
 from server.errors import ServingError
@@ -38,7 +38,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.session_interface = _NoSessions()
     app.after_request(_observe)
-    app.wsgi_app = images.ShortCut(artist, app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = shortcut.ShortCut(artist, app.wsgi_app, MAX_BODY)  # type: ignore[method-assign]
     if config.traces == "otlp":
         app.wsgi_app = tracing.Traced(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -57,7 +57,7 @@ def _observe(response: Response) -> Response:
     environ, rule = request.environ, request.url_rule
     response.headers[logs.HEADER] = environ[logs.ENVIRON]
     route = environ[tracing.ROUTE] = rule.rule if rule else "none"
-    seconds = time.perf_counter() - environ[images.BEGAN]
+    seconds = time.perf_counter() - environ[shortcut.BEGAN]
     method = environ["REQUEST_METHOD"]
     metrics.REQUEST_SECONDS.labels(method, route, response.status_code).observe(seconds)
     return response

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,13 @@ from server.engine.client import EngineClient
 from server.engine.terms import Terms
 from server.errors import InvalidRequest
 from server.latents import SEEDS
-from server.logs import HEADER, begin_request
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import WSGIEnvironment
 
 ROUTE = "/v1/images/<seed>.png"
+MANY = "/v1/images"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
-BEGAN = "carfront.began"
-"""When a request began, by ``time.perf_counter``."""
 ERROR = "carfront.error"
 """Where the short cut leaves an error for Flask's error handler to render."""
 MAX_N = 4096
@@ -164,51 +162,24 @@ def blueprint(artist: Artist) -> Blueprint:
         drawn = artist.draw(wanted, request.environ)
         return Response(drawn.body, headers=drawn.headers)
 
-    @routes.get(ROUTE)
-    def image(seed: str) -> Response:
+    @routes.before_request
+    def fail_as_before() -> None:
         if error := request.environ.get(ERROR):
             raise error
+
+    @routes.get(ROUTE)
+    def image(seed: str) -> Response:
         return answer(Draw(1, parse_seed(seed), "png"))
 
     @routes.get(VERSIONED)
     def versioned(name: str, version: str, seed: str) -> Response:
         return answer(Draw(1, parse_seed(seed), "png", name, version))
 
-    @routes.post("/v1/images")
+    @routes.post(MANY)
     def images() -> Response:
         return answer(Draw.from_json(request.get_json()))
 
     return routes
-
-
-class ShortCut:
-    """Names every request, and answers ``GET /v1/images/{seed}.png`` before Flask sees it.
-
-    Flask's routing, contexts and response objects cost more than drawing the image.
-    """
-
-    def __init__(self, artist: Artist, app: "WSGIApplication") -> None:
-        self._artist = artist
-        self._app = app
-        self._seconds = metrics.REQUEST_SECONDS.labels("GET", ROUTE, 200)
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        began = environ[BEGAN] = time.perf_counter()
-        request_id = begin_request(environ)
-        seed = _seed_in(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "GET" else None
-        if seed is None:
-            return self._app(environ, start_response)
-        try:
-            drawn = self._artist.draw(Draw(1, seed, "png"), environ)
-        except Exception as error:  # Flask has the handlers, for bugs too
-            environ[ERROR] = error
-            return self._app(environ, start_response)
-        self._seconds.observe(time.perf_counter() - began)
-        environ[tracing.ROUTE] = ROUTE
-        start_response("200 OK", [*drawn.headers, (HEADER, request_id)])
-        return (drawn.body,)
 
 
 def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
@@ -230,16 +201,6 @@ def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
         raise InvalidRequest("Carfront-Priority", priority, " or ".join(PRIORITIES))
     peer = environ.get("gunicorn.sock")
     return Terms(timeout_s, PRIORITIES[priority], peer.fileno() if peer else None)
-
-
-def _seed_in(path: str) -> int | None:
-    """Return the seed that ``path`` names, None when it is another path or no seed."""
-    if not (path.startswith("/v1/images/") and path.endswith(".png")):
-        return None
-    try:
-        return parse_seed(path[len("/v1/images/") : -len(".png")])
-    except InvalidRequest:
-        return None
 
 
 def parse_seed(text: str) -> int:

@@ -1,6 +1,7 @@
 """Every route, through Flask's own client, down to a real engine on the real default model."""
 
 import io
+import re
 import threading
 import time
 from dataclasses import replace
@@ -13,7 +14,7 @@ from PIL import Image
 from tests_engine import Notes, connect, until
 
 from server import repository
-from server.api import images
+from server.api import images, shortcut
 from server.api.images import FORMATS, Format
 from server.app import create_app
 from server.catalog import READY, Catalog, Entry
@@ -26,6 +27,7 @@ from server.engine.plans import Plan
 from server.engine.session import open_session
 from server.engine.terms import Terms
 from server.engine.wire import SlotShape
+from server.errors import QueueFull
 from server.place import Place
 
 ROOT = Path(__file__).parents[2]
@@ -393,3 +395,48 @@ def test_bad_wish_of_an_administrator_is_a_400(engine_client, path, body):
     assert response.status_code in (400, 404), response.text
     if response.status_code == 400:
         assert "wanted" in response.json["error"]
+
+
+def ask_either_way(http, monkeypatch):
+    """Yield the status and headers of requests that draw, without Flask, then with it."""
+    for wanted_by in (shortcut.wanted_by, lambda *_: None):
+        monkeypatch.setattr(shortcut, "wanted_by", wanted_by)
+        for response in (
+            http.get("/v1/images/7.png"),
+            http.post("/v1/images", json={"n": 3, "seed": 7, "format": "npy"}),
+        ):
+            varying = ("X-Request-Id", "Server-Timing")
+            headers = {k: v for k, v in response.headers.items() if k not in varying}
+            headers |= {k: "" for k in varying if k in response.headers}
+            yield response.status_code, headers, response.data
+
+
+def test_answers_are_the_same_with_flask_and_without(http, monkeypatch):
+    get, post, get_by_flask, post_by_flask = ask_either_way(http, monkeypatch)
+    assert (get[0], post[0]) == (200, 200)
+    assert get == get_by_flask
+    assert post == post_by_flask
+
+
+def test_errors_are_the_same_with_flask_and_without(http, monkeypatch, engine_client):
+    def full(*_):
+        raise QueueFull(5000, 4096, 2.5, 1.5)
+
+    monkeypatch.setattr(engine_client, "generate", full)
+    get, post, get_by_flask, post_by_flask = ask_either_way(http, monkeypatch)
+    assert (get[0], get[1]["Retry-After"]) == (503, "2")
+    assert get == get_by_flask
+    assert post == post_by_flask
+
+
+def test_both_ways_count_alike(http, monkeypatch):
+    count = 'http_server_request_duration_seconds_count{{method="{}",route="{}",status="200"}}'
+    names = [count.format("GET", "/v1/images/<seed>.png"), count.format("POST", "/v1/images")]
+
+    def counts():
+        text = http.get("/metrics").text
+        return [float((re.findall(re.escape(name) + r" (\S+)", text) or [0])[0]) for name in names]
+
+    before = counts()
+    list(ask_either_way(http, monkeypatch))
+    assert counts() == [value + 2 for value in before]
