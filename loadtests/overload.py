@@ -1,11 +1,13 @@
 """Offers a server ten times what it can draw: does it still deliver what it could?
 
-The peak: callers that ask for 2,048 images, and again as soon as they have them. The overload:
+The peak: callers that ask for many images, and again as soon as they have them. The overload:
 requests at a fixed pace, whatever the answers (an open loop), for ten times as many images, each
-with a deadline. They take turns, and each overload is held against the peaks before and after it: a
-machine that is slow for a while is slow for all three. What cannot be served in time has to be
-refused at once, and cost next to nothing: 95 % of the peak or more are still delivered (the median
-of the rounds), what is accepted comes within its deadline and two batches.
+with a deadline. How many images a request asks for is up to the machine: a quarter of what it draws
+within the deadline, 2,048 at most. Peak and overload take turns, and each overload is held against
+the peaks before and after it: a machine that is slow for a while is slow for all three. What cannot
+be served in time has to be refused at once, and cost next to nothing: 95 % of the peak or more are
+still delivered (the median of the rounds), what is accepted comes within its deadline and two
+batches.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from urllib.parse import urlsplit
 from loadtests.bench import Reading, hardware
 from loadtests.serving import Server, ServerFailed, serving
 
-IMAGES = 2048
+FEWEST, MOST = 16, 2048
 """Images a request asks for: so many that asking and refusing cost little beside drawing."""
 TIMES = 10
 """How many times the peak is offered."""
@@ -59,6 +61,7 @@ class Phase:
 class Outcome:
     """The whole run, in numbers: medians of the rounds, but for what is said of all requests."""
 
+    images_a_request: int
     peak_images_per_s: float
     offered_images_per_s: float
     images_per_s: float
@@ -114,7 +117,8 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     print(
-        f"peak {outcome.peak_images_per_s:,.0f} images/s; "
+        f"peak {outcome.peak_images_per_s:,.0f} images/s, "
+        f"{outcome.images_a_request:,} a request; "
         f"offered {outcome.offered_images_per_s:,.0f}, "
         f"delivered {outcome.images_per_s:,.0f}, {outcome.share:.3f} of the peak "
         f"({', '.join(f'{share:.3f}' for share in outcome.shares)})\n"
@@ -138,22 +142,24 @@ def main(argv: list[str] | None = None) -> int:
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
     """Measure the peak of ``server``, and what it delivers when ten times that is offered."""
-    await closed_loop(server, 2.0)  # warm; and the server learns how fast it is
-    peaks = [await closed_loop(server, seconds)]
+    warm = await closed_loop(server, 4.0, FEWEST)  # and the server learns how fast it is
+    images = images_a_request(warm.images_per_s, deadline_s)
+    peaks = [await closed_loop(server, seconds, images)]
     overloads: list[Phase] = []
     batches_s: list[float] = []
     for number in range(1, rounds + 1):
-        pace = TIMES * peaks[-1].images_per_s / IMAGES
+        pace = TIMES * peaks[-1].images_per_s / images
         before = Reading.of(server)
-        over = await open_loop(server, seconds, pace, deadline_s, first=number << 40)
+        over = await open_loop(server, seconds, images, pace, deadline_s, first=number << 40)
         spent = Reading.of(server) - before
         overloads.append(over)
         batches_s.append(spent.inference_s / max(spent.batches, 1))
-        peaks.append(await closed_loop(server, seconds))
+        peaks.append(await closed_loop(server, seconds, images))
         print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
     around = [(a.images_per_s + b.images_per_s) / 2 for a, b in pairwise(peaks)]
     peak = median(around)
     return Outcome(
+        images_a_request=images,
         peak_images_per_s=peak,
         offered_images_per_s=TIMES * peak,
         images_per_s=median(over.images_per_s for over in overloads),
@@ -166,43 +172,52 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
     )
 
 
-async def closed_loop(server: Server, seconds: float) -> Phase:
-    """Ask with ``CALLERS`` at once, each again as soon as it has its images."""
+def images_a_request(images_per_s: float, deadline_s: float) -> int:
+    """Return a power of two: at most a quarter of what is drawn within the deadline."""
+    most = min(MOST, images_per_s * deadline_s / 4)
+    return 1 << int(math.log2(max(FEWEST, most)))
+
+
+async def closed_loop(server: Server, seconds: float, images: int) -> Phase:
+    """Ask for ``images`` with ``CALLERS`` at once, each again as soon as it has its own."""
     phase = Phase(seconds)
     ends = time.monotonic() + seconds
 
     async def caller(first: int) -> None:
         seed = first << 40
         while time.monotonic() < ends:
-            await ask(server, seed, 60.0, phase, ends)
-            seed += IMAGES
+            await ask(server, seed, images, 60.0, phase, ends)
+            seed += images
 
     await asyncio.gather(*(caller(i) for i in range(CALLERS)))
     return phase
 
 
 async def open_loop(
-    server: Server, seconds: float, pace: float, deadline_s: float, first: int
+    server: Server, seconds: float, images: int, pace: float, deadline_s: float, first: int
 ) -> Phase:
-    """Ask ``pace`` times a second for ``seconds``, whether answers come or not.
+    """Ask for ``images`` ``pace`` times a second for ``seconds``, whether answers come or not.
 
-    The images are ``first`` and those that follow.
+    They are ``first`` and those that follow.
     """
     phase = Phase(seconds)
     began = time.monotonic()
     asked = []
     for number in range(int(seconds * pace)):
         await asyncio.sleep(began + number / pace - time.monotonic())
-        seed = first + number * IMAGES
-        asked.append(asyncio.create_task(ask(server, seed, deadline_s, phase, began + seconds)))
+        seed = first + number * images
+        request = ask(server, seed, images, deadline_s, phase, began + seconds)
+        asked.append(asyncio.create_task(request))
     await asyncio.gather(*asked)
     return phase
 
 
-async def ask(server: Server, seed: int, deadline_s: float, phase: Phase, ends: float) -> None:
+async def ask(
+    server: Server, seed: int, images: int, deadline_s: float, phase: Phase, ends: float
+) -> None:
     """Ask for images over a connection of its own, and note in ``phase`` what came."""
     place = urlsplit(server.url)
-    body = json.dumps({"n": IMAGES, "seed": seed, "format": "npy"}).encode()
+    body = json.dumps({"n": images, "seed": seed, "format": "npy"}).encode()
     head = (
         f"POST /v1/images HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -223,7 +238,7 @@ async def ask(server: Server, seed: int, deadline_s: float, phase: Phase, ends: 
     )
     note(now - began)
     if status == 200 and now <= ends:
-        phase.delivered += IMAGES
+        phase.delivered += images
 
 
 def percentile(values: list[float], share: float) -> float:

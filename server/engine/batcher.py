@@ -32,6 +32,9 @@ then, and who is refused at once can ask elsewhere. With 1.1, one accepted reque
 under overload."""
 RATE_WEIGHT = 0.1
 """How much the newest batch counts in the capacity."""
+FRESH_S = 10.0
+"""For how long after it was measured the capacity has a request dropped that would be late by it: a
+machine that was slow for a while may be fast by now, and only what runs can tell."""
 DRAINED_S = 1.0
 """How far back the drain rate looks."""
 BACKLOG = 4
@@ -136,6 +139,8 @@ class Batcher:
         self.clock = clock
         self.rows = 0
         self.capacity: float | None = None
+        self._measured_at = -math.inf
+        """When the capacity was measured last."""
         self._express: deque[Job] = deque()
         self._express_rows = 0
         self._bulk = FairOrder()
@@ -219,6 +224,7 @@ class Batcher:
         if 2 * rows < self.max_batch_size:
             return
         rate = rows / max(seconds, 1e-6)
+        self._measured_at = self.clock()
         old = self.capacity
         self.capacity = rate if old is None else old + RATE_WEIGHT * (rate - old)
 
@@ -279,7 +285,8 @@ class Batcher:
 
     def _in_time(self, batch: Batch, job: Job, now: float) -> bool:
         """Drop ``job`` if its deadline has passed, or will before its last row can be done."""
-        needs = job.left / self.capacity if self.capacity else 0.0
+        known = job.taken or now - self._measured_at < FRESH_S
+        needs = job.left / self.capacity if self.capacity and known else 0.0
         if job.deadline <= now + needs:
             self.drop(job)
             batch.expired.append(job)

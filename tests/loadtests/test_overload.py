@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from loadtests import overload
-from loadtests.overload import Outcome, percentile
+from loadtests.overload import Outcome, images_a_request, percentile
 
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 GOOD = Outcome(
+    images_a_request=128,
     peak_images_per_s=1000.0,
     offered_images_per_s=10_000.0,
     images_per_s=960.0,
@@ -40,6 +41,16 @@ def test_fault_is_told_with_its_numbers(change, fault):
     assert fault in told
 
 
+@pytest.mark.parametrize(
+    ("images_per_s", "deadline_s", "images"),
+    [(11_000, 1.0, 2048), (550, 1.0, 128), (512, 1.0, 128), (550, 0.2, 16), (0.0, 1.0, 16)],
+)
+def test_request_is_a_quarter_of_what_is_drawn_within_the_deadline(
+    images_per_s, deadline_s, images
+):
+    assert images_a_request(images_per_s, deadline_s) == images
+
+
 def test_percentile_is_one_of_the_values():
     assert percentile([3.0, 1.0, 2.0], 0.99) == 3.0
     assert percentile([float(i) for i in range(1, 101)], 0.99) == 99.0
@@ -49,7 +60,6 @@ def test_percentile_is_one_of_the_values():
 def test_real_server_refuses_what_it_cannot_draw_and_answers_the_rest(capsys, monkeypatch):
     monkeypatch.setattr(overload, "GOODPUT", 0.0)  # how fast is measured, not tested
     monkeypatch.setattr(overload, "BATCHES", 1e9)
-    monkeypatch.setattr(overload, "IMAGES", 64)
 
     phases = ["--rounds", "2", "--seconds", "1.5", "--deadline-ms", "200"]
     status = overload.main([*phases, "--python", PYTHON])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import MARGIN, Batcher, Job
+from server.engine.batcher import FRESH_S, MARGIN, Batcher, Job
 from server.errors import QueueFull
 
 NEVER = float("inf")
@@ -255,6 +255,15 @@ def test_request_that_finds_nothing_waiting_is_never_refused(batcher):
     """A rate that was measured while the machine stood still must not keep everybody out."""
     batcher.observe(rows=64, seconds=1000.0)
     add(batcher, 4096, deadline=1.0)
+
+
+def test_rate_that_was_measured_long_ago_keeps_nobody_from_running(batcher, clock):
+    batcher.observe(rows=64, seconds=1000.0)
+    hopeless = add(batcher, 4096, deadline=1.0)
+    assert batcher.take().expired == [hopeless]
+    clock.now = FRESH_S
+    add(batcher, 4096, deadline=FRESH_S + 1.0)
+    assert batcher.take().rows == 64
 
 
 def test_rest_of_a_running_request_expires_too(batcher, clock):
