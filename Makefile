@@ -13,8 +13,9 @@ DATA = $(if $(DATA_PATH),--data-path $(DATA_PATH))
 # The best of training/README.md's table: the rates fall over the second half of the run.
 RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) --decay-to $(EPOCHS)
 
-# On AMD's processors another build of ONNX Runtime: see README.md.
-SERVE := .venvs/serve$(if $(shell grep -s AuthenticAMD /proc/cpuinfo),-amd)
+# Another build of ONNX Runtime where it is faster, on AMD's processors with bfloat16: see README.md.
+CPU = $(shell grep -som1 $(1) /proc/cpuinfo)
+SERVE := .venvs/serve$(if $(and $(call CPU,AuthenticAMD),$(call CPU,avx512_bf16)),-amd)
 DEV := .venvs/dev
 LOADTEST := .venvs/loadtest
 

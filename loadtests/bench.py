@@ -47,6 +47,8 @@ end
 )
 
 
+PATIENCE = "60s"
+"""How long an answer may take: a slow machine needs seconds for what 16 callers want at once."""
 PERCENTILE = r"\n\s+{}%\s+(\S+)"
 """Where wrk says how long so many requests took at most."""
 
@@ -257,7 +259,8 @@ def wrk_command(load: Load, folder: Path) -> list[str]:
     """Return how wrk is called for ``load``, all but for how long and where."""
     script = folder / f"{load.images}.lua"
     script.write_text(load.script)
-    return ["wrk", "-t1", f"-c{load.connections}", "--latency", "-s", str(script)]
+    options = ["--latency", "--timeout", PATIENCE, "-s", str(script)]
+    return ["wrk", "-t1", f"-c{load.connections}", *options]
 
 
 @contextmanager

@@ -13,14 +13,25 @@ from server.errors import ServingError
 
 log = logging.getLogger(__name__)
 
+MIMETYPE = "application/problem+json"
+
+
+Fields = list[tuple[str, str]]
+
+
+def of_serving_error(error: ServingError, path: str) -> tuple[Fields, bytes]:
+    """Return the header fields and the body that tell ``error`` to who asked for ``path``."""
+    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
+    title = (type(error).__doc__ or "").strip().split("\n")[0].rstrip(".")
+    body = _document(kind, title, error.status, str(error), path, error.facts())
+    length = ("Content-Length", str(len(body)))
+    return [("Content-Type", MIMETYPE), length, *error.headers().items()], body
+
 
 def from_serving_error(error: ServingError) -> Response:
     """Render one of our own errors."""
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    title = (type(error).__doc__ or "").strip().split("\n")[0].rstrip(".")
-    response = problem(kind, title, error.status, str(error), error.facts())
-    response.headers.update(error.headers())
-    return response
+    fields, body = of_serving_error(error, request.path)
+    return Response(body, error.status, headers=fields)
 
 
 def from_http_exception(error: HTTPException) -> Response:
@@ -29,22 +40,25 @@ def from_http_exception(error: HTTPException) -> Response:
         log.error("unhandled error", exc_info=error.original_exception)
     status = HTTPStatus(error.code or 500)
     kind = status.phrase.lower().replace(" ", "-")
-    response = problem(kind, status.phrase, status, error.description or status.phrase, {})
+    detail = error.description or status.phrase
+    body = _document(kind, status.phrase, status, detail, request.path, {})
+    response = Response(body, status, mimetype=MIMETYPE)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
     return response
 
 
-def problem(kind: str, title: str, status: int, detail: str, facts: dict[str, Any]) -> Response:
+def _document(
+    kind: str, title: str, status: int, detail: str, path: str, facts: dict[str, Any]
+) -> bytes:
     """Return a problem document; ``facts`` are members beside the standard ones."""
     body = {
         "type": f"urn:carfront:problem:{kind}",
         "title": title,
         "status": int(status),
         "detail": detail,
-        "instance": request.path,
+        "instance": path,
         **facts,
     }
-    text = json.dumps(body) + "\n"
-    return Response(text, status, mimetype="application/problem+json")
+    return json.dumps(body).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Requests that draw are answered before Flask sees them; what is amiss goes Flask's way.
+"""Requests that draw are answered, or refused, before Flask sees them; the others are Flask's.
 
 Flask's routing, contexts and response objects cost more than drawing an image, and the more the
 less often they run: where inference has the caches between two requests, its code comes from
@@ -9,11 +9,13 @@ import io
 import json
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from http.client import responses
+from typing import TYPE_CHECKING, Any
 
 from server import metrics, tracing
 from server.api.images import ERROR, MANY, ROUTE, Artist, Draw, parse_seed
-from server.errors import InvalidRequest
+from server.api.problem import of_serving_error
+from server.errors import InvalidRequest, ServingError
 from server.logs import HEADER, begin_request
 
 if TYPE_CHECKING:
@@ -36,10 +38,8 @@ class ShortCut:
         self._artist = artist
         self._app = app
         self._max_body = max_body
-        self._seconds = {
-            method: metrics.REQUEST_SECONDS.labels(method, route, 200)
-            for method, route in ROUTES.items()
-        }
+        self._timers: dict[tuple[str, int], Any] = {}
+        """By method and status."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -51,14 +51,26 @@ class ShortCut:
             return self._app(environ, start_response)
         try:
             drawn = self._artist.draw(wanted, environ)
-        except Exception as error:  # Flask has the handlers, for bugs too
+            status, fields, body = 200, drawn.headers, drawn.body
+        except ServingError as error:
+            status = int(error.status)
+            fields, body = of_serving_error(error, environ["PATH_INFO"])
+        except Exception as error:  # Flask has the handler for bugs
             environ[ERROR] = error
             return self._app(environ, start_response)
         method = environ["REQUEST_METHOD"]
-        self._seconds[method].observe(time.perf_counter() - began)
         environ[tracing.ROUTE] = ROUTES[method]
-        start_response("200 OK", [*drawn.headers, (HEADER, request_id)])
-        return (drawn.body,)
+        self._timer(method, status).observe(time.perf_counter() - began)
+        line = f"{status} {responses.get(status, 'Unknown')}"
+        start_response(line, [*fields, (HEADER, request_id)])
+        return (body,)
+
+    def _timer(self, method: str, status: int) -> Any:
+        timer = self._timers.get((method, status))
+        if timer is None:
+            timer = metrics.REQUEST_SECONDS.labels(method, ROUTES[method], status)
+            self._timers[method, status] = timer
+        return timer
 
 
 def wanted_by(environ: "WSGIEnvironment", max_body: int) -> Draw | None:

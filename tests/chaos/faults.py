@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.serving import Server, serving
+from loadtests.serving import Server, get, serving
 from tests.bundles import copy_version
 
 SABOTAGE = Path(__file__).parent / "sabotage"
@@ -21,7 +21,7 @@ SILENCE_S = BATCH_TIMEOUT_S + 2
 """As ``ServerConfig.silence_s`` has it."""
 LOOKS_S = 2
 """gunicorn looks once a second, asks a silent process to end first, and kills it a second later."""
-GONE_WITHIN_S = 60.0
+WITHIN_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Victim:
 
     server: Server
     folder: Path
+    worker_count: int
+    """How many HTTP workers it should have."""
 
     @property
     def models(self) -> Path:
@@ -45,6 +47,17 @@ class Victim:
     def order(self) -> Path:
         """What the next batch shall do, see ``sabotage``."""
         return self.folder / "sabotage"
+
+    def is_whole(self) -> bool:
+        """Whether every process of the server is there, and the engine answers."""
+        _, engines, arbiters = family(self.server.pid)
+        if (len(engines), len(arbiters)) != (1, 1) or len(self.workers) != self.worker_count:
+            return False
+        try:
+            metrics = get(f"{self.server.url}/metrics").decode()
+        except OSError:
+            return False
+        return 'carfront_engine_up{engine="0"} 1.0' in metrics
 
     @property
     def workers(self) -> list[int]:
@@ -73,18 +86,19 @@ class Fault:
 
 
 @contextmanager
-def victim(python: str | Path, folder: Path, **settings: str) -> Iterator[Victim]:
+def victim(python: str | Path, folder: Path, worker_count: int = 2) -> Iterator[Victim]:
     """Start a server that may be harmed, with its files in ``folder``."""
     copy_version(folder / "models", "1")
     environ = {
         "CARFRONT_RUNTIME_DIR": str(folder),
         "CARFRONT_MODELS": str(folder / "models"),
+        "CARFRONT_WORKERS": str(worker_count),
         "CARFRONT_BATCH_TIMEOUT_MS": str(BATCH_TIMEOUT_S * 1000),
         "PYTHONPATH": os.pathsep.join([str(SABOTAGE), os.environ.get("PYTHONPATH", "")]),
         "SABOTAGE": str(folder / "sabotage"),
     }
-    with serving(python, environ | settings) as server:
-        yield Victim(server, folder)
+    with serving(python, environ) as server:
+        yield Victim(server, folder, worker_count)
 
 
 def family(arbiter: int) -> tuple[list[int], list[int], list[int]]:
@@ -133,9 +147,19 @@ def order(victim: Victim, how: str) -> None:
 
 def await_end(path: Path) -> None:
     """Return once ``path`` is no more."""
-    deadline = time.monotonic() + GONE_WITHIN_S
-    while path.exists():
-        assert time.monotonic() < deadline, f"{path} is still there"
+    until(lambda: not path.exists(), f"{path} is still there")
+
+
+def until(condition: Callable[[], bool], otherwise: str) -> None:
+    """Return once ``condition`` holds.
+
+    Raises:
+        TimeoutError: it never did; the message is ``otherwise``.
+    """
+    deadline = time.monotonic() + WITHIN_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise)
         time.sleep(0.02)  # between two looks
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from loadtests.bench import hardware
 from loadtests.serving import ServerFailed
 from tests.chaos.callers import SEEDS, Client, Clients
-from tests.chaos.faults import FAULTS, Fault, Victim, victim
+from tests.chaos.faults import FAULTS, Fault, Victim, until, victim
 
 
 @dataclass
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             with victim(args.python, Path(folder)) as harmed:
                 return chaos(harmed, args)
-        except ServerFailed as error:
+        except (ServerFailed, TimeoutError) as error:
             print(f"chaos FAILED: {error}", file=sys.stderr)
             return 1
         except KeyboardInterrupt:
@@ -70,6 +70,7 @@ def chaos(harmed: Victim, args: argparse.Namespace) -> int:
                     Client(url).png(rng.randrange(SEEDS))
                 recovery.served_s.append(time.monotonic() - began)
                 time.sleep(args.every)
+                until(harmed.is_whole, f"the server is not whole again after: {fault.name}")
                 recovery.lull_s.append(clients.longest_lull_s())
                 print(
                     f"{fault.name}: new callers served after {recovery.served_s[-1]:.2f} s, "

@@ -2,21 +2,18 @@
 
 import os
 import sys
-import time
 
 import pytest
 
 from tests.chaos.callers import Client, Clients
-from tests.chaos.faults import FAULTS, family, victim
+from tests.chaos.faults import FAULTS, until, victim
 
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
-WORKERS = 2
 
 
 @pytest.fixture(scope="module")
 def harmed(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("chaos")
-    with victim(PYTHON, folder, CARFRONT_WORKERS=str(WORKERS)) as harmed:
+    with victim(PYTHON, tmp_path_factory.mktemp("chaos")) as harmed:
         yield harmed
 
 
@@ -25,35 +22,22 @@ def golden(harmed):
     return Client(harmed.server.url).npy(0, 64)
 
 
-def until(condition, within_s=60.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)  # between two looks
-
-
-def is_whole(harmed):
-    """Whether every process of the server is there, and an engine answers."""
-    workers, engines, arbiters = family(harmed.server.pid)
-    if (len(workers), len(engines), len(arbiters)) != (WORKERS, 1, 1):
-        return False
-    metrics = Client(harmed.server.url).ask("GET", "/metrics")
-    return b'carfront_engine_up{engine="0"} 1.0' in metrics
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_fault_under_load_loses_no_request_and_draws_no_wrong_image(harmed, golden, fault):
     clients = Clients(harmed.server.url, golden, 6)
 
     def await_answers(count):
         wanted = clients.counts["requests"] + count
-        until(lambda: clients.counts["requests"] + clients.counts["errors"] >= wanted)
+        until(
+            lambda: clients.counts["requests"] + clients.counts["errors"] >= wanted,
+            f"fewer than {wanted} answers: {clients.counts}",
+        )
 
     try:
         await_answers(15)
         fault.strike(harmed)
         await_answers(15)
-        until(lambda: is_whole(harmed))
+        until(harmed.is_whole, "the server is not whole again")
         await_answers(15)
     finally:
         clients.stop()

@@ -83,10 +83,14 @@ def test_body_that_is_cut_off_is_left_to_flask():
     assert wanted_by(environ, MAX_BODY) is None
 
 
+ERRORS = {13: InferenceFailed(), 14: ZeroDivisionError()}
+"""Seeds that cannot be drawn, and why."""
+
+
 class Artist:
     def draw(self, wanted, environ):
-        if wanted.seed == 13:
-            raise InferenceFailed
+        if error := ERRORS.get(wanted.seed):
+            raise error
         return Drawn(b"picture", [("Content-Length", "7")])
 
 
@@ -101,9 +105,20 @@ def test_answer_is_the_drawn_one_with_the_requests_name(body):
 
 
 @pytest.mark.parametrize("environ", [get("/v1/images/13.png"), post({"seed": 13})])
-def test_error_is_flasks_to_tell(environ):
+def test_error_of_ours_is_told_here(environ):
+    sent = []
+    (body,) = ShortCut(Artist(), None, MAX_BODY)(environ, lambda *head: sent.append(head))
+    assert json.loads(body)["instance"] == environ["PATH_INFO"]
+    ((status, fields),) = sent
+    assert status == "500 Internal Server Error"
+    assert dict(fields)["Content-Type"] == "application/problem+json"
+    assert dict(fields)["Content-Length"] == str(len(body))
+
+
+@pytest.mark.parametrize("environ", [get("/v1/images/14.png"), post({"seed": 14})])
+def test_bug_is_flasks_to_tell(environ):
     def flask(environ, start_response):
-        assert isinstance(environ[ERROR], InferenceFailed)
+        assert isinstance(environ[ERROR], ZeroDivisionError)
         return [b"problem"]
 
     assert ShortCut(Artist(), flask, MAX_BODY)(environ, None) == [b"problem"]
