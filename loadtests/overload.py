@@ -14,10 +14,10 @@ import argparse
 import asyncio
 import json
 import math
+import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -33,10 +33,15 @@ TIMES = 10
 """How many times the peak is offered."""
 CALLERS = 6
 """Who ask without pause while the peak is measured."""
+WARM = 3
+"""Short closed loops before the first one that counts: larger requests are drawn faster."""
 GOODPUT = 0.95
 """Least share of the peak that has to be delivered."""
 BATCHES = 2
 """How many batches later than its deadline an accepted request may be answered."""
+
+
+LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)\r\n")
 
 
 @dataclass
@@ -142,24 +147,27 @@ def main(argv: list[str] | None = None) -> int:
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
     """Measure the peak of ``server``, and what it delivers when ten times that is offered."""
-    warm = await closed_loop(server, 4.0, FEWEST)  # and the server learns how fast it is
-    images = images_a_request(warm.images_per_s, deadline_s)
-    peaks = [await closed_loop(server, seconds, images)]
+    callers = Callers(server)
+    for _ in range(WARM):  # the server learns how fast it is, and so do we
+        warm = await callers.closed_loop(2.0)
+        callers.images = images_a_request(warm.images_per_s, deadline_s)
+    peaks = [await callers.closed_loop(seconds)]
     overloads: list[Phase] = []
     batches_s: list[float] = []
     for number in range(1, rounds + 1):
-        pace = TIMES * peaks[-1].images_per_s / images
+        pace = TIMES * peaks[-1].images_per_s / callers.images
         before = Reading.of(server)
-        over = await open_loop(server, seconds, images, pace, deadline_s, first=number << 40)
+        over = await callers.open_loop(seconds, pace, deadline_s, first=number << 40)
         spent = Reading.of(server) - before
         overloads.append(over)
         batches_s.append(spent.inference_s / max(spent.batches, 1))
-        peaks.append(await closed_loop(server, seconds, images))
+        peaks.append(await callers.closed_loop(seconds))
         print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
+    callers.close()
     around = [(a.images_per_s + b.images_per_s) / 2 for a, b in pairwise(peaks)]
     peak = median(around)
     return Outcome(
-        images_a_request=images,
+        images_a_request=callers.images,
         peak_images_per_s=peak,
         offered_images_per_s=TIMES * peak,
         images_per_s=median(over.images_per_s for over in overloads),
@@ -178,67 +186,76 @@ def images_a_request(images_per_s: float, deadline_s: float) -> int:
     return 1 << int(math.log2(max(FEWEST, most)))
 
 
-async def closed_loop(server: Server, seconds: float, images: int) -> Phase:
-    """Ask for ``images`` with ``CALLERS`` at once, each again as soon as it has its own."""
-    phase = Phase(seconds)
-    ends = time.monotonic() + seconds
+class Callers:
+    """Ask ``server`` for images, over connections that are kept, as those of a proxy are."""
 
-    async def caller(first: int) -> None:
-        seed = first << 40
-        while time.monotonic() < ends:
-            await ask(server, seed, images, 60.0, phase, ends)
-            seed += images
+    def __init__(self, server: Server) -> None:
+        self.images = FEWEST
+        """Of a request."""
+        self._place = urlsplit(server.url)
+        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    await asyncio.gather(*(caller(i) for i in range(CALLERS)))
-    return phase
+    async def closed_loop(self, seconds: float) -> Phase:
+        """Ask with ``CALLERS`` at once, each again as soon as it has its images."""
+        phase = Phase(seconds)
+        ends = time.monotonic() + seconds
 
+        async def caller(first: int) -> None:
+            seed = first << 40
+            while time.monotonic() < ends:
+                await self.ask(seed, 60.0, phase, ends)
+                seed += self.images
 
-async def open_loop(
-    server: Server, seconds: float, images: int, pace: float, deadline_s: float, first: int
-) -> Phase:
-    """Ask for ``images`` ``pace`` times a second for ``seconds``, whether answers come or not.
+        await asyncio.gather(*(caller(i) for i in range(CALLERS)))
+        return phase
 
-    They are ``first`` and those that follow.
-    """
-    phase = Phase(seconds)
-    began = time.monotonic()
-    asked = []
-    for number in range(int(seconds * pace)):
-        await asyncio.sleep(began + number / pace - time.monotonic())
-        seed = first + number * images
-        request = ask(server, seed, images, deadline_s, phase, began + seconds)
-        asked.append(asyncio.create_task(request))
-    await asyncio.gather(*asked)
-    return phase
+    async def open_loop(self, seconds: float, pace: float, deadline_s: float, first: int) -> Phase:
+        """Ask ``pace`` times a second for ``seconds``, whether answers come or not.
 
+        The images are ``first`` and those that follow.
+        """
+        phase = Phase(seconds)
+        began = time.monotonic()
+        asked = []
+        for number in range(int(seconds * pace)):
+            await asyncio.sleep(began + number / pace - time.monotonic())
+            seed = first + number * self.images
+            asked.append(asyncio.create_task(self.ask(seed, deadline_s, phase, began + seconds)))
+        await asyncio.gather(*asked)
+        return phase
 
-async def ask(
-    server: Server, seed: int, images: int, deadline_s: float, phase: Phase, ends: float
-) -> None:
-    """Ask for images over a connection of its own, and note in ``phase`` what came."""
-    place = urlsplit(server.url)
-    body = json.dumps({"n": images, "seed": seed, "format": "npy"}).encode()
-    head = (
-        f"POST /v1/images HTTP/1.1\r\nHost: {place.netloc}\r\nConnection: close\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-        f"X-Request-Timeout-Ms: {deadline_s * 1000:.0f}\r\n\r\n"
-    )
-    began = time.monotonic()
-    reader, writer = await asyncio.open_connection(place.hostname, place.port, limit=2**22)
-    try:
+    async def ask(self, seed: int, deadline_s: float, phase: Phase, ends: float) -> None:
+        """Ask for images from ``seed`` on, and note in ``phase`` what came."""
+        body = json.dumps({"n": self.images, "seed": seed, "format": "npy"}).encode()
+        head = (
+            f"POST /v1/images HTTP/1.1\r\nHost: {self._place.netloc}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            f"X-Request-Timeout-Ms: {deadline_s * 1000:.0f}\r\n\r\n"
+        )
+        began = time.monotonic()
+        reader, writer = self._idle.pop() if self._idle else await self._connect()
         writer.write(head.encode() + body)
-        status = int((await reader.readline()).split()[1])
+        answer = await reader.readuntil(b"\r\n\r\n")
+        status, length = int(answer[9:12]), LENGTH.search(answer)
+        if length is None:
+            raise ValueError(f"an answer of unknown length: {answer!r}")
+        await reader.readexactly(int(length[1]))
+        self._idle.append((reader, writer))
         phase.statuses[status] += 1
-        await reader.read(-1)
-    finally:
-        writer.close()
-    now = time.monotonic()
-    note: Callable[[float], None] = (
-        phase.accepted_s.append if status == 200 else phase.refused_s.append
-    )
-    note(now - began)
-    if status == 200 and now <= ends:
-        phase.delivered += images
+        now = time.monotonic()
+        note = phase.accepted_s.append if status == 200 else phase.refused_s.append
+        note(now - began)
+        if status == 200 and now <= ends:
+            phase.delivered += self.images
+
+    def close(self) -> None:
+        """Close all connections."""
+        for _, writer in self._idle:
+            writer.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        place = self._place
+        return await asyncio.open_connection(place.hostname, place.port, limit=2**22)
 
 
 def percentile(values: list[float], share: float) -> float:
