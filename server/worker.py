@@ -21,8 +21,6 @@ Fields = list[tuple[str, str]]
 PAUSE_S = 0.002
 """How long a connection is left to workers that have fewer. One that is busy takes longer to wake,
 and one that hangs never does: after the pause the connection is accepted."""
-
-
 FAREWELL_S = 1.0
 """How long a worker that stops waits for a connection's next request: who asks without pause is
 answered, and told there to close it, where an end at once would cut off what is on its way."""

@@ -15,7 +15,6 @@ log = logging.getLogger(__name__)
 
 MIMETYPE = "application/problem+json"
 
-
 Fields = list[tuple[str, str]]
 
 
