@@ -1,8 +1,9 @@
 """Measures the server beside ``session.run`` alone, in one run: ``make bench``.
 
-Rounds of: the raw rate, each load, the raw rate again. Each ratio is the served rate over the mean
-of the raw rates around it, so that a machine that is slow for a while is slow for both; the median
-over the rounds is what counts. Needs ``wrk``.
+Rounds of: the raw rate at every batch size, then each load with the best raw rate measured again
+before and after it. Each ratio is the served rate over the mean of the two raw rates around it, so
+that a machine that is slow for a while is slow for both; the median over the rounds is what counts.
+Needs ``wrk``.
 """
 
 import argparse
@@ -167,22 +168,26 @@ def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:
     found = []
     with serving(python) as server:
         for number in range(1, rounds + 1):
-            before = raw(python)
-            reached = {load.name: run(server, load, seconds) for load in LOADS}
-            both = (before, raw(python))
-            best = statistics.mean(each.best for each in both)
-            print(f"round {number} of {rounds}: session.run alone {best:,.0f} images/s", flush=True)
-            found.append(
-                {
-                    name: Result(
-                        **values,
-                        raw_images_per_s=best,
-                        inference_us=statistics.mean(x.us_at(values["mean_batch"]) for x in both),
-                    )
-                    for name, values in reached.items()
-                }
-            )
+            whole = raw(python)
+            around = [whole.best]
+            results = {}
+            for load in LOADS:
+                reached = run(server, load, seconds)
+                around.append(raw(python, whole).best)
+                results[load.name] = beside(whole, statistics.mean(around[-2:]), reached)
+            found.append(results)
+            told = f"session.run alone {statistics.mean(around):,.0f} images/s"
+            print(f"round {number} of {rounds}: {told}", flush=True)
     return found
+
+
+def beside(whole: "Raw", best: float, reached: dict[str, float]) -> Result:
+    """Return what a load ``reached``, held against the ``best`` raw rate in the same moments.
+
+    What smaller batches cost is told by ``whole``, as if all sizes were slower or faster alike.
+    """
+    inference_us = whole.us_at(reached["mean_batch"]) * whole.best / best
+    return Result(**reached, raw_images_per_s=best, inference_us=inference_us)
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,8 @@ class Raw:
     """Images a second, in batches of the best size."""
     rates: dict[int, float]
     """Images a second by batch size, as many batches in flight as the server has."""
+    way: tuple[str, str]
+    """How the best was reached, as options of ``server.engine.rate``."""
 
     def us_at(self, rows: float) -> float:
         """Return the CPU time of an image in batches of ``rows``, in microseconds."""
@@ -201,14 +208,15 @@ class Raw:
         return len(os.sched_getaffinity(0)) * 1e6 / rate
 
 
-def raw(python: str) -> Raw:
-    """Measure ``session.run`` in a process of its own."""
-    command = [python, "-m", "server.engine.rate"]
+def raw(python: str, again: Raw | None = None) -> Raw:
+    """Measure ``session.run`` in a process of its own; only the best way to run it ``again``."""
+    command = [python, "-m", "server.engine.rate", *(again.way if again else ())]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
         raise BenchError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")
     found = json.loads(ended.stdout)
-    return Raw(found["best"], {int(rows): rate for rows, rate in found["streams"].items()})
+    rates = {int(rows): rate for rows, rate in found.get("streams", {}).items()}
+    return Raw(found["best"], rates, (f"--way={found['way']}", f"--rows={found['rows']}"))
 
 
 def run(server: Server, load: Load, seconds: int) -> dict[str, float]:

@@ -2,10 +2,12 @@
 
 The measure that the served rate is held against: no sockets, no HTTP, nothing beside it. Both
 ways to use the processors are tried, one session on all threads and the server's own streams.
-Prints JSON: images a second by batch size for each, and what the best of all reaches when it is
-measured again: the best of a dozen noisy figures is also the luckiest.
+Prints JSON: images a second by batch size for each, which is best, and what that reaches when it
+is measured again: the best of a dozen noisy figures is also the luckiest. With ``--way`` and
+``--rows`` that alone is measured: to hold a load against it right before and after.
 """
 
+import argparse
 import json
 import sys
 import time
@@ -36,27 +38,42 @@ BATCH_OVERHEAD_S = 0.6e-3
 load (4 %)."""
 
 
-def main() -> int:
+ONE_SESSION, STREAMS = "one_session", "streams"
+"""The ways to use the processors: one session on all threads, or the server's own streams."""
+
+
+def main(argv: list[str] | None = None) -> int:
     """Measure as the environment's settings say and print the result."""
-    config = ServerConfig.from_env()
-    bundle = repository.find(config.models, config.model, config.version)
-    plans = choose_plans(config.provider, config.precision, bundle.manifest)
-    one, _ = open_session(bundle, plans, config.threads or available_cpus())
-    count = config.inference_streams
-    streams = [open_session(bundle, [one.plan], config.threads_a_stream)[0] for _ in range(count)]
-    dim = bundle.manifest.latents.dim
-    rates = {
-        "one_session": {rows: rate([one], rows, dim) for rows in BATCH_SIZES},
-        "streams": {rows: rate(streams, rows, dim) for rows in BATCH_SIZES},
-    }
-    facts = {"model": bundle.manifest.name, "version": bundle.manifest.version}
-    plan = {"provider": one.plan.provider, "precision": one.plan.precision, "streams": count}
-    way, rows = max(
-        ((way, rows) for way in rates for rows in BATCH_SIZES), key=lambda x: rates[x[0]][x[1]]
-    )
-    best = rate([one] if way == "one_session" else streams, rows, dim, SECONDS_OF_BEST)
-    print(json.dumps(facts | plan | rates | {"best": best}))
+    parser = argparse.ArgumentParser(prog="python -m server.engine.rate", description=__doc__)
+    parser.add_argument("--way", choices=(ONE_SESSION, STREAMS), help="measure this way alone")
+    parser.add_argument("--rows", type=int, help="at this batch size alone")
+    args = parser.parse_args(argv)
+    if (args.way is None) != (args.rows is None):
+        parser.error("--way and --rows go together")
+    facts, ways, dim = _opened(ServerConfig.from_env())
+    rates = {}
+    way, rows = args.way, args.rows
+    if way is None:
+        rates = {way: {rows: rate(ways[way], rows, dim) for rows in BATCH_SIZES} for way in ways}
+        _, way, rows = max((rates[way][rows], way, rows) for way in ways for rows in BATCH_SIZES)
+    best = rate(ways[way], rows, dim, SECONDS_OF_BEST)
+    print(json.dumps(facts | rates | {"way": way, "rows": rows, "best": best}))
     return 0
+
+
+def _opened(config: ServerConfig) -> tuple[dict[str, str], dict[str, list[Session]], int]:
+    """Return what is measured, the sessions of each way, and how many latents an image has."""
+    bundle = repository.find(config.models, config.model, config.version)
+    manifest = bundle.manifest
+    plans = choose_plans(config.provider, config.precision, manifest)
+    one, _ = open_session(bundle, plans, config.threads or available_cpus())
+    streams = [
+        open_session(bundle, [one.plan], config.threads_a_stream)[0]
+        for _ in range(config.inference_streams)
+    ]
+    plan = {"provider": one.plan.provider, "precision": one.plan.precision}
+    facts = {"model": manifest.name, "version": manifest.version, **plan}
+    return facts, {ONE_SESSION: [one], STREAMS: streams}, manifest.latents.dim
 
 
 def measured_batch_size(
