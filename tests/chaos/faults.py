@@ -49,9 +49,16 @@ class Victim:
         return self.folder / "sabotage"
 
     def is_whole(self) -> bool:
-        """Whether every process of the server is there, and the engine answers."""
-        _, engines, arbiters = family(self.server.pid)
-        if (len(engines), len(arbiters)) != (1, 1) or len(self.workers) != self.worker_count:
+        """Whether every process of the server is there, no other is, and the engine answers.
+
+        An engine whose arbiter was killed serves on for a while, beside the next one.
+        """
+        workers, engines, arbiters = family(self.server.pid)
+        if (len(workers), len(engines), len(arbiters)) != (self.worker_count, 1, 1):
+            return False
+        command = ["ps", "-o", "pid=", "-s", str(self.server.pid)]
+        found = subprocess.run(command, capture_output=True, text=True).stdout.split()
+        if len(found) != 1 + self.worker_count + 2:
             return False
         try:
             metrics = get(f"{self.server.url}/metrics").decode()
