@@ -26,7 +26,7 @@ ROUTE = "/v1/images/<seed>.png"
 MANY = "/v1/images"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
 ERROR = "carfront.error"
-"""Where the short cut leaves an error for Flask's error handler to render."""
+"""Where the short cut leaves a bug's error, for Flask to render and log."""
 MAX_N = 4096
 """Images of one request."""
 LONGEST_MS = 3_600_000

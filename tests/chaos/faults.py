@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.serving import Server, get, serving
+from server.config import ServerConfig
 from tests.bundles import copy_version
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
 BATCH_TIMEOUT_S = 1
-SILENCE_S = BATCH_TIMEOUT_S + 2
-"""As ``ServerConfig.silence_s`` has it."""
+SILENCE_S = ServerConfig(batch_timeout_ms=BATCH_TIMEOUT_S * 1000).silence_s
 LOOKS_S = 2
 """gunicorn looks once a second, asks a silent process to end first, and kills it a second later."""
 WITHIN_S = 60.0
