@@ -179,6 +179,15 @@ class ServerConfig:
         """
         return self._runtime() / "processes"
 
+    @property
+    def arbiter_socket(self) -> Path:
+        """Leads to where the engines' arbiter listens, see ``server.arbiter``.
+
+        Raises:
+            ConfigError: as ``places`` does.
+        """
+        return self._runtime() / "arbiter.sock"
+
     def _runtime(self) -> Path:
         if self.runtime_dir is None:
             raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")

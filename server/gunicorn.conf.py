@@ -7,6 +7,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import gevent
+
+from server import arbiter as engines_arbiter
 from server import devices, repository
 from server.bundle import BundleError
 from server.catalog import LOADING, Catalog, Entry, facts_of
@@ -101,6 +104,7 @@ def on_dirty_starting(arbiter):
     """Close the engines' copy of the HTTP port: clients would queue there while the server ends."""
     global dirty_arbiter
     dirty_arbiter = arbiter
+    engines_arbiter.announce(ServerConfig.from_env().arbiter_socket, arbiter.socket_path)
     for listener in master.LISTENERS:
         listener.sock.close()
 
@@ -145,7 +149,11 @@ def post_fork(server, worker):
 
 
 def post_worker_init(worker):
-    """Spare the collector what stays for good: it would look through all of it again and again."""
+    """Have an eye on the engines' arbiter, and spare the collector what stays for good.
+
+    It would look through all of it again and again.
+    """
+    gevent.spawn(engines_arbiter.watch, ServerConfig.from_env().arbiter_socket)
     gc.collect()
     gc.freeze()
 

@@ -15,6 +15,11 @@ from PIL import Image
 
 SEEDS = 4096
 """Images that are asked for: the seeds 0 to 4095."""
+MOST = 512
+"""Images of the largest requests, at most."""
+QUEUE_S = 3.0
+"""How long the largest requests of all callers together may take: nobody is refused for the load's
+sake, also where a fault leaves half of the machine."""
 RETRY_WITHIN_S = 60.0
 
 
@@ -63,18 +68,25 @@ class Client:
         return np.load(io.BytesIO(self.ask("POST", "/v1/images", body)))
 
 
+def largest(images_per_s: float, clients: int) -> int:
+    """Return how many images so many clients may ask for at once of a server that draws so fast."""
+    return max(1, min(MOST, int(images_per_s * QUEUE_S / clients)))
+
+
 class Clients:
     """Threads that ask and compare until they are told to stop.
 
-    ``golden`` are the images of the seeds from 0 on.
+    ``golden`` are the images of the seeds from 0 on; a request is for ``most`` of them at most.
     """
 
-    def __init__(self, url: str, golden: np.ndarray, count: int) -> None:
+    def __init__(self, url: str, golden: np.ndarray, count: int, most: int = MOST) -> None:
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._url, self._golden = url, golden
+        most = min(most, len(golden))
+        self._sizes = (1, 1, 1, 1, 1, 1, max(1, most // 32), max(1, most // 8), most)
         self._answered = time.monotonic()
         self._lull_s = 0.0
         self._threads = [threading.Thread(target=self._loop, args=(k,)) for k in range(count)]
@@ -105,7 +117,7 @@ class Clients:
         rng = random.Random(number)
         client = Client(self._url, lambda: self._count("broken connections"))
         while not self._stop.is_set():
-            n = min(rng.choice((1, 1, 1, 1, 1, 1, 16, 64, 512)), len(self._golden))
+            n = rng.choice(self._sizes)
             seed = rng.randrange(len(self._golden) - n + 1)
             try:
                 images = client.png(seed)[None] if n == 1 else client.npy(seed, n)

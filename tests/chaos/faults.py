@@ -206,6 +206,7 @@ FAULTS = (
     Fault("freeze an HTTP worker", lambda it: freeze(it.workers)),
     Fault("freeze the engine's arbiter", lambda it: freeze(it.arbiters)),
     Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=SILENCE_S + LOOKS_S),
+    Fault("the engine's arbiter hangs", lambda it: hang(it.arbiters)),
     Fault("an HTTP worker hangs", lambda it: hang(it.workers)),
     Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=BATCH_TIMEOUT_S),
     Fault("a batch raises", lambda it: order(it, "raise")),

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from loadtests.bench import hardware
 from loadtests.serving import ServerFailed
-from tests.chaos.callers import SEEDS, Client, Clients
+from tests.chaos.callers import SEEDS, Client, Clients, largest
 from tests.chaos.faults import FAULTS, Fault, Victim, until, victim
 
 
@@ -55,8 +55,11 @@ def main(argv: list[str] | None = None) -> int:
 def chaos(harmed: Victim, args: argparse.Namespace) -> int:
     """Break ``harmed`` for ``args.seconds``, print what came of it, and return the exit status."""
     url = harmed.server.url
+    began = time.monotonic()
     golden = Client(url).npy(0, SEEDS)
-    clients = Clients(url, golden, args.clients)
+    most = largest(SEEDS / (time.monotonic() - began), args.clients)
+    print(f"{args.clients} clients ask for 1 to {most} images", flush=True)
+    clients = Clients(url, golden, args.clients, most)
     rng = random.Random(args.seed)
     recoveries = {fault: Recovery() for fault in rng.sample(FAULTS, len(FAULTS))}
     ends = time.monotonic() + args.seconds
