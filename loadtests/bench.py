@@ -9,49 +9,19 @@ Needs ``wrk``.
 import argparse
 import json
 import os
-import platform
-import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from loadtests.serving import ROOT, Server, get, serving
-
-ANY_SEED = "math.randomseed(os.time()); local seed = math.random(0, 2^52)\n"
-SINGLE = (
-    ANY_SEED
-    + """
-function request()
-  seed = seed + 1
-  return wrk.format("GET", "/v1/images/" .. string.format("%d", seed) .. ".png")
-end
-"""
-)
-MANY = (
-    ANY_SEED
-    + """
-wrk.headers["Content-Type"] = "application/json"
-function request()
-  seed = seed + IMAGES
-  local body = '{"n": IMAGES, "format": "npy", "seed": ' .. string.format("%d", seed) .. '}'
-  return wrk.format("POST", "/v1/images", nil, body)
-end
-"""
-)
-
-
-PATIENCE = "60s"
-"""How long an answer may take: a slow machine needs seconds for what 16 callers want at once."""
-PERCENTILE = r"\n\s+{}%\s+(\S+)"
-"""Where wrk says how long so many requests took at most."""
+from loadtests import wrk
+from loadtests.readings import MeasureError, Reading, hardware, one
+from loadtests.serving import ROOT, Server, serving
 
 COLUMNS = (
     "load",
@@ -67,31 +37,15 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Load:
-    """One kind of load: ``connections`` keep-alive clients asking for ``images`` a request."""
-
-    name: str
-    connections: int
-    images: int
-    beside: "Load | None" = None
-    """What else is asked at the same time, by others."""
-
-    @property
-    def script(self) -> str:
-        """The requests, in Lua, for wrk."""
-        return SINGLE if self.images == 1 else MANY.replace("IMAGES", str(self.images))
-
-
 LOADS = (
-    Load("one PNG a request, 32 connections", 32, 1),
-    Load("64 images a request as npy, 16 connections", 16, 64),
-    Load("one PNG a request, 1 connection", 1, 1),
-    Load(
+    wrk.Load("one PNG a request, 32 connections", 32, 1),
+    wrk.Load("64 images a request as npy, 16 connections", 16, 64),
+    wrk.Load("one PNG a request, 1 connection", 1, 1),
+    wrk.Load(
         "one PNG a request, 8 connections, beside 4 of 512 images",
         8,
         1,
-        Load("512 images a request as npy, 4 connections", 4, 512),
+        wrk.Load("512 images a request as npy, 4 connections", 4, 512),
     ),
 )
 
@@ -128,10 +82,6 @@ class Result:
         return self.p99_ms / self.batch_ms
 
 
-class BenchError(Exception):
-    """The measurement could not be made, or a request failed while it was."""
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run the bench as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
@@ -141,9 +91,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, help="write the result there as JSON")
     args = parser.parse_args(argv)
     try:
-        require_wrk()
+        wrk.require()
         rounds = measure(args.python, args.rounds, args.seconds)
-    except BenchError as error:
+    except MeasureError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -155,12 +105,6 @@ def main(argv: list[str] | None = None) -> int:
         command = f"python -m loadtests.bench --rounds {args.rounds} --seconds {args.seconds}"
         args.save.write_text(json.dumps({"command": command} | report, indent=2) + "\n")
     return 0
-
-
-def require_wrk() -> None:
-    """Raise BenchError where wrk is not installed."""
-    if not shutil.which("wrk"):
-        raise BenchError("wrk is not installed; try: apt-get install wrk")
 
 
 def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:
@@ -213,82 +157,31 @@ def raw(python: str, again: Raw | None = None) -> Raw:
     command = [python, "-m", "server.engine.rate", *(again.way if again else ())]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
-        raise BenchError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")
+        raise MeasureError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")
     found = json.loads(ended.stdout)
     rates = {int(rows): rate for rows, rate in found.get("streams", {}).items()}
     return Raw(found["best"], rates, (f"--way={found['way']}", f"--rows={found['rows']}"))
 
 
-def run(server: Server, load: Load, seconds: int) -> dict[str, float]:
+def run(server: Server, load: wrk.Load, seconds: int) -> dict[str, float]:
     """Put ``load`` on ``server`` and return what it reached."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        command = wrk_command(load, Path(folder))
+        command = wrk.command_for(load, Path(folder))
         if load.beside:
-            others = wrk_command(load.beside, Path(folder))
-            stack.enter_context(running([*others, f"-d{seconds + 3}s", server.url]))
-        wrk([*command, "-d1s", server.url])  # warm
+            others = wrk.command_for(load.beside, Path(folder))
+            stack.enter_context(wrk.running([*others, f"-d{seconds + 3}s", server.url]))
+        wrk.run([*command, "-d1s", server.url])  # warm
         before = Reading.of(server)
-        text = wrk([*command, f"-d{seconds}s", server.url])
+        text = wrk.run([*command, f"-d{seconds}s", server.url])
         spent = Reading.of(server) - before
     return {
         "images_per_s": float(one(r"Requests/sec:\s+([\d.]+)", text)) * load.images,
-        "p50_ms": milliseconds(one(PERCENTILE.format(50), text)),
-        "p99_ms": milliseconds(one(PERCENTILE.format(99), text)),
+        "p50_ms": wrk.milliseconds(one(wrk.PERCENTILE.format(50), text)),
+        "p99_ms": wrk.milliseconds(one(wrk.PERCENTILE.format(99), text)),
         "cpu_us_per_image": spent.cpu_s * 1e6 / spent.images,
         "mean_batch": spent.images / spent.batches,
         "batch_ms": spent.inference_s * 1e3 / spent.batches,
     }
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the server has done so far, as its metrics and the system say."""
-
-    cpu_s: float
-    images: float
-    batches: float
-    inference_s: float
-
-    @classmethod
-    def of(cls, server: Server) -> "Reading":
-        """Read ``server`` now."""
-        text = get(f"{server.url}/metrics").decode()
-        names = ("batch_rows_sum", "batch_rows_count", "inference_seconds_sum")
-        values = (float(one(rf"carfront_{name} (\S+)", text)) for name in names)
-        spent = re.findall(r"carfront_process_cpu_seconds_total{.*} (\S+)", text)
-        return cls(sum(map(float, spent)), *values)
-
-    def __sub__(self, other: "Reading") -> "Reading":
-        mine, theirs = asdict(self), asdict(other)
-        return Reading(**{name: mine[name] - theirs[name] for name in mine})
-
-
-def wrk_command(load: Load, folder: Path) -> list[str]:
-    """Return how wrk is called for ``load``, all but for how long and where."""
-    script = folder / f"{load.images}.lua"
-    script.write_text(load.script)
-    options = ["--latency", "--timeout", PATIENCE, "-s", str(script)]
-    return ["wrk", "-t1", f"-c{load.connections}", *options]
-
-
-@contextmanager
-def running(command: list[str]) -> Iterator[None]:
-    """Run ``command`` beside what is measured, and end it afterwards."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def wrk(command: list[str]) -> str:
-    """Run wrk and return what it prints; a request that failed is an error."""
-    ended = subprocess.run(command, capture_output=True, text=True)
-    text = ended.stdout + ended.stderr
-    if ended.returncode or "Non-2xx" in text or "Socket errors" in text:
-        raise BenchError(f"requests failed: {text.strip()}")
-    return text
 
 
 def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
@@ -304,16 +197,6 @@ def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
         values["p99_batches"] = statistics.median(r.p99_batches for r in results)
         loads[load.name] = values | {"ratio": statistics.median(ratios), "ratios": ratios}
     return {"hardware": hardware(), "rounds": len(rounds), "loads": loads}
-
-
-def hardware() -> str:
-    """Return the processor's name, the CPUs that may be used, and what matters of its features."""
-    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    name = re.search(r"model name\s*:\s*(.+)", info)
-    features = [x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {x}" in info]
-    cpus = len(os.sched_getaffinity(0))
-    model = name[1] if name else platform.processor()
-    return f"{cpus} CPUs, {model} ({features[0] if features else 'no AVX2'})"
 
 
 def table(report: dict[str, object]) -> str:
@@ -332,22 +215,6 @@ def table(report: dict[str, object]) -> str:
             f"{values['cpu_us_per_image']:.0f} us | {values['beyond_us']:.0f} us |"
         )
     return "\n".join(lines)
-
-
-def one(pattern: str, text: str) -> str:
-    """Return what ``pattern`` finds in wrk's output."""
-    found = re.search(pattern, text)
-    if found is None:
-        raise BenchError(f"wrk printed something else than expected: {text.strip()}")
-    return found[1]
-
-
-def milliseconds(text: str) -> float:
-    """Return wrk's ``1.20ms``, ``950.00us`` or ``1.10s`` in milliseconds."""
-    found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
-    if found is None:
-        raise BenchError(f"wrk measured no time but {text!r}: was any request answered?")
-    return float(found[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}[found[2]]
 
 
 if __name__ == "__main__":

@@ -14,17 +14,15 @@ import argparse
 import asyncio
 import json
 import math
-import re
 import sys
-import time
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlsplit
 
-from loadtests.bench import Reading, hardware
+from loadtests.callers import Callers, Phase
+from loadtests.readings import Reading, hardware
 from loadtests.serving import Server, ServerFailed, serving
 
 FEWEST, MOST = 16, 2048
@@ -39,27 +37,6 @@ GOODPUT = 0.95
 """Least share of the peak that has to be delivered."""
 BATCHES = 2
 """How many batches later than its deadline an accepted request may be answered."""
-
-
-LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)\r\n")
-
-
-@dataclass
-class Phase:
-    """What came of one part of the run."""
-
-    seconds: float
-    statuses: Counter[int] = field(default_factory=Counter)
-    accepted_s: list[float] = field(default_factory=list)
-    """How long the requests took that got their images."""
-    refused_s: list[float] = field(default_factory=list)
-    """How long the others took."""
-    delivered: int = 0
-    """Images that arrived before the phase was over."""
-
-    @property
-    def images_per_s(self) -> float:
-        return self.delivered / self.seconds
 
 
 @dataclass(frozen=True)
@@ -147,11 +124,11 @@ def main(argv: list[str] | None = None) -> int:
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
     """Measure the peak of ``server``, and what it delivers when ten times that is offered."""
-    callers = Callers(server)
+    callers = Callers(server, FEWEST)
     for _ in range(WARM):  # the server learns how fast it is, and so do we
-        warm = await callers.closed_loop(2.0)
+        warm = await callers.closed_loop(2.0, CALLERS)
         callers.images = images_a_request(warm.images_per_s, deadline_s)
-    peaks = [await callers.closed_loop(seconds)]
+    peaks = [await callers.closed_loop(seconds, CALLERS)]
     overloads: list[Phase] = []
     batches_s: list[float] = []
     for number in range(1, rounds + 1):
@@ -161,7 +138,7 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
         spent = Reading.of(server) - before
         overloads.append(over)
         batches_s.append(spent.inference_s / max(spent.batches, 1))
-        peaks.append(await callers.closed_loop(seconds))
+        peaks.append(await callers.closed_loop(seconds, CALLERS))
         print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
     callers.close()
     around = [(a.images_per_s + b.images_per_s) / 2 for a, b in pairwise(peaks)]
@@ -181,81 +158,9 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
 
 
 def images_a_request(images_per_s: float, deadline_s: float) -> int:
-    """Return a power of two: at most a quarter of what is drawn within the deadline."""
-    most = min(MOST, images_per_s * deadline_s / 4)
-    return 1 << int(math.log2(max(FEWEST, most)))
-
-
-class Callers:
-    """Ask ``server`` for images, over connections that are kept, as those of a proxy are."""
-
-    def __init__(self, server: Server) -> None:
-        self.images = FEWEST
-        """Of a request."""
-        self._place = urlsplit(server.url)
-        self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
-
-    async def closed_loop(self, seconds: float) -> Phase:
-        """Ask with ``CALLERS`` at once, each again as soon as it has its images."""
-        phase = Phase(seconds)
-        ends = time.monotonic() + seconds
-
-        async def caller(first: int) -> None:
-            seed = first << 40
-            while time.monotonic() < ends:
-                await self.ask(seed, 60.0, phase, ends)
-                seed += self.images
-
-        await asyncio.gather(*(caller(i) for i in range(CALLERS)))
-        return phase
-
-    async def open_loop(self, seconds: float, pace: float, deadline_s: float, first: int) -> Phase:
-        """Ask ``pace`` times a second for ``seconds``, whether answers come or not.
-
-        The images are ``first`` and those that follow.
-        """
-        phase = Phase(seconds)
-        began = time.monotonic()
-        asked = []
-        for number in range(int(seconds * pace)):
-            await asyncio.sleep(began + number / pace - time.monotonic())
-            seed = first + number * self.images
-            asked.append(asyncio.create_task(self.ask(seed, deadline_s, phase, began + seconds)))
-        await asyncio.gather(*asked)
-        return phase
-
-    async def ask(self, seed: int, deadline_s: float, phase: Phase, ends: float) -> None:
-        """Ask for images from ``seed`` on, and note in ``phase`` what came."""
-        body = json.dumps({"n": self.images, "seed": seed, "format": "npy"}).encode()
-        head = (
-            f"POST /v1/images HTTP/1.1\r\nHost: {self._place.netloc}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-Timeout-Ms: {deadline_s * 1000:.0f}\r\n\r\n"
-        )
-        began = time.monotonic()
-        reader, writer = self._idle.pop() if self._idle else await self._connect()
-        writer.write(head.encode() + body)
-        answer = await reader.readuntil(b"\r\n\r\n")
-        status, length = int(answer[9:12]), LENGTH.search(answer)
-        if length is None:
-            raise ValueError(f"an answer of unknown length: {answer!r}")
-        await reader.readexactly(int(length[1]))
-        self._idle.append((reader, writer))
-        phase.statuses[status] += 1
-        now = time.monotonic()
-        note = phase.accepted_s.append if status == 200 else phase.refused_s.append
-        note(now - began)
-        if status == 200 and now <= ends:
-            phase.delivered += self.images
-
-    def close(self) -> None:
-        """Close all connections."""
-        for _, writer in self._idle:
-            writer.close()
-
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        place = self._place
-        return await asyncio.open_connection(place.hostname, place.port, limit=2**22)
+    """Return a multiple of ``FEWEST``: about a quarter of what is drawn within the deadline."""
+    quarter = round(images_per_s * deadline_s / 4 / FEWEST) * FEWEST
+    return max(FEWEST, min(MOST, quarter))
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -18,12 +18,13 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from loadtests.bench import BenchError, Load, hardware, require_wrk, running, wrk_command
+from loadtests import wrk
+from loadtests.readings import MeasureError, hardware
 from loadtests.serving import Server, ServerFailed, get, serving
 
 LOADS = (
-    Load("one PNG a request, 32 connections", 32, 1),
-    Load("512 images a request as npy, 4 connections", 4, 512),
+    wrk.Load("one PNG a request, 32 connections", 32, 1),
+    wrk.Load("512 images a request as npy, 4 connections", 4, 512),
 )
 EVERY_S = 1.0
 """Between two looks at the server."""
@@ -69,10 +70,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--save", type=Path, help="write SAVE.json and SAVE.svg")
     args = parser.parse_args(argv)
     try:
-        require_wrk()
+        wrk.require()
         with serving(args.python) as server:
             samples = list(sampled(server, args.minutes * 60))
-    except (BenchError, ServerFailed) as error:
+    except (MeasureError, ServerFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -94,8 +95,8 @@ def sampled(server: Server, seconds: float) -> Iterator[Sample]:
     """Put all loads on ``server`` and yield what it looks like, every second."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         for load in LOADS:
-            command = [*wrk_command(load, Path(folder)), f"-d{int(seconds) + 60}s", server.url]
-            stack.enter_context(running(command))
+            command = [*wrk.command_for(load, Path(folder)), f"-d{int(seconds) + 60}s", server.url]
+            stack.enter_context(wrk.running(command))
         began = told = time.monotonic()
         while (now := time.monotonic()) - began < seconds:
             yield Sample.of(server, began)

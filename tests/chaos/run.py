@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.bench import hardware
+from loadtests.readings import hardware
 from loadtests.serving import ServerFailed
 from tests.chaos.callers import SEEDS, Client, Clients, largest
 from tests.chaos.faults import FAULTS, Fault, Victim, until, victim

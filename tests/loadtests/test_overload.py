@@ -43,7 +43,7 @@ def test_fault_is_told_with_its_numbers(change, fault):
 
 @pytest.mark.parametrize(
     ("images_per_s", "deadline_s", "images"),
-    [(11_000, 1.0, 2048), (550, 1.0, 128), (512, 1.0, 128), (550, 0.2, 16), (0.0, 1.0, 16)],
+    [(11_000, 1.0, 2048), (560, 1.0, 144), (500, 1.0, 128), (550, 0.2, 32), (0.0, 1.0, 16)],
 )
 def test_request_is_a_quarter_of_what_is_drawn_within_the_deadline(
     images_per_s, deadline_s, images

@@ -1,0 +1,58 @@
+"""What a server has done, as its metrics tell, and what it runs on."""
+
+import os
+import platform
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from loadtests.serving import Server, get
+
+
+class MeasureError(Exception):
+    """The measurement could not be made, or a request failed while it was."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the server has done so far, as its metrics and the system say."""
+
+    cpu_s: float
+    images: float
+    batches: float
+    inference_s: float
+
+    @classmethod
+    def of(cls, server: Server) -> "Reading":
+        """Read ``server`` now."""
+        text = get(f"{server.url}/metrics").decode()
+        names = ("batch_rows_sum", "batch_rows_count", "inference_seconds_sum")
+        values = (float(one(rf"carfront_{name} (\S+)", text)) for name in names)
+        spent = re.findall(r"carfront_process_cpu_seconds_total{.*} (\S+)", text)
+        return cls(sum(map(float, spent)), *values)
+
+    def __sub__(self, other: "Reading") -> "Reading":
+        mine, theirs = asdict(self), asdict(other)
+        return Reading(**{name: mine[name] - theirs[name] for name in mine})
+
+
+def hardware() -> str:
+    """Return the processor's name, the CPUs that may be used, and what matters of its features."""
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    name = re.search(r"model name\s*:\s*(.+)", info)
+    features = [x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {x}" in info]
+    cpus = len(os.sched_getaffinity(0))
+    model = name[1] if name else platform.processor()
+    return f"{cpus} CPUs, {model} ({features[0] if features else 'no AVX2'})"
+
+
+def one(pattern: str, text: str) -> str:
+    """Return what ``pattern`` finds in ``text``.
+
+    Raises:
+        MeasureError: nothing.
+    """
+    found = re.search(pattern, text)
+    if found is None:
+        raise MeasureError(f"there is no {pattern} in: {text.strip()}")
+    return found[1]
