@@ -27,7 +27,10 @@ answered, and told there to close it, where an end at once would cut off what is
 
 
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """Ends connections that ask for nothing; when it stops, soon after each is answered."""
+    """Ends connections that ask for nothing; when it stops, soon after each is answered.
+
+    When it has more than its share, it ends some as well: their callers come again to another.
+    """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -37,10 +40,13 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         self.slot: int
         self.waiting: dict[Connection, float] = {}
         """Connections whose next request is not here yet, and since when."""
+        self.surplus = 0
+        """How many connections others should have instead."""
 
     def notify(self) -> None:
         """Tell gunicorn that this worker lives, once a second, and look after the connections."""
         super().notify()
+        self.surplus = self.crowd.surplus(self.slot)
         latest = time.monotonic() - (self.cfg.keepalive if self.alive else FAREWELL_S)
         for connection, since in list(self.waiting.items()):
             if since < latest:
@@ -114,7 +120,8 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
     def start_response(
         self, status: str, headers: Fields, exc_info: Any = None
     ) -> Callable[[bytes], None]:
-        if not self._worker.alive:
+        if not self._worker.alive or self._worker.surplus > 0:
+            self._worker.surplus -= 1
             headers = [*headers, ("Connection", "close")]
         return super().start_response(status, headers, exc_info)  # type: ignore[no-any-return]
 

@@ -31,6 +31,20 @@ def test_worker_alone_is_ahead_of_nobody(crowd):
     assert not crowd.is_ahead(0, 900)
 
 
+def test_worker_that_is_ahead_has_a_surplus_beyond_its_share(crowd):
+    assert crowd.surplus(0) == 0
+    crowd.tell(0, 16)
+    assert crowd.surplus(0) == 0
+    crowd.tell(7, 0)
+    assert crowd.surplus(0) == 8
+    assert crowd.surplus(7) == 0
+    crowd.tell(9, 1)
+    assert crowd.surplus(0) == 10  # the shares are five and two thirds
+    crowd.tell(0, 1 + SLACK)
+    crowd.leave(7)
+    assert crowd.surplus(0) == 0
+
+
 def test_worker_that_accepts_no_more_is_not_counted(crowd):
     crowd.tell(0, 9)
     crowd.tell(1, 0)

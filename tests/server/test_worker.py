@@ -18,7 +18,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
 @pytest.fixture
 def connected():
     """Return a function: it connects a caller, by such a socket, to a server of ``body``."""
-    started, sockets = [], []
+    started, sockets, workers = [], [], []
 
     def connect(kind, body, has_length=True, **settings):
         def application(environ, start_response):
@@ -26,7 +26,8 @@ def connected():
             return [body] if has_length else iter([body[:3], body[3:]])
 
         cfg = SimpleNamespace(accesslog=None)
-        me = SimpleNamespace(waiting={}, alive=True, slot=0, crowd=Crowd(), cfg=cfg)
+        me = SimpleNamespace(waiting={}, alive=True, slot=0, crowd=Crowd(), cfg=cfg, surplus=0)
+        workers.append(me)
         connection = partial(worker.Connection, worker=me)
         address = ("127.0.0.1", 0)
         server = worker.Server(address, application, worker=me, handler_class=connection, log=None)
@@ -38,6 +39,7 @@ def connected():
         sockets.append(ours)
         return ours
 
+    connect.workers = workers
     yield connect
     for each in sockets:
         each.close()
@@ -57,6 +59,17 @@ def test_answer_without_a_body_is_its_head(connected):
     for _ in range(2):  # the connection is kept
         caller.sendall(REQUEST)
         assert caller.recv(65536).endswith(b"\r\n\r\n")
+
+
+def test_worker_with_more_than_its_share_sends_a_caller_to_others_once_it_is_answered(connected):
+    caller = connected(socket.SOCK_STREAM, b"the picture")
+    connected.workers[0].surplus = 1
+    caller.sendall(REQUEST)
+    with caller.makefile("rb") as answer:
+        told = answer.read()  # to its end
+    assert b"\r\nConnection: close\r\n" in told
+    assert told.endswith(b"\r\n\r\nthe picture")
+    assert connected.workers[0].surplus == 0
 
 
 @pytest.mark.parametrize("size", [1, 60_000, 3_000_000])
@@ -110,6 +123,7 @@ def test_stopping_worker_ends_connections_that_are_silent_and_leaves_the_others_
     ended = []
     me = object.__new__(worker.Worker)  # gunicorn's own beginning needs a server around it
     me.alive, me.cfg, me.waiting = True, SimpleNamespace(keepalive=75), {}
+    me.slot, me.crowd = 0, Crowd()
     for since in (0.0, 99.0, 99.9):
         me.waiting[Silent(partial(ended.append, since))] = since
     monkeypatch.setattr(worker.GeventPyWSGIWorker, "notify", lambda self: None)
