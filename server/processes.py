@@ -1,5 +1,6 @@
 """What each process of the server takes of the machine: its turn at it, and what Linux tells."""
 
+import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
@@ -10,6 +11,8 @@ from prometheus_client.registry import Collector
 
 from server.files import write_whole
 
+log = logging.getLogger(__name__)
+
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -18,11 +21,15 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def enter(folder: Path, name: str) -> bool:
     """Note in ``folder`` that this process is the one called ``name`` from now on.
 
-    Returns whether there was one of that name before.
+    Returns whether there was one of that name before. Where the file system takes no note, because
+    it is full, the log says so, and the process is not measured but serves.
     """
     again = (folder / name).exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / name, str(os.getpid()))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / name, str(os.getpid()))
+    except OSError as error:
+        log.error("%s is not measured: %s", name, error)
     return again
 
 
@@ -68,7 +75,7 @@ class Processes(Collector):
                 # The name of the program, in brackets, may hold anything.
                 facts = (process / "stat").read_text().rpartition(")")[2].split()
                 pages = int((process / "statm").read_text().split()[1])
-                opened = len(list((process / "fd").iterdir()))
+                opened = sum(1 for _ in os.scandir(process / "fd"))
             except OSError:
                 continue  # it ended
             seconds.add_metric([note.name], (int(facts[11]) + int(facts[12])) / TICKS)

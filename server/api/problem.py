@@ -19,12 +19,22 @@ Fields = list[tuple[str, str]]
 
 
 def of_serving_error(error: ServingError, path: str) -> tuple[Fields, bytes]:
-    """Return the header fields and the body that tell ``error`` to who asked for ``path``."""
+    """Return the header fields and the body that tell ``error`` to who asked for ``path``.
+
+    What is the server's own fault is logged.
+    """
+    log_fault(error, path)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
     title = (type(error).__doc__ or "").strip().split("\n")[0].rstrip(".")
     body = _document(kind, title, error.status, str(error), path, error.facts())
     length = ("Content-Length", str(len(body)))
     return [("Content-Type", MIMETYPE), length, *error.headers().items()], body
+
+
+def log_fault(error: ServingError, path: str) -> None:
+    """Log an error that is the server's own fault; the line carries the request's id."""
+    if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s for %r: %s", type(error).__name__, path, error)
 
 
 def from_serving_error(error: ServingError) -> Response:

@@ -7,6 +7,7 @@ import hmac
 
 from flask import Blueprint, Response, jsonify, request
 
+from server.api.problem import log_fault
 from server.bundle import NAME, VERSION
 from server.catalog import READY
 from server.config import ServerConfig
@@ -51,6 +52,7 @@ def blueprint(config: ServerConfig, client: EngineClient) -> Blueprint:
 
     @routes.errorhandler(ServingError)
     def error(error: ServingError) -> tuple[Response, int, dict[str, str]]:
+        log_fault(error, request.path)
         return jsonify(error=str(error)), error.status, error.headers()
 
     return routes

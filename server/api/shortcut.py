@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 BEGAN = "carfront.began"
 """When a request began, by ``time.perf_counter``."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+OTHER = "_OTHER"
+"""What any other method is called: who counts or traces by method shall not keep as many as a
+caller can think of. Source: OpenTelemetry's semantic conventions, ``http.request.method``."""
 ROUTES = {"GET": ROUTE, "POST": MANY}
 """What is answered here, by its method."""
 PREFIX, SUFFIX = ROUTE.split("<seed>")
@@ -31,6 +35,7 @@ PREFIX, SUFFIX = ROUTE.split("<seed>")
 class ShortCut:
     """Names every request, and has ``artist`` draw what a plain one asks for.
 
+    A method that HTTP does not know is called ``_OTHER`` from here on, in metrics and traces too.
     ``app`` answers the others. ``max_body`` is how many bytes of a body are read here.
     """
 
@@ -46,6 +51,8 @@ class ShortCut:
     ) -> Iterable[bytes]:
         began = environ[BEGAN] = time.perf_counter()
         request_id = begin_request(environ)
+        if environ["REQUEST_METHOD"] not in METHODS:
+            environ["REQUEST_METHOD"] = OTHER
         wanted = wanted_by(environ, self._max_body)
         if wanted is None:
             return self._app(environ, start_response)

@@ -11,7 +11,7 @@ from typing import Any
 
 import promql_parser
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -157,6 +157,33 @@ def test_a_panel_has_a_description_a_unit_and_the_chosen_data_source(panel: Pane
 def test_the_unit_of_seconds_is_seconds(panel: Panel):
     if any("histogram_quantile" in target["expr"] for target in panel["targets"]):
         assert panel["fieldConfig"]["defaults"]["unit"] == "s"
+
+
+def thresholds(panel: Panel) -> list[float]:
+    steps = panel["fieldConfig"]["defaults"].get("thresholds", {}).get("steps", [])
+    return [step["value"] for step in steps if step["value"] is not None]
+
+
+def buckets_of(query: Query) -> Iterator[set[float]]:
+    """Yield the bucket boundaries of each histogram that ``query`` asks for."""
+    histograms = {x._name: x for x in vars(metrics).values() if isinstance(x, Histogram)}
+    for selector in query.selectors:
+        if selector.name.endswith("_bucket"):
+            yield set(histograms[strip(selector.name)]._kwargs["buckets"])
+
+
+def test_the_dashboard_warns_above_the_objective():
+    (panel,) = (panel for panel in PANELS if panel["title"] == "Latency p99")
+    assert thresholds(panel)[0] == metrics.SLO_S
+    assert f"{metrics.SLO_S * 1000:g} ms" in panel["description"]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=titles(PANELS))
+def test_a_limit_on_seconds_is_a_bucket_boundary(panel: Panel):
+    for query in (Query.parse(target["expr"]) for target in panel["targets"]):
+        limits = {float(x) for x in re.findall(r'\ble="([\d.]+)"', query.expression)}
+        for boundaries in buckets_of(query):
+            assert limits | set(thresholds(panel)) <= boundaries
 
 
 def test_panels_have_ids_and_places_of_their_own():

@@ -1,6 +1,7 @@
 """Every route, through Flask's own client, down to a real engine on the real default model."""
 
 import io
+import json
 import re
 import threading
 import time
@@ -27,11 +28,14 @@ from server.engine.plans import Plan
 from server.engine.session import open_session
 from server.engine.terms import Terms
 from server.engine.wire import SlotShape
-from server.errors import QueueFull
+from server.errors import InferenceFailed, QueueFull, ServingError
+from server.logs import JsonLines
 from server.place import Place
 
 ROOT = Path(__file__).parents[2]
 LAST = 2**64 - 1
+PATIENT = {"X-Request-Timeout-Ms": "600000"}
+"""Of those who ask for more than a slow machine draws within the usual time."""
 
 
 @pytest.fixture(scope="module")
@@ -159,9 +163,10 @@ def test_sheet_holds_the_same_images(http):
 
 
 def test_largest_request_is_served(http):
-    images = np.load(
-        io.BytesIO(http.post("/v1/images", json={"n": 4096, "seed": 1, "format": "npy"}).data)
-    )
+    wanted = {"n": 4096, "seed": 1, "format": "npy"}
+    response = http.post("/v1/images", json=wanted, headers=PATIENT)
+    assert response.status_code == 200, response.data
+    images = np.load(io.BytesIO(response.data))
     assert images.shape == (4096, 32, 32, 3)
 
 
@@ -284,6 +289,29 @@ def test_metrics_count_requests_by_route_and_images(http):
     assert 'carfront_engine_up{engine="0"} 1.0' in text
 
 
+def series(http):
+    lines = http.get("/metrics").text.splitlines()
+    return {line.rpartition(" ")[0] for line in lines if not line.startswith("#")}
+
+
+def test_what_a_caller_makes_up_makes_no_series(http):
+    def ask(word):
+        http.open("/healthz", method=word)
+        http.open(f"/v1/images/{word}.png", method=word)
+        http.get(f"/{word}")
+        http.get(f"/v1/images/{word}.png")
+        http.get(f"/v1/models/{word}/versions/{word}/images/7.png")
+        http.post("/v1/images", json={"model": word, "version": word, "format": word})
+        http.post("/v1/images", json={"model": word, "version": word})
+        http.get("/v1/images/7.png", headers={"Carfront-Priority": word})
+
+    ask("BREW")
+    before = series(http)
+    ask("STEEP")
+    assert series(http) == before
+    assert any('method="_OTHER"' in name for name in before)
+
+
 def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     page = http.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
     assert page.mimetype == "text/html"
@@ -297,7 +325,7 @@ def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     "ask",
     [
         lambda http: http.get("/v1/images/7.png"),
-        lambda http: http.post("/v1/images", json={"n": 4096, "format": "npy"}),
+        lambda http: http.post("/v1/images", json={"n": 4096, "format": "npy"}, headers=PATIENT),
     ],
     ids=["one", "many"],
 )
@@ -314,7 +342,8 @@ def test_answer_that_memory_does_not_hold_is_a_500_and_the_next_is_not(
     assert response.status_code == 500
     assert response.mimetype == "application/problem+json"
     assert not engine_client._calls
-    assert [ask(http).status_code for _ in range(3)] == [200] * 3  # the slots are free again
+    assert engine_client._calls._room.taken == 0
+    assert ask(http).status_code == 200
 
 
 def test_versioned_url_draws_with_that_version(http, config):
@@ -427,6 +456,54 @@ def test_errors_are_the_same_with_flask_and_without(http, monkeypatch, engine_cl
     assert (get[0], get[1]["Retry-After"]) == (503, "2")
     assert get == get_by_flask
     assert post == post_by_flask
+
+
+def test_fault_of_the_server_is_logged_with_the_requests_id(
+    http, monkeypatch, engine_client, caplog
+):
+    def fail(*_):
+        raise InferenceFailed
+
+    monkeypatch.setattr(engine_client, "generate", fail)
+    caplog.handler.setFormatter(JsonLines())
+    for wanted_by in (shortcut.wanted_by, lambda *_: None):
+        monkeypatch.setattr(shortcut, "wanted_by", wanted_by)
+        caplog.clear()
+        response = http.get("/v1/images/7.png", headers={"X-Request-Id": "mine"})
+        assert response.status_code == 500
+        (line,) = caplog.text.splitlines()
+        logged = json.loads(line)
+        assert (logged["level"], logged["request_id"]) == ("error", "mine")
+        assert "InferenceFailed for '/v1/images/7.png'" in logged["message"]
+
+
+def test_error_that_is_no_fault_of_the_server_is_not_logged(http, caplog):
+    assert http.get("/v1/images/seven.png").status_code == 400
+    assert http.get("/v1/models/nobody/versions/1/images/7.png").status_code == 404
+    assert not caplog.records
+
+
+def test_fault_of_the_server_in_the_repository_is_logged_too(http, engine_client, caplog):
+    class Broken(ServingError):
+        pass
+
+    config = ServerConfig(models=ROOT / "models", admin_token="s3cret")
+    with pytest.MonkeyPatch.context() as patch:
+
+        def fail(*_):
+            raise Broken("no luck")
+
+        patch.setattr(engine_client, "administer", fail)
+        response = (
+            create_app(config, engine_client)
+            .test_client()
+            .post(
+                "/v2/repository/models/cars-dcgan/load", headers={"Authorization": "Bearer s3cret"}
+            )
+        )
+    assert response.status_code == 500
+    (record,) = caplog.records
+    assert "no luck" in record.getMessage()
 
 
 def test_both_ways_count_alike(http, monkeypatch):

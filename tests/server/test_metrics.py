@@ -5,9 +5,16 @@ import re
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from subprocess import PIPE
 
 import pytest
+from prometheus_client import Histogram
+
+from server import metrics
+from server.bundle import load_bundle, read_manifest, write_manifest
+from server.config import ServerConfig
+from server.engine.plans import Plan
 
 PROGRAM = """if True:
     import sys
@@ -38,8 +45,11 @@ class Process:
         self._process.wait()
 
     def _read(self):
-        text = "".join(iter(self._process.stdout.readline, "end\n"))
-        lines = [re.fullmatch(r"carfront_(\w+)(?:{.*})? (\S+)", line) for line in text.splitlines()]
+        told = []
+        while (line := self._process.stdout.readline()) != "end\n":
+            assert line, "the process failed"
+            told.append(line.rstrip("\n"))
+        lines = [re.fullmatch(r"carfront_(\w+)(?:{.*})? (\S+)", line) for line in told]
         values = [(line[1], float(line[2])) for line in lines if line]
         return {
             wanted: sum(value for name, value in values if name == wanted)
@@ -96,3 +106,81 @@ def test_names_that_begin_alike_are_left_alone(start):
     start("engine-10", 7)
     assert start("engine-1", 1).told["queue_rows"] == 7 + 1
     assert start("engine-0", 2).told["queue_rows"] == 7 + 1 + 2
+
+
+def test_scrape_survives_files_that_come_and_go(start, tmp_path):
+    (tmp_path / "gauge_sum_http-1.db").symlink_to(tmp_path / "removed")  # since the folder was read
+    (tmp_path / "counter_http-1.db").touch()
+    assert start("engine-0", 5).told == {"dropped_total": 5, "queue_rows": 5}
+
+
+PLAN = Plan("cpu", "f32")
+
+
+@pytest.fixture
+def engine_metrics():
+    metrics.MODEL_INFO.clear()
+    yield metrics.EngineMetrics(again=False)
+    metrics.MODEL_INFO.clear()
+
+
+@pytest.fixture
+def exported_twice(write_bundle):
+    """Return two bundles of one name, version and graph, whose manifests differ."""
+    folder = write_bundle()
+    first = load_bundle(folder)
+    write_manifest(replace(read_manifest(folder / "manifest.json"), lineage={"run": 2}), folder)
+    return first, load_bundle(folder)
+
+
+def model_infos():
+    (family,) = metrics.MODEL_INFO.collect()
+    return [sample.value for sample in family.samples]
+
+
+def test_bundle_exported_again_is_served_when_the_one_before_retires(
+    engine_metrics, exported_twice
+):
+    old, new = exported_twice
+    assert old.key != new.key
+    engine_metrics.serving(old, PLAN, [])
+    engine_metrics.serving(new, PLAN, [])
+    engine_metrics.retired(old, PLAN)
+    assert model_infos() == [1]
+    engine_metrics.retired(new, PLAN)
+    assert model_infos() == [0]
+
+
+def test_bundle_taken_back_while_it_retires_is_served_once(engine_metrics, exported_twice):
+    bundle, _ = exported_twice
+    engine_metrics.serving(bundle, PLAN, [])
+    engine_metrics.serving(bundle, PLAN, [])
+    engine_metrics.retired(bundle, PLAN)
+    assert model_infos() == [0]
+
+
+def test_every_engine_process_after_the_first_counts_as_a_restart_at_once():
+    def restarts():
+        return metrics.REGISTRY.get_sample_value("carfront_engine_restarts_total")
+
+    before = restarts()
+    metrics.EngineMetrics(again=False)
+    assert restarts() == before
+    metrics.EngineMetrics(again=True)
+    assert restarts() == before + 1
+    assert "ready or not" in metrics.ENGINE_RESTARTS._documentation
+
+
+SECONDS = [
+    metric
+    for metric in vars(metrics).values()
+    if isinstance(metric, Histogram) and metric._name.endswith("_seconds")
+]
+
+
+@pytest.mark.parametrize("histogram", SECONDS, ids=lambda histogram: histogram._name)
+def test_buckets_hold_the_objective_and_all_that_a_request_may_wait(histogram):
+    buckets = histogram._kwargs["buckets"]
+    assert metrics.SLO_S in buckets
+    assert buckets[-1] >= ServerConfig().request_timeout_s
+    assert list(buckets) == sorted(set(buckets))

@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from subprocess import PIPE
 
 from server.processes import Processes, enter, wait_for_a_turn
+
+ROOT = Path(__file__).parents[2]
 
 
 def measured(folder):
@@ -75,3 +78,28 @@ def test_a_thread_that_waits_for_its_turn_leaves_the_others_as_they_were():
     thread.join()
     assert policies == [os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == before
+
+
+def test_process_that_cannot_be_noted_says_so_and_goes_on(tmp_path, caplog):
+    (tmp_path / "full").touch()  # no folder can be made here
+    assert not enter(tmp_path / "full" / "processes", "http-3")
+    (record,) = caplog.records
+    assert record.levelname == "ERROR"
+    assert "http-3 is not measured" in record.getMessage()
+
+
+def test_http_worker_that_cannot_be_noted_starts_all_the_same(tmp_path):
+    (tmp_path / "processes").touch()
+    program = """if True:
+        import runpy, types
+        hooks = runpy.run_path("server/gunicorn.conf.py")
+        worker = types.SimpleNamespace(slot=3)
+        hooks["post_fork"](types.SimpleNamespace(crowd="crowd"), worker)
+        print(worker.crowd)
+    """
+    env = {**os.environ, "CARFRONT_RUNTIME_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stdout) == (0, "crowd\n"), run.stderr
+    assert "http-3 is not measured" in run.stderr

@@ -4,10 +4,12 @@ import io
 import json
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from server.api.images import ERROR, Draw, Drawn
 from server.api.shortcut import ShortCut, wanted_by
 from server.errors import InferenceFailed
+from server.tracing import Traced
 
 MAX_BODY = 100
 
@@ -122,3 +124,21 @@ def test_bug_is_flasks_to_tell(environ):
         return [b"problem"]
 
     assert ShortCut(Artist(), flask, MAX_BODY)(environ, None) == [b"problem"]
+
+
+@pytest.mark.parametrize(
+    ("method", "called"),
+    [("GET", "GET"), ("PATCH", "PATCH"), ("BREW", "_OTHER"), ("get", "_OTHER"), ("", "_OTHER")],
+)
+def test_method_that_http_does_not_know_is_called_other_in_traces_too(method, called):
+    def flask(environ, start_response):
+        assert environ["REQUEST_METHOD"] == called
+        start_response("405 Method Not Allowed", [])
+        return []
+
+    exporter = InMemorySpanExporter()
+    traced = Traced(ShortCut(Artist(), flask, MAX_BODY), exporter)
+    traced({"REQUEST_METHOD": method, "PATH_INFO": "/"}, lambda *_: None)
+    traced.close()
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, span.attributes["http.request.method"]) == (called, called)
