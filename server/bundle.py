@@ -133,6 +133,26 @@ class Bundle:
         text = self.manifest.to_json().encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8])
 
+    def check_files(self) -> None:
+        """Compare every file that the manifest lists with what it says of it.
+
+        Raises:
+            BundleError: the first that differs, is not there, or cannot be read.
+        """
+        for name, wanted in self.manifest.files.items():
+            file = self.path / name
+            try:
+                found = file_facts(file) if Path(name).name == name and file.is_file() else None
+            except OSError as error:
+                raise BundleError(f"{file} cannot be read: {error}") from error
+            if found is None:
+                raise BundleError(f"{self.path}: the manifest lists {name}, which is not there")
+            if found != wanted:
+                raise BundleError(
+                    f"{file} is not what was exported: {found.size} bytes, SHA-256 "
+                    f"{found.sha256[:12]}...; wanted {wanted.size}, {wanted.sha256[:12]}..."
+                )
+
     def golden_images(self) -> NDArray[np.uint8]:
         """Return the golden images, uint8 [seeds, height, width, channels]."""
         images: NDArray[np.uint8] = np.load(self.path / self.manifest.golden.file)
@@ -153,20 +173,28 @@ def load_bundle(path: Path) -> Bundle:
         BundleError: the first thing that is wrong with it.
     """
     manifest = read_manifest(path / MANIFEST)
-    for name, wanted in manifest.files.items():
-        file = path / name
-        if Path(name).name != name or not file.is_file():
-            raise BundleError(f"{path}: the manifest lists {name}, which is not there")
-        found = file_facts(file)
-        if found != wanted:
-            raise BundleError(
-                f"{file} is not what was exported: {found.size} bytes, SHA-256 "
-                f"{found.sha256[:12]}...; wanted {wanted.size}, {wanted.sha256[:12]}..."
-            )
+    bundle = Bundle(path, manifest)
+    bundle.check_files()
     for name in (*(variant.file for variant in manifest.variants), manifest.golden.file):
         if name not in manifest.files:
             raise BundleError(f"{path}: {name} is used, but its digest is not in the manifest")
-    return Bundle(path, manifest)
+    _check_golden(bundle)
+    return bundle
+
+
+def _check_golden(bundle: Bundle) -> None:
+    """See that the golden images are of the shape in which the HTTP workers will read others."""
+    manifest = bundle.manifest
+    wanted = (len(manifest.golden.seeds), *manifest.image.shape)
+    try:
+        golden = bundle.golden_images()
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleError(f"{bundle.path}: {manifest.golden.file}: {error}") from error
+    if golden.shape != wanted or golden.dtype != np.uint8:
+        raise BundleError(
+            f"{bundle.path}: {manifest.golden.file} is {golden.dtype} {golden.shape}; "
+            f"by the manifest's image.shape it should be uint8 {wanted}"
+        )
 
 
 def read_manifest(path: Path) -> Manifest:

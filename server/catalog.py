@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from server.bundle import BundleError, Manifest, manifest_of
-from server.errors import ModelNotFound, ModelUnavailable
+from server.errors import EngineUnavailable, ModelNotFound, ModelUnavailable
 from server.files import write_whole
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
@@ -43,9 +43,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All bundles of the repository, and which one answers those who name none."""
+    """All bundles of the repository, and which one answers those who name none.
 
-    default: str
+    It is empty where the file was lost, until an engine has written it anew.
+    """
+
+    default: str = ""
     """As ``name/version``."""
     entries: dict[str, Entry] = field(default_factory=dict)
     """By ``name/version``."""
@@ -58,9 +61,12 @@ class Catalog:
         """Return the bundle that is called so; the default model, its newest version.
 
         Raises:
+            EngineUnavailable: no engine has said yet what there is.
             ModelNotFound: the repository has none of that name.
             ModelUnavailable: it has, but does not serve it.
         """
+        if not self.entries:
+            raise EngineUnavailable
         if name is None and version is None:
             entry = self.entries[self.default]
         else:

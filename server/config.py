@@ -12,6 +12,8 @@ from server.place import Place
 
 GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
 """Providers that run on NVIDIA's GPUs."""
+COMPILERS = GPU_PROVIDERS[1:]
+"""Those of them that compile a graph, for minutes, before they run it."""
 PROVIDERS = ("auto", "openvino", "cpu", *GPU_PROVIDERS)
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
@@ -20,6 +22,8 @@ OTHERS = ("CARFRONT_CACHE",)
 
 LOAD_S = 2
 """How much longer than a batch an engine may be silent."""
+COMPILE_S = 900
+"""The same where its provider compiles: a limit that is too short would never let it start."""
 
 
 class ConfigError(Exception):
@@ -130,9 +134,11 @@ class ServerConfig:
     def silence_s(self) -> int:
         """How long an engine may give no sign of life: a batch's time, and a moment to load.
 
-        While ONNX Runtime opens a session, nothing else of Python may run (half a second).
+        While ONNX Runtime opens a session, nothing else of Python may run: half a second, or for
+        as long as the provider compiles.
         """
-        return math.ceil(self.batch_timeout_ms / 1000) + LOAD_S
+        load_s = COMPILE_S if self.provider in COMPILERS else LOAD_S
+        return math.ceil(self.batch_timeout_ms / 1000) + load_s
 
     @property
     def http_workers(self) -> int:

@@ -31,7 +31,10 @@ class Place:
         return self.folder / "compiled"
 
     def prepare(self) -> None:
-        """Make the folder; what was measured in it may be of another host, and goes."""
+        """Make the folder; what was measured in it may be of another host, and goes.
+
+        What was noted of loads stays: where memory ran out, the whole server may have died of one.
+        """
         self.folder.mkdir(exist_ok=True)
         for pattern in ("max_batch_size-*", "compiled/layout-*"):
             for note in self.folder.glob(pattern):
@@ -40,3 +43,12 @@ class Place:
     def batch_size(self, key: int) -> Path:
         """Return where the engine notes how large a batch of the bundle ``key`` is fastest."""
         return self.folder / f"max_batch_size-{key:016x}"
+
+    def loads(self, key: int) -> Path:
+        """Return where the engine notes that it loads the bundle ``key``, until that has ended."""
+        return self.folder / f"loads-{key:016x}"
+
+    @property
+    def all_loads(self) -> list[Path]:
+        """All such notes: of loads that are going on, and of those that engines died of."""
+        return list(self.folder.glob("loads-*"))

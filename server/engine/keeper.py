@@ -3,6 +3,10 @@
 A new version is loaded beside the old one, proven on this host, and only then named in the catalog.
 What cannot be loaded is refused by name, and the old one goes on serving. The old one stays for
 as long as a request may still be on its way to it.
+
+What engines died of while they loaded it is refused too, see ``server.engine.loader.noted``.
+
+More than 300 lines: what is there, wanted, loaded and told is one state, and one class has it.
 """
 
 import logging
@@ -18,7 +22,7 @@ from server import repository
 from server.bundle import LATEST, Bundle, BundleError
 from server.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
 from server.config import ServerConfig
-from server.engine.loader import Loaded, politely
+from server.engine.loader import Loaded, noted, politely
 from server.engine.models import Served
 from server.engine.plans import Plan, SessionError
 from server.engine.retired import Retired
@@ -68,7 +72,7 @@ class Keeper:
         self._place = place
         self._others = [other for other in config.places if other != place]
         """The places of the other engines."""
-        self._catalog = Catalog.read(place.catalog)
+        self._catalog = _catalog_of(place)
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
         self._wanted: set[str] = set()
@@ -80,6 +84,8 @@ class Keeper:
         self._before: dict[str, repository.Seen] = {}
         """What the repository looked like last time: a bundle still being copied changes."""
         self._asked = list(self._catalog.asked)
+        self._insisted = ""
+        """What is tried at this moment although engines died of it, as ``asked`` has it."""
         self._inbox: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
         self._looked = clock()
 
@@ -90,8 +96,9 @@ class Keeper:
             SessionError: the default model cannot be served.
         """
         self._settle_all(force=True, default="")
-        default = self._catalog.default
-        if default not in self._loaded:
+        if self._catalog.default not in self._loaded and self._place.all_loads:
+            self._insist(self._default_spec, default="")  # what engines died of is all there is
+        if self._catalog.default not in self._loaded:
             wanted = f"{self._config.model}/{self._config.version}"
             reasons = [f"{x}: {x.reason}" for x in self._entries.values() if x.reason]
             raise SessionError(
@@ -128,7 +135,7 @@ class Keeper:
             self._settle_all(force=True, default=self._catalog.default)
         elif self._config.poll_s and self._clock() - self._looked >= self._config.poll_s:
             self._settle_all(force=False, default=self._catalog.default)
-        if self._retire_unwanted():
+        if self._retire_unwanted() or not self._place.catalog.exists():
             self._publish(self._catalog.default)
         self._retired.let_go(self._hall.remove if self._hall else lambda _: True)
 
@@ -144,13 +151,13 @@ class Keeper:
 
     def _load_asked(self, spec: str) -> str:
         """Serve ``spec``, a model's newest version or a certain one; return why not, or nothing."""
-        if spec not in self._asked:
-            self._asked.append(spec)
-        self._settle_all(force=True, default=self._catalog.default)
-        refs = [r for r in self._entries if spec in (r, r.partition("/")[0])]
-        if not any(ref in self._loaded for ref in refs):
-            self._asked.remove(spec)
-            self._publish(self._catalog.default)
+        self._insist(spec, self._catalog.default)
+        refs = [ref for ref in self._entries if _is_of(ref, spec)]
+        is_there = any(ref in self._loaded for ref in refs)
+        before = [x for x in self._asked if x != spec]
+        self._asked = [*before, spec] if is_there else before
+        self._publish(self._catalog.default)
+        if not is_there:
             told = [f"{ref}: {self._entries[ref].reason}" for ref in refs]
             return "; ".join(told) or f"the repository has no {spec}"
         newest = f"{spec}/{repository.versions(refs, spec)[0]}" if "/" not in spec else spec
@@ -159,14 +166,27 @@ class Keeper:
 
     def _unload_asked(self, spec: str) -> str:
         """Serve ``spec`` no more; return why it stays, or nothing."""
-        self._asked = [x for x in self._asked if spec not in (x, x.partition("/")[0])]
+        self._asked = [x for x in self._asked if not _is_of(x, spec)]
         self._settle_all(force=False, default=self._catalog.default)
-        left = [ref for ref in self._loaded if spec in (ref, ref.partition("/")[0])]
+        left = [ref for ref in self._loaded if _is_of(ref, spec)]
         if left:
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 
     # what is wanted
+
+    @property
+    def _default_spec(self) -> str:
+        config = self._config
+        return config.model if config.version == LATEST else f"{config.model}/{config.version}"
+
+    def _insist(self, spec: str, default: str) -> None:
+        """Load ``spec`` beside what is wanted, even if engines have died of it."""
+        self._insisted = spec
+        try:
+            self._settle_all(force=True, default=default)
+        finally:
+            self._insisted = ""
 
     def _settle_all(self, force: bool, default: str) -> None:
         """Load what is wanted and can be, and publish what is served then.
@@ -179,13 +199,12 @@ class Keeper:
         there = repository.scan(config.models)
         for ref in there:
             self._entries.setdefault(ref, _entry(ref, UNAVAILABLE, NOT_ASKED))
-        spec = config.model if config.version == LATEST else f"{config.model}/{config.version}"
-        default = self._settle(spec, there, force) or default
+        default = self._settle(self._default_spec, there, force) or default
         self._wanted = {default}
         others = config.served_beside
         if "all" in others:
             others = sorted(there)
-        for spec in (*others, *self._asked):
+        for spec in filter(None, (*others, *self._asked, self._insisted)):
             self._wanted.add(self._settle(spec, there, force) or "")
         self._retire_unwanted()
         for ref in [ref for ref in self._entries if ref not in there and ref not in self._loaded]:
@@ -243,13 +262,8 @@ class Keeper:
 
     def _make(self, bundle: Bundle, ref: str) -> Loaded:
         began = self._clock()
-        if not self._hall:
-            loaded = self._load(bundle)
-        else:
-            if ref not in self._loaded:
-                self._entries[ref] = _entry(ref, LOADING, "")
-                self._publish(self._catalog.default)
-            loaded = politely(lambda: self._load(bundle), self._config.threads_a_stream)
+        with noted(self._place, bundle, insist=_is_of(ref, self._insisted)):
+            loaded = self._opened(bundle, ref)
         log.info(
             "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
             "ready after %.1f s",
@@ -263,6 +277,14 @@ class Keeper:
             self._clock() - began,
         )
         return loaded
+
+    def _opened(self, bundle: Bundle, ref: str) -> Loaded:
+        if not self._hall:
+            return self._load(bundle)
+        if ref not in self._loaded:
+            self._entries[ref] = _entry(ref, LOADING, "")
+            self._publish(self._catalog.default)
+        return politely(lambda: self._load(bundle), self._config.threads_a_stream)
 
     def _refuse(self, ref: str, error: Exception) -> None:
         """Tell everywhere that ``ref`` cannot be served, or not as it is now."""
@@ -314,7 +336,7 @@ class Keeper:
             newest[name] = version
         entries = dict(sorted(self._entries.items()))
         catalog = Catalog(default, entries, tuple(self._asked), newest)
-        if catalog == self._catalog:
+        if catalog == self._catalog and self._place.catalog.exists():
             return
         if catalog.default != self._catalog.default and self._hall:
             log.info("%s answers now, instead of %s", default, self._catalog.default)
@@ -323,6 +345,20 @@ class Keeper:
             catalog.write(self._place.catalog)
             if self._hall:
                 self._hall.announce()
+
+
+def _is_of(ref: str, spec: str) -> bool:
+    """Tell whether ``spec``, a model or a certain version of one, means ``ref`` too."""
+    return spec in (ref, ref.partition("/")[0])
+
+
+def _catalog_of(place: Place) -> Catalog:
+    """Return what the engine before served; somebody may have removed the file."""
+    try:
+        return Catalog.read(place.catalog)
+    except BundleError as error:
+        log.error("an engine starts as if nothing had been asked for: %s", error)
+        return Catalog()
 
 
 def _entry(ref: str, state: str, reason: str, *more: object) -> Entry:

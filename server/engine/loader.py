@@ -4,17 +4,18 @@ Beside a model that is serving, this is done politely: the thread that loads has
 priority, and what a session does later is done in the threads that run it.
 """
 
+import logging
 import os
 import resource
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.bundle import Bundle
+from server.bundle import Bundle, BundleError
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.models import Served
@@ -25,6 +26,8 @@ from server.engine.wire import SlotShape
 from server.files import write_whole
 from server.place import Place
 
+log = logging.getLogger(__name__)
+
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
 LOW = 10
@@ -32,6 +35,8 @@ LOW = 10
 5.0 s where this took 3.6, while all processors were busy."""
 STREAMS_ON_GPU = 2
 """While one batch computes, the other is gathered, copied and answered."""
+DEATHS = 2
+"""Engines that may die of loading a bundle, one after the other: anybody may have killed one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Loader:
         """Return ``bundle``, loaded, proven on this host, and warm.
 
         Raises:
+            BundleError: its files were replaced meanwhile.
             SessionError: no runtime of this host draws its golden images.
         """
         config = self._config
@@ -70,6 +76,7 @@ class Loader:
         streams = [session]
         for _ in range(self._count_streams(session.plan) - 1):
             streams += open_session(bundle, [session.plan], threads, cache)[:1]
+        bundle.check_files()  # each stream has read them by itself
         dim = manifest.latents.dim
         size = config.max_batch_size or self._measured(bundle, streams)
         for stream in streams:
@@ -112,6 +119,32 @@ class Loader:
                 self._batch_size = measured_batch_size(streams, dim, clock)
                 write_whole(note, str(self._batch_size))
         return self._batch_size
+
+
+@contextmanager
+def noted(place: Place, bundle: Bundle, insist: bool) -> Iterator[None]:
+    """Keep a note in ``place`` for as long as ``bundle`` is being loaded: a line each time.
+
+    What kills the engine leaves the note to the next one, which would die of it as well.
+
+    Raises:
+        BundleError: ``DEATHS`` engines have died of it; not if the caller would ``insist``.
+    """
+    note = place.loads(bundle.key)
+    died = len(note.read_text().splitlines()) if note.exists() else 0
+    if died >= DEATHS and not insist:
+        raise BundleError(
+            f"{died} engines died while they loaded it; it is not tried again until its files "
+            "change, or an administrator loads it"
+        )
+    if died:
+        log.warning("engines that loaded %s have died so far: %d", bundle.path, died)
+    with suppress(OSError), note.open("a") as lines:  # of no use on a full file system
+        lines.write(f"{bundle.path}\n")
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
 
 
 def politely(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from server.bundle import Manifest
-from server.config import GPU_PROVIDERS
+from server.config import COMPILERS, GPU_PROVIDERS
 from server.engine.plugins import NoDevice, openvino_cpu
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def _known(provider: str, precision: str) -> Iterator[Plan]:
     if provider == "cuda" or EP_NAMES["cuda"] in ort.get_available_providers():
         yield Plan("cuda", "f16", "onnxruntime has CUDA, and the bundle a graph in float16")
         yield Plan("cuda", "f32", "onnxruntime has CUDA")
-    if provider in GPU_PROVIDERS[1:]:  # never by itself: it compiles for minutes, unmeasured here
+    if provider in COMPILERS:  # never by itself: it compiles for minutes, unmeasured here
         yield Plan(provider, "f16", "TensorRT compiles the bundle's graph in float16")
         yield Plan(provider, "f32", "TensorRT compiles the graph")
     if provider == "openvino" or _has_openvino():

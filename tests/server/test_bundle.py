@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from server.bundle import MANIFEST, BundleError, load_bundle, read_manifest
+from server.bundle import MANIFEST, BundleError, ImageFacts, file_facts, load_bundle, read_manifest
 
 
 def edit(folder, change):
@@ -36,6 +37,44 @@ def test_missing_file_is_refused_by_name(write_bundle):
     folder = write_bundle()
     (folder / "golden.npy").unlink()
     with pytest.raises(BundleError, match=r"lists golden\.npy, which is not there"):
+        load_bundle(folder)
+
+
+def test_unreadable_file_is_refused_by_name(write_bundle):
+    folder = write_bundle()
+    (folder / "generator.onnx").unlink()
+    (folder / "generator.onnx").symlink_to("/proc/self/mem")  # nobody may read its first byte
+    with pytest.raises(BundleError, match=r"generator\.onnx cannot be read: .*Input/output error"):
+        load_bundle(folder)
+
+
+def test_file_that_is_replaced_later_is_found_out(write_bundle):
+    bundle = load_bundle(write_bundle())
+    bundle.check_files()
+    (bundle.path / "generator.onnx").write_bytes(b"b graph")
+    with pytest.raises(BundleError, match=r"generator\.onnx is not what was exported"):
+        bundle.check_files()
+
+
+def test_golden_images_of_another_shape_than_the_manifests_are_refused(write_bundle):
+    folder = write_bundle(image=ImageFacts([8, 8, 3], "uint8", [0, 255], "RGB"))
+    with pytest.raises(BundleError, match=r"uint8 \(2, 4, 4, 3\); .* uint8 \(2, 8, 8, 3\)"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"", "No data left"), (b"no array", "pickle"), (None, r"float64 \(2, 4, 4, 3\)")],
+)
+def test_golden_images_that_are_none_are_refused(write_bundle, content, told):
+    folder = write_bundle()
+    if content is None:
+        np.save(folder / "golden.npy", np.zeros((2, 4, 4, 3)))
+    else:
+        (folder / "golden.npy").write_bytes(content)
+    facts = vars(file_facts(folder / "golden.npy"))
+    edit(folder, lambda manifest: manifest["files"].update({"golden.npy": facts}))
+    with pytest.raises(BundleError, match=f"golden.npy.*{told}"):
         load_bundle(folder)
 
 

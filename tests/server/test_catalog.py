@@ -7,7 +7,7 @@ from tests_engine import manifest
 
 from server.bundle import BundleError
 from server.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, merge
-from server.errors import ModelNotFound, ModelUnavailable
+from server.errors import EngineUnavailable, ModelNotFound, ModelUnavailable
 
 
 def entry(ref, state=READY, reason=""):
@@ -63,6 +63,13 @@ def test_what_is_not_served_is_answered_with_why(catalog):
         catalog.find("a", "3")
     with pytest.raises(ModelUnavailable, match="model c/1 is loading"):
         catalog.find("c", "1")
+
+
+def test_nothing_is_missing_until_an_engine_has_spoken():
+    for name in (None, "a"):
+        with pytest.raises(EngineUnavailable):
+            Catalog().find(name)
+    assert merge([Catalog(), catalog_of("a/1"), Catalog()]).default == "a/1"
 
 
 def catalog_of(default, *served, key=0, newest=None):

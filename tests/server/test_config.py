@@ -67,6 +67,13 @@ def test_engines_share_the_processors(monkeypatch):
     assert ServerConfig(engines=2, threads=6).inference_threads == 6
 
 
+def test_engine_may_be_silent_for_as_long_as_its_provider_compiles():
+    assert ServerConfig(batch_timeout_ms=5000).silence_s == 7
+    assert ServerConfig(provider="cuda").silence_s == 12
+    assert ServerConfig(provider="tensorrt").silence_s >= 900
+    assert ServerConfig(provider="tensorrt-rtx").silence_s >= 900
+
+
 def test_every_engine_has_a_place_of_its_own(tmp_path):
     places = ServerConfig(engines=3, runtime_dir=tmp_path).places
     assert [place.folder.name for place in places] == ["engine-0", "engine-1", "engine-2"]

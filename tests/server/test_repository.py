@@ -34,6 +34,14 @@ def test_where_no_version_is_whole_each_is_told(write_bundle, tmp_path):
         repository.find(tmp_path / "models", "tiny")
 
 
+def test_version_that_cannot_be_read_gives_way_to_the_one_before(write_bundle, tmp_path):
+    write_bundle("1")
+    unreadable = write_bundle("2") / "generator.onnx"
+    unreadable.unlink()
+    unreadable.symlink_to("/proc/self/mem")
+    assert repository.find(tmp_path / "models", "tiny").path.name == "1"
+
+
 def test_bundle_in_a_place_of_another_name_is_refused(write_bundle, tmp_path):
     shutil.move(write_bundle("1"), tmp_path / "models" / "tiny" / "2")
     with pytest.raises(BundleError, match="says in its manifest that it is tiny/1"):

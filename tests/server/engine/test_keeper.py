@@ -1,6 +1,8 @@
 """What is served follows the repository, and a bad bundle never takes a good one's place."""
 
 import json
+import multiprocessing
+import os
 import shutil
 from dataclasses import replace
 
@@ -83,10 +85,14 @@ class World:
         self.failed = []
         self.broken = set()
         """Versions that no runtime draws rightly."""
+        self.deadly = set()
+        """Versions that end the engine that loads them; not the test, where one would survive."""
 
     def load(self, bundle):
         version = bundle.manifest.version
         self.loads.append(f"{bundle.manifest.name}/{version}")
+        if version in self.deadly and multiprocessing.parent_process():
+            os._exit(9)
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
         served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
@@ -94,12 +100,18 @@ class World:
 
     def start(self):
         self.place.folder.mkdir(exist_ok=True)
-        if not self.place.catalog.exists():
-            Catalog("tiny/1").write(self.place.catalog)
         self.keeper = Keeper(self.config, self.load, self.notes, self.place, self.clock)
         for loaded in self.keeper.start():
             self.hall.add(loaded.served)
         self.keeper._hall = self.hall  # without the thread: a test says when to look
+        return self
+
+    def dies(self, act=None):
+        """Start an engine that does not survive its start, or what it does then."""
+        engine = multiprocessing.get_context("fork").Process(target=act or self.start)
+        engine.start()
+        engine.join(20)
+        assert engine.exitcode == 9
         return self
 
     def look(self, after_s=10.0):
@@ -335,6 +347,72 @@ def test_start_without_any_that_can_serve_is_an_error_with_every_reason(world):
         world.start()
 
 
+def test_version_that_two_engines_died_of_is_refused_and_the_one_before_serves(world, caplog):
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    assert world.loads == ["tiny/1"]
+    assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
+    assert "2 engines died while they loaded it" in world.reason("tiny/2")
+    assert "tiny/2 is refused: 2 engines died" in caplog.text
+    assert world.notes.refusals == {"tiny/2": True, "tiny/1": False}
+    for _ in range(3):
+        world.look()
+    world.place.rescan.touch()
+    world.look()
+    assert world.loads == ["tiny/1"]
+
+
+def test_version_that_an_engine_died_beside_is_tried_again(world):
+    world.write("2")
+    world.deadly.add("2")
+    for _ in range(3):  # a load that ended clears its name
+        world.dies()
+        world.start()
+        assert world.catalog.default == "tiny/2"
+        assert not world.place.all_loads
+
+
+def test_version_that_engines_died_of_is_tried_once_its_files_change(world):
+    folder = world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    shutil.rmtree(folder)
+    world.write("2", lineage={"seed": 2})
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert (world.reason("tiny/2"), world.notes.refusals["tiny/2"]) == ("", False)
+
+
+def test_version_that_engines_died_of_is_tried_if_an_administrator_asks_for_it(world):
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    assert world.ask("load", "tiny", "2") == ""
+    assert world.catalog.default == "tiny/2"
+
+
+def test_default_model_is_tried_whatever_died_of_it_where_there_is_no_other_version(world):
+    world.broken.add("1")
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().dies()
+    world.start()
+    assert world.catalog.default == "tiny/2"
+
+
+def test_engine_that_dies_of_what_an_administrator_asks_for_leaves_no_wish(world):
+    world.start()
+    world.write("4", name="other")
+    world.deadly.add("4")
+    world.dies(lambda: world.ask("load", "other"))
+    world.loads.clear()
+    world.start()
+    assert world.loads == ["tiny/1"]
+    assert world.catalog.asked == ()
+
+
 def test_version_of_the_settings_is_the_only_one(tmp_path, world):
     pinned = World(tmp_path, world.write, version="1")
     world.write("2")
@@ -409,6 +487,28 @@ def test_next_engine_serves_what_administrators_asked_for(tmp_path, world):
     world.ask("load", "other", "4")
     after = World(tmp_path, world.write).start()
     assert after.ready == ["other/4", "tiny/1"]
+
+
+def test_engine_that_finds_no_catalog_starts_as_if_nothing_had_been_asked_for(tmp_path, world):
+    world.start()
+    world.write("4", name="other")
+    world.ask("load", "other", "4")
+    world.place.catalog.unlink()
+    after = World(tmp_path, world.write).start()
+    assert after.ready == ["tiny/1"]
+
+
+def test_catalog_that_is_lost_is_written_anew(tmp_path, world):
+    never = World(tmp_path, world.write)
+    never.config = replace(never.config, poll_s=0)
+    never.start()
+    before = never.catalog
+    never.place.catalog.unlink()
+    never.look(0)
+    assert never.catalog == before
+    assert never.hall.announced == 1
+    never.look(0)
+    assert never.hall.announced == 1
 
 
 def test_note_in_the_runtime_directory_has_it_look_at_once(tmp_path, world):

@@ -1,12 +1,74 @@
-"""Loading beside a model that serves: with low priority, and none of it left behind."""
+"""Loading: what is proven is what serves. Beside others: with low priority, and none of it left."""
 
 import os
+import shutil
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
+from server.bundle import BundleError, load_bundle
+from server.config import ServerConfig
 from server.engine import loader
-from server.engine.loader import LOW, politely
+from server.engine.loader import DEATHS, LOW, Loader, noted, politely
+from server.engine.session import open_session
+from server.place import Place
+
+DEFAULT = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1"
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Place(tmp_path / "engine-0")
+    place.prepare()
+    return place
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
+    tmp_path, place, monkeypatch, replaced
+):
+    folder = Path(shutil.copytree(DEFAULT, tmp_path / "cars-dcgan" / "1"))
+
+    def open_and_replace(*args):
+        opened = open_session(*args)
+        if replaced:
+            shutil.copy(folder / "generator-float.onnx", folder / "generator.onnx")
+        return opened
+
+    monkeypatch.setattr(loader, "open_session", open_and_replace)
+    config = ServerConfig(provider="cpu", threads=1, streams=1, max_batch_size=1)
+    load = Loader(config, place, time.monotonic)
+    if replaced:
+        with pytest.raises(BundleError, match=r"generator\.onnx is not what was exported"):
+            load(load_bundle(folder))
+    else:
+        assert len(load(load_bundle(folder)).served.runs) == 1
+
+
+def test_note_of_a_load_is_there_until_it_ends_or_fails(place, write_bundle):
+    bundle = load_bundle(write_bundle())
+    with noted(place, bundle, insist=False):
+        assert place.all_loads
+    assert not place.all_loads
+    with pytest.raises(MemoryError), noted(place, bundle, insist=False):
+        raise MemoryError
+    assert not place.all_loads
+
+
+def test_bundle_that_engines_died_of_is_loaded_only_if_somebody_insists(place, write_bundle):
+    bundle = load_bundle(write_bundle())
+    place.loads(bundle.key).write_text("tiny\n" * (DEATHS - 1))
+    with noted(place, bundle, insist=False):
+        pass
+    place.loads(bundle.key).write_text("tiny\n" * DEATHS)
+    with pytest.raises(BundleError, match="2 engines died"), noted(place, bundle, insist=False):
+        pytest.fail("it was loaded")
+    assert place.all_loads
+    with noted(place, bundle, insist=True):
+        assert len(place.loads(bundle.key).read_text().splitlines()) == DEATHS + 1
+    assert not place.all_loads
 
 
 def priority(thread=None):
