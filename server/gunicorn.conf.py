@@ -44,13 +44,17 @@ worker_class = "server.worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
 timeout = 15  # a worker gives a sign of life every second, but only once it has started
+
+# After SIGTERM each limit ends before the next. The engines serve on for DRAIN_S (29 s, loop.py)
+# and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
+# gunicorn what is left; a pod has terminationGracePeriodSeconds (k8s/base/deployment.yaml).
 graceful_timeout = 30
+dirty_graceful_timeout = graceful_timeout
 
 # The number in the name also keeps the arbiter from importing ONNX Runtime.
 dirty_apps = [f"server.engine.process:EngineApp:{engines}"]
 dirty_workers = engines
 dirty_timeout = server_config.silence_s
-dirty_graceful_timeout = 30
 
 master = None
 dirty_arbiter = None
@@ -118,7 +122,7 @@ def dirty_worker_init(worker):
     """Start the engine, in its own process: its arbiter's list is as it was at the fork."""
     number = _free(other.number for other in dirty_arbiter.workers.values())
     for app in worker.apps.values():
-        app.start(number)
+        app.start(number, dirty_arbiter.pid, lambda: worker.alive)
 
 
 def when_ready(server):

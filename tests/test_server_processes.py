@@ -13,8 +13,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,7 +27,9 @@ from bundles import copy_version
 from PIL import Image
 
 from loadtests.serving import serving
-from tests.chaos.faults import family
+from server.engine.loop import DRAIN_S
+from server.engine.process import JOIN_S, RETRY_S
+from tests.chaos.faults import family, held, kill, victim
 
 ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
@@ -163,6 +168,44 @@ def test_killed_arbiter_of_the_engine_loses_no_request_either(server, call):
     until(lambda: family(server.pid)[2] not in ([], [arbiter]))
     for _ in range(30):
         assert (call.npy(5, 4) == golden).all()
+
+
+def test_arbiter_killed_while_its_engine_loads_leaves_no_process_behind(tmp_path):
+    with victim(PYTHON, tmp_path) as harmed:
+        png = Caller(harmed.server.url).png(5)
+        with held(harmed, "load") as orphan:
+            assert harmed.engines == [orphan]
+            (arbiter,) = harmed.arbiters
+            kill([arbiter])
+            until(lambda: harmed.arbiters not in ([], [arbiter]))
+        until(harmed.is_whole)
+        assert harmed.engines != [orphan]
+        assert Caller(harmed.server.url).png(5) == png
+
+
+def test_engine_that_cannot_load_is_tried_again_after_a_pause_that_sigterm_ends(tmp_path):
+    def times():
+        lines = [json.loads(line) for line in harmed.server.log.read_text().splitlines()]
+        again = [line for line in lines if f"tried again in {RETRY_S} s" in line["message"]]
+        return [datetime.fromisoformat(line["time"]) for line in again]
+
+    with victim(PYTHON, tmp_path, worker_count=1) as harmed:
+        spoil_golden_images(harmed.models)
+        kill(harmed.engines)
+        until(lambda: len(times()) == 2)
+        first, second = times()
+        assert (second - first).total_seconds() > RETRY_S
+        began = time.monotonic()
+    assert time.monotonic() - began < RETRY_S - 0.5
+
+
+def spoil_golden_images(models):
+    """Have version 1 promise images that it does not draw, on no host."""
+    spoilt = copy_version(models.with_name("elsewhere"), "1")
+    golden = np.load(spoilt / "golden.npy")
+    np.save(spoilt / "golden.npy", 255 - golden)
+    shutil.rmtree(models / "cars-dcgan" / "1")
+    copy_version(models, "1", source=spoilt)
 
 
 def test_removed_socket_keeps_no_new_worker_out(server, runtime_dir):
@@ -359,6 +402,102 @@ def test_sigterm_finishes_what_was_accepted():
             images = answer.result()
             assert images.shape == (400, 32, 32, 3)
             assert (images[:64] == golden).all()
+
+
+def test_engine_drains_for_nearly_as_long_as_gunicorn_lets_it():
+    settings = (ROOT / "server" / "gunicorn.conf.py").read_text()
+    (graceful_s,) = map(int, re.findall(r"^graceful_timeout = (\d+)$", settings, re.MULTILINE))
+    assert re.search(r"^dirty_graceful_timeout = graceful_timeout$", settings, re.MULTILINE)
+    assert graceful_s - 1 <= DRAIN_S < DRAIN_S + JOIN_S < graceful_s
+
+
+def refuses(server):
+    """Whether nobody listens at ``server`` any more."""
+    try:
+        connected(server).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_sigterm_while_no_engine_is_ready_loses_nothing_that_was_accepted(tmp_path):
+    with ThreadPoolExecutor(1) as beside:
+        with victim(PYTHON, tmp_path, worker_count=1) as harmed:
+            right = [Caller(harmed.server.url).png(seed) for seed in range(8)]
+            hold = ExitStack()
+            hold.enter_context(held(harmed, "load"))
+            callers = [Caller(harmed.server.url) for _ in right]
+            for seed, caller in enumerate(callers):
+                caller.connection.request("GET", f"/v1/images/{seed}.png")
+            assert Caller(harmed.server.url)("GET", "/healthz")[0] == 200  # accepted after them
+
+            def release():
+                until(lambda: refuses(harmed.server))
+                hold.close()
+
+            released = beside.submit(release)
+        released.result()
+    answers = [caller.connection.getresponse() for caller in callers]
+    assert [answer.read() for answer in answers] == right
+
+
+def test_sigterm_ends_an_idle_server_whose_engine_loads(tmp_path):
+    with ExitStack() as hold:
+        with victim(PYTHON, tmp_path) as harmed:
+            hold.enter_context(held(harmed, "load"))
+            began = time.monotonic()
+        assert time.monotonic() - began < 10
+
+
+def test_sigterm_is_not_forgotten_by_an_engine_that_is_not_there_yet(tmp_path):
+    """gunicorn notes one that comes before its loop runs, and does nothing about it."""
+    with victim(PYTHON, tmp_path) as harmed, held(harmed, "import"):
+        began = time.monotonic()
+        os.kill(harmed.server.pid, signal.SIGTERM)
+        until(lambda: not harmed.workers)
+    assert time.monotonic() - began < 15
+
+
+def ask_until_closed(url, golden, number, answered):
+    """Ask without pause, compare what comes, and return when the request was sent that nobody took.
+
+    Raises:
+        AssertionError, HTTPException: an answer was wrong, or half of one.
+    """
+    caller, rng = Caller(url), random.Random(number)
+    while True:
+        n = rng.choice((1, 1, 1, 8, 64))
+        body = json.dumps({"seed": rng.randrange(len(golden) - n + 1), "n": n, "format": "npy"})
+        sent = time.monotonic()
+        try:
+            caller.connection.request(
+                "POST", "/v1/images", body, {"Content-Type": "application/json"}
+            )
+            response = caller.connection.getresponse()
+        except ConnectionError:
+            return sent
+        images = response.read()
+        assert response.status == 200, images
+        seed = json.loads(body)["seed"]
+        assert (np.load(io.BytesIO(images)) == golden[seed : seed + n]).all()
+        answered[number] += 1
+
+
+@pytest.mark.parametrize("engine", ["ready", "killed"])
+def test_sigterm_under_load_answers_every_request_that_was_sent_before(tmp_path, engine):
+    answered = Counter()
+    with ThreadPoolExecutor(8) as clients:
+        with victim(PYTHON, tmp_path) as harmed:
+            golden = Caller(harmed.server.url).npy(0, 256)
+            ask = partial(ask_until_closed, harmed.server.url, golden, answered=answered)
+            loops = [clients.submit(ask, number) for number in range(8)]
+            until(lambda: all(answered[number] > 10 for number in range(8)))
+            if engine == "killed":
+                (old,) = harmed.engines
+                kill([old])
+                until(lambda: harmed.engines not in ([], [old]))
+            stopped = time.monotonic()
+        assert all(loop.result() > stopped for loop in loops)
 
 
 class Repository:

@@ -7,12 +7,17 @@ import faulthandler
 import gc
 import logging
 import os
+import signal
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 from gunicorn.dirty import DirtyApp
 
 from server import devices
+from server.bundle import BundleError
 from server.config import ServerConfig
 from server.engine.keeper import Keeper
 from server.engine.loader import Loader
@@ -24,6 +29,14 @@ log = logging.getLogger(__name__)
 
 WATCH_S = 0.2
 """How often the watchdog looks."""
+LOOK_S = 0.05
+"""How often an engine that is to end looks whether an HTTP worker still lives."""
+JOIN_S = 0.5
+"""How long after ``DRAIN_S`` the loop may take to end, see there."""
+REPEAT_S = 0.5
+"""How often a SIGTERM that gunicorn forgot is repeated."""
+RETRY_S = 5
+"""How long an engine that could not load waits before it ends, and gunicorn starts the next."""
 
 
 class EngineApp(DirtyApp):  # type: ignore[misc]
@@ -35,35 +48,76 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
     def init(self) -> None:
         """Wait for ``start``: gunicorn does not say here which of the engines this is."""
         self._engine: Engine | None = None
+        self._closing = threading.Event()
 
-    def start(self, number: int) -> None:
-        """Start loading as engine ``number``, from 0; it opens its socket once it is ready."""
-        self._number = number
+    def start(self, number: int, parent: int, is_wanted: Callable[[], bool]) -> None:
+        """Start loading as engine ``number``, from 0; it opens its socket once it is ready.
+
+        It serves for as long as its arbiter, the process ``parent``, lives. gunicorn's worker says
+        whether it ``is_wanted``: not after SIGTERM.
+        """
+        self._number, self._parent = number, parent
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
+        repeat = threading.Thread(target=self._repeat_sigterm, args=(is_wanted,), daemon=True)
+        repeat.start()
 
     def close(self) -> None:
-        """Serve on until the HTTP workers are done, then end; an engine still loading just ends."""
+        """Serve on until no HTTP worker lives, then end; an engine still loading loads for them."""
+        ends = time.monotonic() + DRAIN_S
+        self._closing.set()
+        workers = ServerConfig.from_env().processes_path
+        while one_lives(workers) and self._thread.is_alive() and time.monotonic() < ends:
+            self._thread.join(LOOK_S)
         if self._engine is None:
+            self._forget_loads()
             os._exit(0)  # not through Python's exit: ONNX Runtime is at work in the other thread
-        self._engine.stop()
-        self._thread.join(DRAIN_S + 1)
+        left_s = max(0.0, ends - time.monotonic())
+        self._engine.stop(left_s)
+        self._thread.join(left_s + JOIN_S)
+
+    def _forget_loads(self) -> None:
+        """Have no bundle blamed for an end that was asked for, see ``server.engine.loader``."""
+        for note in ServerConfig.from_env().places[self._number].all_loads:
+            note.unlink(missing_ok=True)
+
+    def _repeat_sigterm(self, is_wanted: Callable[[], bool]) -> None:
+        """Send again a SIGTERM that came before gunicorn's loop ran: it was noted, and no more."""
+        while not self._closing.wait(REPEAT_S):
+            if not is_wanted():
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def _run(self) -> None:
-        parent = os.getppid()
         wait_for_a_turn()
         try:
             config = ServerConfig.from_env()
-            self._engine = start_engine(config, self._number)
+            self._engine = start_engine(config, self._number, self._parent)
             watch(self._engine, config.batch_timeout_ms / 1000, config.silence_s)
             gc.collect()
             gc.freeze()  # what was loaded stays: the collector need not look through it again
             self._engine.serve()
-            if os.getppid() != parent:
+            if os.getppid() != self._parent:
                 os._exit(0)  # nobody is left to stop this process
         except BaseException as error:
-            log.critical("the engine ends: %s", error, exc_info=not isinstance(error, SessionError))
-            os._exit(1)  # gunicorn starts a new one
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """End the process. gunicorn starts the next at once, so one that could not load waits."""
+        pause_s = 0 if self._engine or self._closing.is_set() else RETRY_S
+        again = f"; it is tried again in {pause_s} s" if pause_s else ""
+        expected = isinstance(error, (SessionError, BundleError))
+        log.critical("the engine ends: %s%s", error, again, exc_info=not expected)
+        self._closing.wait(pause_s)
+        os._exit(1)
+
+
+def one_lives(folder: Path) -> bool:
+    """Tell whether one of the HTTP workers that entered ``folder`` lives, see ``processes``."""
+    for note in folder.glob("http-*"):
+        with suppress(OSError):  # it ended
+            os.kill(int(note.read_text()), 0)
+            return True
+    return False
 
 
 def watch(engine: Engine, limit_s: float, silence_s: float) -> threading.Thread:
@@ -87,10 +141,11 @@ def watch(engine: Engine, limit_s: float, silence_s: float) -> threading.Thread:
     return thread
 
 
-def start_engine(config: ServerConfig, number: int) -> Engine:
+def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     """Load what is wanted of the repository, and return an engine that listens: it is ready.
 
-    Engine ``number`` takes the GPU of that number, where there are any.
+    Engine ``number`` takes the GPU of that number, where there are any; it serves for as long as
+    the process ``parent`` lives.
 
     Raises:
         BundleError, SessionError: the default model cannot be served on this host.
@@ -105,7 +160,8 @@ def start_engine(config: ServerConfig, number: int) -> Engine:
     place = config.places[number]
     keeper = Keeper(config, Loader(config, place, time.monotonic), engine_metrics, place)
     loaded = keeper.start()
-    engine = Engine(place.socket, len(loaded[0].served.runs), engine_metrics, on_ask=keeper.ask)
+    streams = len(loaded[0].served.runs)
+    engine = Engine(place.socket, streams, engine_metrics, on_ask=keeper.ask, parent=parent)
     for each in loaded:
         engine.add(each.served)
     keeper.follow(engine)

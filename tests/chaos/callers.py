@@ -82,6 +82,8 @@ class Clients:
     def __init__(self, url: str, golden: np.ndarray, count: int, most: int = MOST) -> None:
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
+        self.slowest_s = 0.0
+        """How long the request took that was answered last of all, with all its tries."""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._url, self._golden = url, golden
@@ -119,6 +121,7 @@ class Clients:
         while not self._stop.is_set():
             n = rng.choice(self._sizes)
             seed = rng.randrange(len(self._golden) - n + 1)
+            began = time.monotonic()
             try:
                 images = client.png(seed)[None] if n == 1 else client.npy(seed, n)
             except Exception as error:
@@ -128,6 +131,7 @@ class Clients:
             right = np.array_equal(images, self._golden[seed : seed + n])
             with self._lock:
                 self._lull_s = self._measured_lull_s()
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
             self._count("requests")
             self._count("images", n)
             self._count("wrong answers", 0 if right else 1)

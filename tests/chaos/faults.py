@@ -152,6 +152,23 @@ def order(victim: Victim, how: str) -> None:
     await_end(victim.order)
 
 
+@contextmanager
+def held(victim: Victim, step: str) -> Iterator[int]:
+    """Kill the engine, and have the next one wait at ``step`` of its start until the block ends.
+
+    ``import`` or ``load``, see ``sabotage``; yields the pid of the one that waits.
+    """
+    hold, waiting = victim.order.with_suffix(".hold"), victim.order.with_suffix(".held")
+    waiting.unlink(missing_ok=True)
+    hold.write_text(step)
+    try:
+        kill(victim.engines)
+        until(lambda: waiting.exists() and waiting.read_text() != "", "no engine waits")
+        yield int(waiting.read_text())
+    finally:
+        hold.unlink()
+
+
 def await_end(path: Path) -> None:
     """Return once ``path`` is no more."""
     until(lambda: not path.exists(), f"{path} is still there")

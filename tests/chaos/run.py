@@ -101,6 +101,7 @@ def verdict(clients: Clients, recoveries: dict[Fault, Recovery], limit_s: float)
             f"{max(found.lull_s):.2f} s | {allowed_s:g} s |"
         )
     print("\n" + ", ".join(f"{value:,} {name}" for name, value in sorted(clients.counts.items())))
+    print(f"the slowest request took {clients.slowest_s:.2f} s")
     for error in clients.errors[:20]:
         print(f"  {error}")
     failed = clients.counts["wrong answers"] or clients.counts["errors"] or slow

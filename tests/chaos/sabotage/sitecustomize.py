@@ -2,11 +2,16 @@
 
 Whoever writes ``hang``, ``raise`` or ``memory`` into the file that ``SABOTAGE`` names has the next
 batch of any engine do so, once; the file is gone then.
+
+While the file beside it that ends in ``.hold`` says ``import`` or ``load``, an engine waits before
+it has ONNX Runtime or opens a model; the one that ends in ``.held`` has the pid of who waits.
 """
 
 import os
 import sys
 import threading
+import time
+from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -24,6 +29,7 @@ class Saboteur(MetaPathFinder):
         execute = spec.loader.exec_module
 
         def execute_and_spoil(module):
+            wait_at("import")
             execute(module)
             spoil(module.InferenceSession)
 
@@ -32,15 +38,27 @@ class Saboteur(MetaPathFinder):
 
 
 def spoil(session):
-    """Have sessions look for an order before each batch."""
-    run = session.run
+    """Have sessions wait where they shall, and look for an order before each batch."""
+    init, run = session.__init__, session.run
+
+    def wait_and_init(self, *args, **kwargs):
+        wait_at("load")
+        init(self, *args, **kwargs)
 
     def run_or_fail(self, *args, **kwargs):
         if how := taken_order():
             fail(how)
         return run(self, *args, **kwargs)
 
-    session.run = run_or_fail
+    session.__init__, session.run = wait_and_init, run_or_fail
+
+
+def wait_at(step):
+    """Wait here for as long as engines are held at ``step``."""
+    with suppress(FileNotFoundError):
+        while FILE.with_suffix(".hold").read_text() == step:
+            FILE.with_suffix(".held").write_text(str(os.getpid()))
+            time.sleep(0.02)  # between two looks
 
 
 def taken_order():
