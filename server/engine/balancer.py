@@ -26,7 +26,6 @@ class Backend:
     line: Line
 
     def __init__(self, place: Place) -> None:
-        """Raise ``BundleError`` where nobody has written down yet what is served."""
         self._place = place
         self.rows = 0
         """Of this worker, on their way."""
@@ -34,9 +33,12 @@ class Backend:
         """When it was chosen last, as a running number: of equals, the turn is the others'."""
         self.refusal: Refusal | None = None
         """The newest one: what would be refused again need not be asked."""
+        self.limit = 0
+        """How many rows may wait there."""
         self._free_at = 0.0
         self._row_s = 0.0
-        self._learn(Catalog.read(place.catalog))
+        self._learn(Catalog())  # if there is none to read: the engine will say when there is
+        self.read_catalog()
 
     def read_catalog(self) -> None:
         """Read anew what it serves; what cannot be read changes nothing."""
@@ -54,6 +56,10 @@ class Backend:
         """Return how long it will be until what waits there has run, as far as is known."""
         return max(0.0, self._free_at - now)
 
+    def wait_s(self, rows: int, now: float) -> float:
+        """Return when ``rows`` more rows would have run, as far as is known, in seconds."""
+        return self.free_in_s(now) + rows * self._row_s
+
     def asked(self, rows: int, now: float) -> None:
         """Note that ``rows`` rows are on their way to it."""
         self.rows += rows
@@ -63,6 +69,7 @@ class Backend:
         """Note its answer to a request of ``rows`` rows, and what it says of the queue."""
         self.rows -= rows
         self._free_at = now + result.wait_s
+        self.limit = result.limit_rows
         if result.waiting_rows and result.wait_s:
             self._row_s = result.wait_s / result.waiting_rows
 
@@ -141,6 +148,14 @@ class Balancer:
         chosen = min(able, key=lambda x: (x.free_in_s(now), x.rows, x.last))
         chosen.last = next(self._turns)
         return chosen
+
+    def soonest(self, model: int, rows: int, now: float) -> tuple[float, int]:
+        """Return when ``rows`` more rows would have run at best, in seconds, and who may wait.
+
+        That is how many rows wait at most where they would run. 0 and 0 while no engine is there.
+        """
+        able = self._able(model)
+        return min(((x.wait_s(rows, now), x.limit) for x in able), default=(0.0, 0))
 
     def others(self, model: int, tried: Sequence[Backend]) -> bool:
         """Tell whether an engine that serves ``model`` was not tried yet."""

@@ -11,6 +11,8 @@ While small requests come, the bulk lane may be told to fill less of a batch: wh
 waits for those that run already.
 """
 
+import heapq
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable
@@ -31,15 +33,19 @@ MARGIN = 1.2
 then, and who is refused at once can ask elsewhere. With 1.1, one accepted request in forty was late
 under overload."""
 RATE_WEIGHT = 0.1
-"""How much the newest batch counts in the capacity."""
+"""How much the newest batch counts in the capacity, at least: of the first ones each counts alike,
+as the very first may be slow."""
 FRESH_S = 10.0
-"""For how long after it was measured the capacity has a request dropped that would be late by it: a
-machine that was slow for a while may be fast by now, and only what runs can tell."""
+"""For how long after it was measured a rate keeps a request from running: a machine that was slow
+for a while may be fast by now, and only what runs can tell."""
 DRAINED_S = 1.0
 """How far back the drain rate looks."""
 BACKLOG = 4
 """Batches that have to wait for the drain rate to be measured. Callers on the same processors leave
 a few rows waiting now and then; how fast these drain says nothing of how fast many would."""
+
+MOST_DONE = 64
+"""Jobs that are done and still among those whose deadlines are looked at, about."""
 
 
 @dataclass(eq=False, slots=True)
@@ -95,6 +101,7 @@ class Drained:
 
     def __init__(self) -> None:
         self.rate: float | None = None
+        self.measured_at = -math.inf
         self._rows = 0.0
         self._seconds = 0.0
         self._pending: tuple[int, float] | None = None
@@ -114,6 +121,7 @@ class Drained:
         self._seconds = fade * self._seconds + now - began
         if self._seconds > 0:
             self.rate = self._rows / self._seconds
+            self.measured_at = now
 
 
 class Batcher:
@@ -139,8 +147,9 @@ class Batcher:
         self.clock = clock
         self.rows = 0
         self.capacity: float | None = None
+        self._measured = 0
+        """How often the capacity was measured."""
         self._measured_at = -math.inf
-        """When the capacity was measured last."""
         self._express: deque[Job] = deque()
         self._express_rows = 0
         self._bulk = FairOrder()
@@ -149,18 +158,39 @@ class Batcher:
         self._since = 0.0
         """When the queue was empty last."""
         self._drained = Drained()
+        self._kept = 0.0
+        """Rows that the bulk lane may have of the next batch, whatever the express lane has."""
+        self._deadlines: list[tuple[float, int, Job]] = []
+        """A heap of the jobs by deadline; some that are done or gone may still be in it."""
+        self._numbers = itertools.count()
 
-    def add(self, job: Job) -> None:
-        """Put ``job`` into the queue.
+    def add(self, job: Job, accepted: bool = False) -> None:
+        """Put ``job`` into the queue; one that was ``accepted`` before is not refused.
 
         Raises:
             QueueFull: the queue is at its limit, or ``job`` would be late, or make another late.
         """
         now = self.clock()
-        over = self.rows + job.rows - self.max_queue_rows
         entry = None
         if not job.express:
             entry = self._bulk.entry(job, job.rows, 1 / BULK_SHARE if job.bulk else 1.0)
+        if not accepted:
+            self._admit(job, entry, now)
+        if not self.rows:
+            self._since = now
+        self._watch(job)
+        job.arrived = now
+        self.rows += job.rows
+        if entry:
+            self._bulk.add(entry)
+        else:
+            self._express_rows += job.rows
+            self._express.append(job)
+            self._small_until = now + COMING_S
+
+    def _admit(self, job: Job, entry: Entry | None, now: float) -> None:
+        """Raise QueueFull if ``job`` cannot be served in time."""
+        over = self.rows + job.rows - self.max_queue_rows
         late = self._late_s(job, entry, now)
         expired = job.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
@@ -170,16 +200,6 @@ class Batcher:
                 self.wait_s(self.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
-        if not self.rows:
-            self._since = now
-        job.arrived = now
-        self.rows += job.rows
-        if entry:
-            self._bulk.add(entry)
-        else:
-            self._express_rows += job.rows
-            self._express.append(job)
-            self._small_until = now + COMING_S
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""
@@ -198,20 +218,25 @@ class Batcher:
         """Return how long more rows may be waited for; 0 to take now, None when nothing waits."""
         if not self.rows:
             return None
-        if self.rows >= self.max_batch_size:
+        if self.rows >= self.max_batch_size or not self.max_delay_s:
             return 0.0
-        return max(0.0, self._since + self.max_delay_s - self.clock())
+        self._forget_done()
+        latest = self._deadlines[0][0] - MARGIN * self.wait_s(self.rows)
+        return max(0.0, min(self._since + self.max_delay_s, latest) - self.clock())
 
     def take(self) -> Batch:
         """Return the rows to run next; an empty batch when nothing waits."""
         batch = Batch()
         size, now = self.max_batch_size, self.clock()
         self._drained.until(now)
-        kept = min(size // BULK_SHARE, self.rows - self._express_rows)
+        self._expire(batch, now)
+        kept = self._keep(size)
         self._take_express(batch, size - kept, now)
         mixed = max(self.mixed_batch_size, batch.rows + kept)
         self._take_bulk(batch, mixed if now < self._small_until else size, now)
         self._take_express(batch, size, now)
+        if not self.rows:
+            self._deadlines.clear()
         if self.rows >= BACKLOG * size:
             self._drained.left(batch.rows, now)
         return batch
@@ -225,16 +250,19 @@ class Batcher:
             return
         rate = rows / max(seconds, 1e-6)
         self._measured_at = self.clock()
-        old = self.capacity
-        self.capacity = rate if old is None else old + RATE_WEIGHT * (rate - old)
+        self._measured += 1
+        old = self.capacity or 0.0
+        self.capacity = old + max(RATE_WEIGHT, 1 / self._measured) * (rate - old)
 
     @property
     def drain_rate(self) -> float | None:
-        """Rows per second that left while many others waited; until it is known, the capacity.
+        """Rows per second that left while many others waited; where none did lately, the capacity.
 
         Less than the capacity: HTTP workers and callers may share the processors with the engine.
         """
-        return self._drained.rate or self.capacity
+        if self.clock() - self._drained.measured_at < FRESH_S:
+            return self._drained.rate
+        return self.capacity
 
     def wait_s(self, rows: int) -> float:
         """Return how long ``rows`` rows take to run, 0 while nothing was measured."""
@@ -245,12 +273,14 @@ class Batcher:
         """Return by how much ``job`` would be late, or make another late that would not be.
 
         ``entry`` is its place in the bulk lane, None in the express lane. 0 or less if nobody would
-        be. Where nothing waits there is nothing to be late for: whatever
-        was measured before, the request runs, and the rate is measured anew.
+        be. Where nothing waits, what was measured long ago keeps nobody out: the request runs, and
+        the rate is measured anew.
         """
         ahead = self._express_rows
         if not self.rows:
-            return 0.0
+            if not self.capacity or now - self._measured_at >= FRESH_S:
+                return 0.0
+            return now + job.rows / self.capacity - job.deadline
         if entry is None:
             if len(self._bulk):
                 ahead = ahead * BULK_SHARE // (BULK_SHARE - 1)
@@ -264,6 +294,35 @@ class Batcher:
             if then > 0 >= then - MARGIN * self.wait_s(job.rows):
                 late = max(late, then)
         return late
+
+    def _watch(self, job: Job) -> None:
+        """Have ``job`` expire when it is time; now and then, forget those that need not."""
+        if len(self._deadlines) > 2 * (len(self._express) + len(self._bulk)) + MOST_DONE:
+            self._deadlines = [x for x in self._deadlines if x[2].left and not x[2].gone]
+            heapq.heapify(self._deadlines)
+        heapq.heappush(self._deadlines, (job.deadline, next(self._numbers), job))
+
+    def _expire(self, batch: Batch, now: float) -> None:
+        """Drop the jobs whose deadline has passed, wherever they are in the queue."""
+        self._forget_done()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, job = heapq.heappop(self._deadlines)
+            self.drop(job)
+            batch.expired.append(job)
+            self._forget_done()
+
+    def _forget_done(self) -> None:
+        """Take the jobs that are done or gone off the top of the deadlines."""
+        while self._deadlines and (self._deadlines[0][2].gone or not self._deadlines[0][2].left):
+            heapq.heappop(self._deadlines)
+
+    def _keep(self, size: int) -> int:
+        """Return how many rows of a batch of ``size`` the bulk lane may have before all others.
+
+        A quarter, if it has so much to do; of one or two rows a quarter is one every now and then.
+        """
+        self._kept = self._kept % 1 + size / BULK_SHARE
+        return min(int(self._kept), self.rows - self._express_rows)
 
     def _take_express(self, batch: Batch, limit: int, now: float) -> None:
         """Move rows of small requests into ``batch`` until it has ``limit`` rows."""

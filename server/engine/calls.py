@@ -1,4 +1,4 @@
-"""The requests of one HTTP worker that are on their way, and the slots that their images fill.
+"""The requests of one HTTP worker that are on their way to the engines, and their answers.
 
 When an engine dies, everything unanswered is submitted again, to another or to the next, and
 callers see latency, not an error.
@@ -8,7 +8,6 @@ import itertools
 import logging
 import select
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -16,10 +15,13 @@ import gevent
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 
+from server import metrics
 from server.engine import wire
 from server.engine.balancer import Backend, Balancer
+from server.engine.batcher import EXPRESS_ROWS
+from server.engine.room import Room
 from server.engine.terms import Refusal, Terms
-from server.errors import DeadlineExceeded
+from server.errors import ClientGone, DeadlineExceeded, QueueFull
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +30,8 @@ SWEEP_S = 0.25
 GRACE_S = 1.0
 """How long after a deadline the engine's own word on it is waited for."""
 LOSSES = 3
-"""A request that so many engines died with is given to no other: it may be what kills them."""
+"""A request that so many engines died with while they ran it is given to no other: it may be what
+kills them."""
 
 HUNG_UP = object()
 """What a call is woken with whose caller is gone."""
@@ -38,8 +41,8 @@ class Call:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
     __slots__ = (
-        "abandoned", "backend", "deadline", "lost", "model", "offset", "request_id", "rows", "seed",
-        "terms", "tried", "waiter",
+        "abandoned", "accepted", "backend", "deadline", "lost", "model", "offset", "request_id",
+        "rows", "seed", "terms", "tried", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -64,7 +67,9 @@ class Call:
         self.tried: tuple[Backend, ...] = ()
         """Which engines have refused it."""
         self.lost = 0
-        """How many engines have died with it."""
+        """How many engines have died while they ran it."""
+        self.accepted = False
+        """Whether one of them had it: the next one does not refuse it."""
         self.waiter: Any = Waiter()
         self.abandoned = False
 
@@ -72,18 +77,17 @@ class Call:
 class Calls:
     """Submits requests to the engines of ``balancer``, and wakes those who wait for the answers.
 
-    Their images lie in slots of an arena of ``arena_bytes``; a request that finds no room waits for
-    others to finish.
+    Their images lie in slots of ``arena``; a request that finds no room waits for others to finish,
+    unless that would take too long.
     """
 
     def __init__(
-        self, balancer: Balancer, arena_bytes: int, clock: Callable[[], float] = time.monotonic
+        self, balancer: Balancer, arena: wire.Arena, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._balancer = balancer
         self._clock = clock
-        self._slots = wire.Slots(arena_bytes)
-        self._room: deque[Any] = deque()
-        """Who waits for a slot."""
+        self._arena = arena
+        self._room = Room(arena.size, clock)
         self._calls: dict[int, Call] = {}
         self._ids = itertools.count(1)
         self._hub = gevent.get_hub()
@@ -95,15 +99,25 @@ class Calls:
     def __iter__(self) -> Iterator[Call]:
         return iter(self._calls.values())
 
+    @property
+    def most_bytes(self) -> int:
+        """Of the images of one request."""
+        return self._room.most
+
     def begin(
         self, model: int, seed: int, rows: int, size: int, deadline: float, terms: Terms
     ) -> Call:
         """Submit a request, once there is a slot of ``size`` bytes for its images.
 
         Raises:
-            DeadlineExceeded: there was none in time.
+            QueueFull: there would be none in time.
+            DeadlineExceeded: there was none.
+            ClientGone: the caller hung up before there was one.
         """
-        offset = self._take_slot(size, deadline, terms.timeout_s)
+        small = rows <= EXPRESS_ROWS and not terms.bulk
+        offset = self._room.find(size, small)
+        if offset is None:
+            offset = self._wait_for_room(model, rows, size, small, deadline, terms)
         call = Call(next(self._ids), model, seed, rows, offset, deadline, terms)
         self._calls[call.request_id] = call
         self._submit(call)
@@ -143,7 +157,8 @@ class Calls:
         if lost:
             log.warning("an engine is gone; %d requests go to another, or the next", len(lost))
         for call in lost:
-            call.lost += 1
+            call.lost += self._arena.runs(call.offset)
+            call.accepted = True
             if call.abandoned:
                 del self._calls[call.request_id]
                 self._free(call)
@@ -181,6 +196,7 @@ class Calls:
         if backend is None:
             return
         backend.asked(call.rows, now)
+        self._arena.mark(call.offset, runs=False)
         submit = wire.Submit(
             call.request_id,
             call.model,
@@ -189,13 +205,15 @@ class Calls:
             call.rows,
             call.deadline,
             call.terms.bulk,
+            call.accepted,
         )
         backend.line.say(submit)
 
     def _note_refusal(self, backend: Backend, call: Call, result: wire.Result) -> None:
-        until = self._clock() + result.retry_after_s
+        now = self._clock()
         queue = (result.waiting_rows, result.limit_rows, result.wait_s)
-        backend.refusal = Refusal(call.model, call.rows, call.terms, until, queue)
+        until = now + result.retry_after_s
+        backend.refusal = Refusal(call.model, call.rows, call.terms, now, until, queue)
         call.tried += (backend,)
 
     def _submit_elsewhere(self, call: Call) -> bool:
@@ -207,21 +225,27 @@ class Calls:
 
     # slots
 
-    def _take_slot(self, size: int, deadline: float, timeout_s: float) -> int:
-        while (offset := self._slots.take(size)) is None:
-            waiter = Waiter()
-            self._room.append(waiter)
-            left = deadline - self._clock()
-            with gevent.Timeout(max(left, 0), False):
-                waiter.get()
-                continue
-            raise DeadlineExceeded(timeout_s)
-        return offset
+    def _wait_for_room(
+        self, model: int, rows: int, size: int, small: bool, deadline: float, terms: Terms
+    ) -> int:
+        """Return the offset of a slot once there is one; who waits longer already goes first."""
+        now = self._clock()
+        ahead = sum(waiting.rows for waiting in self._room.waiting)
+        wait_s, limit = self._balancer.soonest(model, ahead + rows, now)
+        if now + wait_s > deadline:
+            metrics.REJECTED.labels("no_room").inc()
+            raise QueueFull(ahead, limit, wait_s, now + wait_s - deadline)
+        try:
+            return self._room.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
+        except DeadlineExceeded:
+            metrics.DROPPED.labels("deadline").inc(rows)
+            raise
+        except ClientGone:
+            metrics.DROPPED.labels("client_gone").inc(rows)
+            raise
 
     def _free(self, call: Call) -> None:
-        self._slots.give_back(call.offset)
-        while self._room:
-            self._hub.loop.run_callback(self._room.popleft().switch, None)
+        self._room.give_back(call.offset)
 
     # giving up
 
@@ -230,7 +254,11 @@ class Calls:
         while True:
             gevent.sleep(SWEEP_S)
             overdue = self._clock() - (GRACE_S if self._balancer.up else 0)
-            gone = hung_up(call.terms.peer for call in self if call.terms.peer is not None)
+            peers = [call.terms.peer for call in self] + [x.peer for x in self._room.waiting]
+            gone = hung_up(peer for peer in peers if peer is not None)
+            for waiting in list(self._room.waiting):
+                if waiting.peer in gone:
+                    self._room.hang_up(waiting)
             for call in list(self):
                 if call.terms.peer in gone:
                     self._hub.loop.run_callback(self._give_up, call, HUNG_UP)
@@ -239,6 +267,9 @@ class Calls:
 
     def _give_up(self, call: Call, why: object) -> None:
         if call.request_id in self._calls and not call.abandoned:
+            if call.backend is None:  # no engine will count it
+                reason = "client_gone" if why is HUNG_UP else "deadline"
+                metrics.DROPPED.labels(reason).inc(call.rows)
             call.waiter.switch(why)
 
 

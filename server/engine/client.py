@@ -65,7 +65,7 @@ class EngineClient:
         self._arena = wire.Arena.create(arena_bytes)
         self._shapes: dict[int, wire.SlotShape] = {}
         self._balancer = Balancer(places, self._arena, self._hear, self._on_up, self._on_down)
-        self._calls = Calls(self._balancer, arena_bytes, clock)
+        self._calls = Calls(self._balancer, self._arena, clock)
         self._asks: dict[int, tuple[Backend, Any]] = {}
         """Of whom administrators want something, and who waits for it."""
         self._ask_ids = itertools.count(1)
@@ -158,7 +158,7 @@ class EngineClient:
     def _begin(self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float) -> Call:
         """Submit a request, unless it is known already that it would be refused."""
         shape = self._shape(entry)
-        most = shape.rows_in(self._arena.size)
+        most = shape.rows_in(self._calls.most_bytes)
         if n > most:
             raise InvalidRequest("n", n, f"at most {most}: the arena holds no more")
         now = self._clock()

@@ -61,11 +61,18 @@ class FairOrder:
     def pop(self) -> None:
         """Take out the first: it has run."""
         del self._order[0]
+        self._end()
 
     def remove(self, owner: Any) -> None:
         """Forget a request, whether it has begun or not; one that is not there is no error."""
         self._order = [entry for entry in self._order if entry.owner is not owner]
         self._turns = [entry for entry in self._turns if entry.owner is not owner]
+        self._end()
+
+    def _end(self) -> None:
+        """Forget who would still take turns once nothing is to run: all of them are done."""
+        if not self._order:
+            self._turns.clear()
 
     def around(self, entry: Entry) -> tuple[list[Any], list[Any]]:
         """Return who would run before ``entry``, and who after it, each in order."""

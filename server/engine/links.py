@@ -22,6 +22,21 @@ class Link:
         """By request id."""
         self.results: list[wire.Result] = []
         """What waits to be sent."""
+        self.running = 0
+        """Parts of batches in flight whose images will be written to its arena."""
+        self.ended = False
+
+    def end(self) -> None:
+        """Hang up once nothing is written to the arena: until then its worker must not reuse it."""
+        self.ended = True
+        if not self.running:
+            self.close()
+
+    def ran(self) -> None:
+        """Note that a part of a batch has run."""
+        self.running -= 1
+        if self.ended and not self.running:
+            self.close()
 
     def close(self) -> None:
         """Hang up and let go of the arena."""
@@ -85,7 +100,7 @@ class Links:
         self._on_gone(link)
         self._selector.unregister(link.sock)
         self.open.discard(link)
-        link.close()
+        link.end()
 
     def replaced(self) -> bool:
         """Tell whether a newer engine listens at the path."""

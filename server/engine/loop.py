@@ -23,13 +23,20 @@ from server.errors import QueueFull
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 25.0
-"""How long a stopping engine serves on, while HTTP workers finish what they accepted."""
+DRAIN_S = 29.0
+"""How long a stopping engine serves on, while HTTP workers finish what they accepted: a second less
+than gunicorn leaves it, see ``gunicorn.conf.py``."""
+CONNECT_S = 1.0
+"""How long after it began to listen a stopping engine without HTTP workers waits for them: each
+tries every 50 ms."""
 IDLE_S = 0.25
 """How often an idle engine refreshes its gauges and looks whether it should stop."""
 
 TELL_S = 0.1
 """How often the gauges are refreshed while batches run."""
+FAILURES = 8
+"""After so many requests that fail, and none that does not, the engine is given up: a device that
+is broken answers faster than those that work."""
 
 Answer = Callable[[str], None]
 """Takes an error for an administrator, or an empty text: it is done."""
@@ -48,6 +55,8 @@ class Engine:
     """Serves all HTTP workers that connect at ``path``, one batch in flight for each stream.
 
     ``on_ask`` is called with what administrators want, from a stream's thread: it must not wait.
+    It stops by itself when ``parent``, the process that watches it, does not any more; None is the
+    one that this process has now.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Engine:
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
         on_ask: Callable[[wire.Ask, Answer], None] | None = None,
+        parent: int | None = None,
     ) -> None:
         self._streams = streams
         self._models = Models()
@@ -64,7 +74,8 @@ class Engine:
         self._clock = clock
         self._on_ask = on_ask
         self._links = Links(path, self._submit, self._cancel, self._ask, self._forget)
-        self._parent = os.getppid()
+        self._parent = os.getppid() if parent is None else parent
+        self._connect_by = clock() + CONNECT_S
         self._stop_at: float | None = None
         self._look_at = 0.0
         """When to see whether the socket is still there."""
@@ -76,6 +87,8 @@ class Engine:
         """What answers say of the queue, see ``wire.Result``."""
         self._capacity: float | None = None
         """Of the model that ran last."""
+        self._failures = 0
+        """Requests that failed since one did not."""
         self._began: dict[int, float] = {}
         """When each thread's batch began, while one runs."""
         self._turn = threading.Lock()
@@ -160,13 +173,15 @@ class Engine:
         served, batch = taken
         self._capacity = served.batcher.capacity or self._capacity
         for job in batch.expired:
-            self._metrics.dropped("deadline", job.rows)
+            self._metrics.dropped("deadline", job.left)
             self._end(job, wire.Status.EXPIRED)
         if self._clock() >= self._tell_at:
             self._tell_at = self._clock() + TELL_S
             self._metrics.queue(self._models.rows, self._capacity)
         if not batch.slices:
             return None
+        for part in batch.slices:
+            part.job.owner.begin()
         served.running += 1
         self._running += 1
         self._running_rows += batch.rows
@@ -188,7 +203,7 @@ class Engine:
         job = Job(submit.rows, submit.deadline, request, submit.bulk)
         link.jobs[submit.request_id] = job
         try:
-            served.batcher.add(job)
+            served.batcher.add(job, submit.accepted)
         except QueueFull as full:
             self._answer(job, wire.Status.FULL, full)
 
@@ -204,18 +219,20 @@ class Engine:
             self._on_ask(ask, answer)
 
     def _cancel(self, link: Link, cancel: wire.Cancel) -> None:
-        """The caller is gone: its rows are dropped, those that run already run in vain."""
+        """Nobody waits any more: its rows are dropped, those that run already run in vain."""
         job = link.jobs.get(cancel.request_id)
         if job is not None and not job.gone:
-            self._metrics.dropped("client_gone", job.left)
+            late = job.deadline <= self._clock()
+            self._metrics.dropped("deadline" if late else "client_gone", job.left)
             job.owner.served.batcher.drop(job)
             self._end(job, wire.Status.CANCELLED)
 
     def _forget(self, link: Link) -> None:
         """The worker is gone: its rows are dropped, nobody else's are."""
         for job in link.jobs.values():
-            self._metrics.dropped("worker_gone", job.left)
-            job.owner.served.batcher.drop(job)
+            if not job.gone:
+                self._metrics.dropped("worker_gone", job.left)
+                job.owner.served.batcher.drop(job)
         link.jobs.clear()
 
     def _finished(self) -> bool:
@@ -225,10 +242,14 @@ class Engine:
                 return False
             log.warning("gunicorn's arbiter is gone; finishing what was accepted")
             self.stop()
-        if self._links.replaced():  # send the workers to the newer engine
+        replaced = self._links.replaced()
+        if replaced:  # send the workers to the newer engine
             for link in [link for link in self._links.open if not link.jobs]:
                 self._links.hang_up(link)
-        return not self._links.open or self._clock() >= (self._stop_at or 0)
+        now = self._clock()
+        if not self._links.open and (replaced or now >= self._connect_by):
+            return True
+        return now >= (self._stop_at or 0)
 
     def _look_after_the_socket(self) -> None:
         if self._clock() >= self._look_at:
@@ -243,9 +264,11 @@ class Engine:
         failed = draw(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began
         del self._began[threading.get_ident()]
-        self._metrics.batch(batch.rows, seconds)
+        if not failed:
+            self._metrics.batch(batch.rows, seconds)
         with self._state:
-            served.batcher.observe(batch.rows, seconds / self._running)
+            if not failed:
+                served.batcher.observe(batch.rows, seconds / self._running)
             self._running -= 1
             self._running_rows -= batch.rows
             served.running -= 1
@@ -253,6 +276,7 @@ class Engine:
             for part in batch.slices:
                 part.job.done += part.rows
                 part.job.owner.infer_s += seconds
+                part.job.owner.ran(part.job.done < part.job.taken)
             for job in failed:
                 served.batcher.drop(job)
                 self._end(job, wire.Status.FAILED)
@@ -262,6 +286,13 @@ class Engine:
                 elif part.job.owner.verdict is not None:
                     self._end(part.job, part.job.owner.verdict)
             self._links.send()
+            self._count_failures(len(failed), len(batch.slices))
+
+    def _count_failures(self, failed: int, of: int) -> None:
+        """Raise RuntimeError when nothing works any more."""
+        self._failures = self._failures + failed if failed == of else 0
+        if self._failures >= FAILURES:
+            raise RuntimeError(f"{self._failures} requests failed one after the other")
 
     # answering
 

@@ -18,16 +18,30 @@ log = logging.getLogger(__name__)
 class Request:
     """A job's owner: whose it is, where its images are to lie, and how it ends."""
 
-    __slots__ = ("images", "infer_s", "link", "request_id", "seed", "served", "verdict")
+    __slots__ = (
+        "arena", "images", "infer_s", "link", "offset", "request_id", "seed", "served", "verdict",
+    )  # fmt: skip
 
     def __init__(self, link: Link, arena: wire.Arena, submit: wire.Submit, served: Served) -> None:
         self.link = link
         self.request_id = submit.request_id
         self.served = served
         self.seed = submit.seed
+        self.arena = arena
+        self.offset = submit.offset
         self.images = arena.images(served.shape, submit.offset, submit.rows)
         self.infer_s = 0.0
         self.verdict: wire.Status | None = None
+
+    def begin(self) -> None:
+        """Note that rows of it run: its worker can tell, should this process die meanwhile."""
+        self.link.running += 1
+        self.arena.mark(self.offset, runs=True)
+
+    def ran(self, others_run: bool) -> None:
+        """Note that rows of it have run, and whether others of it still do."""
+        self.arena.mark(self.offset, runs=others_run)
+        self.link.ran()
 
 
 def draw(slices: Sequence[Slice], latent_dim: int, run: Run) -> list[Job]:

@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 from server.errors import QueueFull
 
+HOLDS_S = 0.5
+"""For how long at most an engine's word is taken for what it would say again: a queue that is full
+may be empty in the next second."""
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -25,8 +29,9 @@ class Refusal:
     """The bundle's key."""
     rows: int
     terms: Terms
+    said_at: float
     until: float
-    """When it would be no more."""
+    """When it would be no more, as the engine expects."""
     queue: tuple[int, int, float]
     """Rows that waited, how many may, and how long they would have taken in seconds."""
 
@@ -35,11 +40,12 @@ class Refusal:
         return QueueFull(*self.queue, self.until - now)
 
     def holds_for(self, model: int, rows: int, terms: Terms, now: float) -> bool:
-        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants as much, or more."""
+        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants the same, as soon.
+
+        A larger one may be served: it goes after others that a smaller one would make late.
+        """
         return (
-            now < self.until
-            and model == self.model
-            and rows >= self.rows
+            now < min(self.until, self.said_at + HOLDS_S)
+            and (model, rows, terms.bulk) == (self.model, self.rows, self.terms.bulk)
             and terms.timeout_s <= self.terms.timeout_s
-            and terms.bulk >= self.terms.bulk
         )

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-HELLO = b"carfront-engine/3"
+HELLO = b"carfront-engine/4"
 """The first packet of a connection; another version is another word."""
 PACKET = 64
 """Messages in a packet, at most."""
@@ -61,6 +61,8 @@ class Submit(NamedTuple):
     """CLOCK_MONOTONIC, in seconds; the same clock in every process of the host."""
     bulk: bool
     """Whether it may wait behind others."""
+    accepted: bool
+    """Whether another engine, which is gone, had it: it is not refused any more."""
 
 
 class Cancel(NamedTuple):
@@ -111,7 +113,7 @@ class Changed(NamedTuple):
 Message = Submit | Cancel | Ask | Result | Told | Changed
 
 _FORMS: dict[bytes, tuple[type[Any], Struct]] = {
-    b"S": (Submit, Struct("<QQQQId?")),
+    b"S": (Submit, Struct("<QQQQId??")),
     b"C": (Cancel, Struct("<Q")),
     b"R": (Result, Struct("<QBddIIdd")),
 }
@@ -175,12 +177,12 @@ class SlotShape:
         self.image_bytes = math.prod(image_shape)
 
     def size(self, rows: int) -> int:
-        """Return the bytes of a slot for ``rows`` images."""
-        return -(-rows * self.image_bytes // ALIGN) * ALIGN
+        """Return the bytes of a slot for ``rows`` images and the mark before them."""
+        return ALIGN - (-rows * self.image_bytes // ALIGN) * ALIGN
 
     def rows_in(self, size: int) -> int:
         """Return the images that surely fit into a slot of ``size`` bytes."""
-        return (size - ALIGN) // self.image_bytes
+        return (size - 2 * ALIGN) // self.image_bytes
 
 
 class Arena:
@@ -200,8 +202,16 @@ class Arena:
 
     def images(self, shape: SlotShape, offset: int, rows: int) -> NDArray[np.uint8]:
         """Return the images of the slot at ``offset``: uint8 [rows, H, W, C], not a copy."""
-        flat = np.frombuffer(self._map, np.uint8, rows * shape.image_bytes, offset)
+        flat = np.frombuffer(self._map, np.uint8, rows * shape.image_bytes, offset + ALIGN)
         return flat.reshape(rows, *shape.image_shape)
+
+    def mark(self, offset: int, runs: bool) -> None:
+        """Note in the slot at ``offset`` whether rows of its request run right now."""
+        self._map[offset] = runs
+
+    def runs(self, offset: int) -> bool:
+        """Whether rows of the request with that slot run, or ran as their engine died."""
+        return bool(self._map[offset])
 
     def close(self) -> None:
         """Give the descriptor back; the memory goes when the last view of it does."""
@@ -209,12 +219,20 @@ class Arena:
 
 
 class Slots:
-    """Hands out parts of an arena, first fit; neighbours that are given back become one."""
+    """Hands out parts of an arena, first fit; neighbours that are given back become one.
 
-    def __init__(self, size: int) -> None:
+    Of all its bytes, or of ``size`` of them from ``start`` on.
+    """
+
+    def __init__(self, size: int, start: int = 0) -> None:
         self.size = size
-        self._free = [(0, size)]
+        self._free = [(start, size)]
         self._taken: dict[int, int] = {}
+
+    @property
+    def taken(self) -> int:
+        """Bytes that are handed out."""
+        return sum(self._taken.values())
 
     def take(self, size: int) -> int | None:
         """Return the offset of ``size`` free bytes, None when there are not so many together."""
@@ -263,4 +281,8 @@ def receive_hello(sock: socket.socket) -> Arena | None:
         for fd in fds:
             os.close(fd)
         return None
-    return Arena(fds[0], os.fstat(fds[0]).st_size)
+    try:
+        return Arena(fds[0], os.fstat(fds[0]).st_size)
+    except OSError:
+        os.close(fds[0])
+        raise

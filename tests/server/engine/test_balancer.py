@@ -17,9 +17,12 @@ from tests_engine import (
 
 from server.engine import wire
 from server.engine.balancer import Balancer
-from server.engine.terms import Refusal, Terms
+from server.engine.calls import LOSSES
+from server.engine.client import EngineClient
+from server.engine.terms import HOLDS_S, Refusal, Terms
 from server.errors import EngineUnavailable, InferenceFailed, LoadFailed, QueueFull
 from server.latents import latents_range
+from server.place import Place
 
 MODEL = key_of("tiny/1")
 TERMS = Terms(10.0)
@@ -111,18 +114,19 @@ def test_next_engine_of_a_place_starts_with_an_empty_queue(balancer):
 
 
 def test_engine_that_has_just_refused_as_much_comes_last(balancer):
-    balancer.backends[0].refusal = Refusal(MODEL, 8, TERMS, until=1.0, queue=(1, 2, 3.0))
-    assert {chosen(balancer, rows=9) for _ in range(6)} == {1, 2}
+    balancer.backends[0].refusal = Refusal(MODEL, 8, TERMS, 0.0, until=9.0, queue=(1, 2, 3.0))
+    assert {chosen(balancer, rows=8) for _ in range(6)} == {1, 2}
     assert 0 in {chosen(balancer, rows=7) for _ in range(6)}
-    assert 0 in {chosen(balancer, rows=9, now=1.5) for _ in range(6)}
-    assert balancer.refusal(MODEL, 9, TERMS, 0.0) is None
+    assert 0 in {chosen(balancer, rows=9) for _ in range(6)}
+    assert 0 in {chosen(balancer, rows=8, now=HOLDS_S) for _ in range(6)}
+    assert balancer.refusal(MODEL, 8, TERMS, 0.0) is None
 
 
 def test_refusal_is_of_all_and_the_one_that_ends_first_is_told(balancer):
-    for backend, until_s in zip(balancer.backends, (3.0, 1.0, 2.0), strict=True):
-        backend.refusal = Refusal(MODEL, 8, TERMS, until_s, queue=(1, 2, 3.0))
-    assert balancer.refusal(MODEL, 8, TERMS, 0.0).until == 1.0
-    assert balancer.refusal(MODEL, 8, TERMS, 1.0) is None
+    for backend, until_s in zip(balancer.backends, (3.0, 0.2, 2.0), strict=True):
+        backend.refusal = Refusal(MODEL, 8, TERMS, 0.0, until_s, queue=(1, 2, 3.0))
+    assert balancer.refusal(MODEL, 8, TERMS, 0.0).until == 0.2
+    assert balancer.refusal(MODEL, 8, TERMS, 0.2) is None
 
 
 def test_what_was_tried_is_tried_again_only_if_nothing_else_is_there(balancer):
@@ -206,6 +210,22 @@ def test_request_that_engine_after_engine_dies_with_is_given_to_no_other(paths):
     client.close()
 
 
+def test_request_that_only_waits_survives_any_number_of_engines(paths, client):
+    gate = Gate()
+    with running(paths[0], [gate]):
+        runs = gevent.spawn(draw, client, 5, 16)
+        until(gate.entered.is_set)
+        waits = gevent.spawn(draw, client, 7, 3)
+        until(lambda: len(client._calls) == 2)
+        for _ in range(LOSSES + 1):
+            until(lambda: client.engines[0])
+            client._balancer.backends[0].line.hang_up()
+        assert [call.lost for call in client._calls] == [1, 0]
+        gate.open.set()
+        assert (runs.get() == expected(5, 16)).all()
+        assert (waits.get() == expected(7, 3)).all()
+
+
 def test_request_that_one_engine_refuses_goes_to_another(paths, client):
     with running(paths[0], max_queue_rows=4096) as one, running(paths[1], max_queue_rows=8192):
         until(lambda: all(client.engines))
@@ -235,6 +255,19 @@ def test_callers_move_to_a_new_version_once_every_engine_has_it(paths, client):
         publish(paths[1], "tiny/2", "tiny/1")
         other.announce()
         until(lambda: client.catalog.default == "tiny/2")
+
+
+def test_worker_that_finds_no_catalog_serves_once_the_engine_has_written_one(paths):
+    client = EngineClient([Place(paths[0].parent)], 2**20)
+    with pytest.raises(EngineUnavailable):
+        client.catalog.find()
+    with running(paths[0]) as engine:
+        until(lambda: client.ready)
+        publish(paths[0])
+        engine.announce()
+        until(lambda: client.catalog.default == "tiny/1")
+        assert (draw(client, 5) == expected(5)).all()
+        client.close()
 
 
 def test_administrators_wish_reaches_every_engine(paths):

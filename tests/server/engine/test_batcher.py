@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import FRESH_S, MARGIN, Batcher, Job
+from server.engine.batcher import FRESH_S, MARGIN, MOST_DONE, Batcher, Job
 from server.errors import QueueFull
 
 NEVER = float("inf")
@@ -79,6 +79,16 @@ def test_partial_batch_waits_for_more_no_longer_than_the_delay(clock):
     assert batcher.due_in_s() == 0
     assert batcher.take().rows == 6
     assert batcher.due_in_s() is None
+
+
+def test_partial_batch_leaves_in_time_for_the_first_deadline(clock):
+    batcher = Batcher(64, 16384, clock, max_delay_s=1.0)
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 10)
+    done = add(batcher, 10, deadline=0.5)
+    assert batcher.due_in_s() == pytest.approx(0.5 - MARGIN * 0.2)
+    batcher.drop(done)
+    assert batcher.due_in_s() == pytest.approx(1.0)
 
 
 def test_full_batch_waits_for_nothing_and_what_is_left_of_it_for_no_second_time(clock):
@@ -251,19 +261,95 @@ def test_request_that_cannot_be_done_in_time_any_more_costs_no_more_inference(ba
     assert batcher.take().expired == [job]
 
 
-def test_request_that_finds_nothing_waiting_is_never_refused(batcher):
-    """A rate that was measured while the machine stood still must not keep everybody out."""
-    batcher.observe(rows=64, seconds=1000.0)
-    add(batcher, 4096, deadline=1.0)
+def test_expired_request_is_found_wherever_it_waits(batcher, clock):
+    first, behind = add(batcher, 200), add(batcher, 300, deadline=1.0)
+    small = [add(batcher, 8) for _ in range(20)]
+    small_behind = add(batcher, 8, deadline=1.0)
+    clock.now = 1.0
+    batch = batcher.take()
+    assert set(batch.expired) == {behind, small_behind}
+    assert batcher.rows + batch.rows == 200 + 160
+    assert not first.gone
+    assert not any(job.gone for job in small)
+
+
+def test_deadlines_of_what_has_run_are_not_kept(batcher):
+    for _ in range(1000):
+        while batcher.rows < 1000:
+            add(batcher, 4096)
+        add(batcher, 1, deadline=1e6)
+        batcher.take()
+    assert len(batcher._deadlines) < 2 * MOST_DONE
+    while batcher.rows:
+        batcher.take()
+    assert batcher._deadlines == []
+
+
+def test_request_that_cannot_be_done_in_time_is_refused_where_nothing_waits_too(batcher):
+    batcher.observe(rows=100, seconds=1.0)
+    with pytest.raises(QueueFull) as full:
+        add(batcher, 1000, deadline=9.0)
+    assert full.value.retry_after_s == pytest.approx(1.0)
+    add(batcher, 1000, deadline=10.5)
 
 
 def test_rate_that_was_measured_long_ago_keeps_nobody_from_running(batcher, clock):
+    """The machine stood still for a while."""
     batcher.observe(rows=64, seconds=1000.0)
-    hopeless = add(batcher, 4096, deadline=1.0)
-    assert batcher.take().expired == [hopeless]
+    with pytest.raises(QueueFull):
+        add(batcher, 4096, deadline=1.0)
     clock.now = FRESH_S
     add(batcher, 4096, deadline=FRESH_S + 1.0)
     assert batcher.take().rows == 64
+
+
+def test_engine_that_stood_still_refuses_for_a_while_only(batcher, clock):
+    """So few are let in then that the queue is never long enough to be measured again."""
+    batcher.observe(rows=64, seconds=0.01)
+    for _ in range(8):
+        add(batcher, 64)
+    batcher.take()
+    clock.now += 4.0  # the machine stood still
+    while batcher.rows:
+        batcher.take()
+        clock.now += 0.01
+    assert batcher.drain_rate < 100
+
+    def burst():
+        accepted = 0
+        for _ in range(14):
+            with contextlib.suppress(QueueFull):
+                add(batcher, 64, deadline=clock.now + 1.0)
+                accepted += 1
+        while rows := batcher.take().rows:
+            clock.now += 0.01
+            batcher.observe(rows, 0.01)
+        return accepted
+
+    assert burst() < 14
+    clock.now += FRESH_S
+    assert burst() == 14
+
+
+def test_accepted_request_is_not_refused_by_another_engine(batcher):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 1000)
+    job = Job(1000, deadline=15.0)
+    with pytest.raises(QueueFull):
+        batcher.add(job)
+    batcher.add(job, accepted=True)
+    assert batcher.rows == 2000
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5])
+def test_bulk_has_its_quarter_of_small_batches_too(clock, size):
+    batcher = Batcher(size, 16384, clock)
+    big = add(batcher, 4000)
+    for _ in range(400):
+        while batcher._express_rows < 2 * size:
+            add(batcher, 1)
+        batcher.take()
+    assert big.taken == pytest.approx(400 * size / 4, abs=1)
 
 
 def test_rest_of_a_running_request_expires_too(batcher, clock):
@@ -368,9 +454,17 @@ def test_small_batches_do_not_tell_how_fast_full_ones_are(batcher):
 
 
 def test_capacity_follows_recent_batches_slowly(batcher):
-    batcher.observe(100, 1.0)
+    for _ in range(20):
+        batcher.observe(100, 1.0)
     batcher.observe(200, 1.0)
     assert batcher.capacity == pytest.approx(110)
+
+
+def test_first_batch_decides_no_more_than_the_next_ones(batcher):
+    batcher.observe(100, 10.0)
+    for _ in range(3):
+        batcher.observe(100, 1.0)
+    assert batcher.capacity == pytest.approx((10 + 3 * 100) / 4)
 
 
 def test_drain_rate_is_what_leaves_a_queue_that_is_not_empty(batcher, clock):
@@ -381,7 +475,7 @@ def test_drain_rate_is_what_leaves_a_queue_that_is_not_empty(batcher, clock):
         batcher.take()
         clock.now += 0.02
     assert batcher.drain_rate == pytest.approx(3200)
-    clock.now += 100  # nobody asks
+    clock.now += FRESH_S / 2  # nobody asks
     add(batcher, 64)
     batcher.take()
     clock.now += 1
@@ -409,7 +503,7 @@ def test_time_without_anybody_waiting_is_not_the_queues(batcher, clock):
         batcher.take()
         clock.now += 0.02
     batcher.drop(job)
-    clock.now += 100
+    clock.now += FRESH_S / 2
     add(batcher, 64)
     batcher.take()
     assert batcher.drain_rate == pytest.approx(3200)

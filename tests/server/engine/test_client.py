@@ -8,7 +8,8 @@ import gevent
 import pytest
 from tests_engine import SHAPE, Gate, connect, key_of, picture, publish, running, serving, until
 
-from server.engine.terms import Terms
+from server.engine import wire
+from server.engine.terms import HOLDS_S, Terms
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -112,7 +113,7 @@ def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
             late.get()
         assert (blocker.get() == expected(0)).all()
         assert engine.notes.dropped_rows == {"deadline": 1}
-    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._room.taken == 0, "a slot was never given back"
 
 
 def test_poisonous_request_fails_alone(path, client):
@@ -176,14 +177,14 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
         first.get()
 
 
-def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
+def test_refusal_is_remembered_for_a_moment_for_those_who_want_the_same(path):
     now = time.monotonic()
     client = connect(path, arena_bytes=ARENA, clock=lambda: now)
     with running(path, max_queue_rows=4096) as engine:
         engine.served.batcher.observe(rows=1000, seconds=1.0)
 
         add, asked = engine.served.batcher.add, []
-        engine.served.batcher.add = lambda job: (asked.append(job), add(job))
+        engine.served.batcher.add = lambda job, accepted: (asked.append(job), add(job))
 
         def asks(n, timeout_s, **terms):
             """Whether the engine is asked; it refuses each time."""
@@ -194,18 +195,19 @@ def test_refusal_is_remembered_for_those_who_want_as_much_or_more(path):
 
         assert asks(5096, 10.0)  # 1,000 rows too many: a second's work
         assert not asks(5096, 10.0)
-        assert not asks(6000, 5.0)
-        assert not asks(5096, 10.0, bulk=True)
-        now += 1.5
+        assert not asks(5096, 6.0)
+        now += HOLDS_S
         assert asks(5096, 10.0)
         assert asks(5000, 10.0)
-        assert asks(5000, 11.0)
+        assert asks(6000, 10.0)  # it may go after those whom the smaller one makes late
+        assert asks(6000, 11.0)
+        assert asks(6000, 11.0, bulk=True)
         assert len(draw(client, 0, 8)) == 8
         client.close()
 
 
 def test_request_that_finds_no_room_waits_for_others_to_finish(path):
-    small = connect(path, arena_bytes=SHAPE.size(100) + 64)
+    small = connect(path, arena_bytes=SHAPE.size(104))
     gate = Gate()
     with running(path, [gate]):
         calls = [gevent.spawn(draw, small, seed, 90) for seed in (1, 2, 3)]
@@ -215,6 +217,57 @@ def test_request_that_finds_no_room_waits_for_others_to_finish(path):
         assert all((call.value == expected(s, 90)).all() for s, call in enumerate(calls, 1))
         with pytest.raises(InvalidRequest, match="n is 4096; wanted at most"):
             draw(small, 0, 4096)
+    small.close()
+
+
+def test_engine_knows_who_lets_others_go_first(path, client):
+    with running(path) as engine:
+        add, asked = engine.served.batcher.add, []
+        engine.served.batcher.add = lambda job, accepted: (asked.append(job.bulk), add(job))
+        for bulk in (True, False):
+            draw(client, 2, bulk=bulk)
+    assert asked == [True, False]
+
+
+def test_request_that_would_wait_too_long_for_room_is_refused_at_once(path):
+    small = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    with running(path, [gate]):
+        first = gevent.spawn(draw, small, 1, 90)
+        until(gate.entered.is_set)
+        (engine,) = small._balancer.backends
+        says = wire.Result(0, wire.Status.OK, 0.0, 0.0, 1000, 4096, 10.0, 0.0)
+        engine.answered(says, 0, time.monotonic())
+        with pytest.raises(QueueFull) as full:
+            draw(small, 2, 90, timeout_s=5.0)
+        assert full.value.limit == 4096
+        assert 10.0 < full.value.wait_s < 10.9
+        second = gevent.spawn(draw, small, 2, 90, timeout_s=60.0)
+        until(lambda: list(small._calls._room.waiting))
+        with pytest.raises(QueueFull) as full:
+            draw(small, 3, 90, timeout_s=5.0)
+        assert full.value.rows == 90
+        gate.open.set()
+        assert (first.get() == expected(1, 90)).all()
+        assert (second.get() == expected(2, 90)).all()
+    small.close()
+
+
+def test_caller_that_hangs_up_while_it_waits_for_room_waits_no_more(path):
+    small = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    here, there = socket.socketpair()
+    with here, running(path, [gate]):
+        first = gevent.spawn(draw, small, 1, 90)
+        until(gate.entered.is_set)
+        second = gevent.spawn(draw, small, 2, 90, peer=here.fileno())
+        until(lambda: list(small._calls._room.waiting))
+        there.close()
+        with pytest.raises(ClientGone):
+            second.get()
+        gate.open.set()
+        assert (first.get() == expected(1, 90)).all()
+    assert small._calls._room.taken == 0
     small.close()
 
 
@@ -254,7 +307,7 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
         assert sum(engine.notes.batches) == 2
     for end in (here, other, others):
         end.close()
-    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._room.taken == 0, "a slot was never given back"
 
 
 def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client):
@@ -264,11 +317,11 @@ def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client
         until(gate.entered.is_set)
         call.kill()
         gevent.sleep(0.01)  # let the word leave
-        assert client._calls._slots.take(ARENA) is None, "the engine may still write there"
+        assert client._calls._room.taken, "the engine may still write there"
         gate.open.set()
         until(lambda: not client._calls)
         assert engine.notes.dropped_rows == {"client_gone": 24}, "one batch of 16 ran"
-    assert client._calls._slots.take(ARENA) == 0
+    assert client._calls._room.taken == 0
 
 
 def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):
@@ -277,10 +330,10 @@ def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(p
         call = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
         call.kill()
-        assert client._calls._slots.take(ARENA) is None, "the engine may still write there"
+        assert client._calls._room.taken, "the engine may still write there"
         gate.open.set()
         until(lambda: not client._calls)
-    assert client._calls._slots.take(ARENA) == 0
+    assert client._calls._room.taken == 0
 
 
 def test_model_that_is_named_draws(path, client):
@@ -324,7 +377,7 @@ def test_request_for_a_model_that_went_is_drawn_by_the_one_that_came(path, clien
         assert engine.remove(key_of("tiny/1"))
         assert client.catalog.default == "tiny/1"
         assert (draw(client, 5, 40) == expected(5, 40) // 2).all()
-    assert client._calls._slots.take(ARENA) == 0, "a slot was never given back"
+    assert client._calls._room.taken == 0, "a slot was never given back"
 
 
 def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_error(path, client):

@@ -6,8 +6,10 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import gevent
 import pytest
@@ -16,8 +18,9 @@ from tests_engine import Notes, picture, running, serving, until
 
 from server.engine import process, wire
 from server.engine.batcher import Job
-from server.engine.loop import TELL_S, Engine
+from server.engine.loop import FAILURES, TELL_S, Engine
 from server.engine.terms import Terms
+from server.errors import InferenceFailed
 
 ROOT = Path(__file__).parents[3]
 
@@ -44,6 +47,21 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
         client.close()
 
 
+def test_engine_that_was_orphaned_while_it_loaded_serves_the_workers_that_wait(path):
+    engine = Engine(path, 1, Notes(), parent=0)
+    engine.add(serving([picture]))
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(engine.serve)
+        client = tests_engine.connect(path)
+        until(lambda: client.ready)
+        with client.generate(4, 2, Terms(10)) as generated:
+            assert generated.images.shape == (2, 4, 4, 3)
+        client.close()
+        until(ended.done)
+        ended.result()
+    assert not path.exists()
+
+
 def test_replaced_engine_sends_its_workers_to_the_new_one(path):
     client = tests_engine.connect(path)
     with running(path) as old:
@@ -63,6 +81,55 @@ def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
         newer = wire.listen(path)
     assert path.exists()
     newer.close()
+
+
+def test_answers_of_one_batch_travel_together(path):
+    arena = wire.Arena.create(2**16)
+    with running(path) as engine, connect(path) as worker:
+        wire.send_hello(worker, arena)
+        asked = [
+            wire.Submit(i, engine.served.key, i, 1024 * i, 2, float("inf"), False, False)
+            for i in range(4)
+        ]
+        for packet in wire.pack(asked):
+            worker.send(packet)
+        results = list(wire.unpack(worker.recv(wire.MAX_PACKET)))
+        assert [result.request_id for result in results] == [0, 1, 2, 3]
+        assert engine.notes.batches == [8]
+    arena.close()
+
+
+def test_engine_that_fails_request_after_request_is_given_up(path):
+    works = []
+
+    def model(latents):
+        if not works:
+            raise RuntimeError("the device is gone")
+        return picture(latents)
+
+    client = tests_engine.connect(path)
+    engine = Engine(path, 1, Notes())
+    engine.add(serving([model]))
+
+    def fails(times):
+        for seed in range(times):
+            with pytest.raises(InferenceFailed), client.generate(seed, 1, Terms(10)):
+                pass
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(engine.serve)
+        until(lambda: client.ready)
+        fails(FAILURES - 1)
+        works.append(True)
+        with client.generate(4, 2, Terms(10)):
+            works.clear()
+        fails(FAILURES - 1)
+        assert not ended.done()
+        fails(1)
+        until(ended.done)
+        with pytest.raises(RuntimeError, match=f"{FAILURES} requests failed"):
+            ended.result()
+    client.close()
 
 
 def test_engine_whose_socket_was_removed_listens_anew(path):
@@ -211,7 +278,8 @@ def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
     engine = Engine(path, 1, Clocked(), clock=lambda: now[0])
     served = serving([picture], max_batch_size=1)
     engine.add(served)
-    served.batcher.add(Job(200, deadline=float("inf")))
+    owner = SimpleNamespace(begin=lambda: None)
+    served.batcher.add(Job(200, float("inf"), owner))
     for tick in range(100):
         now[0] = tick * TELL_S / 4
         assert engine._take()

@@ -20,8 +20,8 @@ def open_files():
 
 def test_messages_come_out_as_they_went_in():
     submits = [
-        wire.Submit(2**64 - 1, 7, 2**63, 2**40, 4096, 1.5, False),
-        wire.Submit(1, 2**64 - 1, 5, 0, 1, 2.5, True),
+        wire.Submit(2**64 - 1, 7, 2**63, 2**40, 4096, 1.5, False, True),
+        wire.Submit(1, 2**64 - 1, 5, 0, 1, 2.5, True, False),
     ]
     results = [wire.Result(7, wire.Status.FULL, 0.1, 0.2, 3, 4, 0.4, 0.5)]
     cancels = [wire.Cancel(2**64 - 1), wire.Cancel(3)]
@@ -51,7 +51,7 @@ def test_packet_of_a_stranger_is_told_from_ours(packet):
 
 
 def test_messages_that_wait_together_travel_together():
-    submits = [wire.Submit(i, 7, 0, 0, 1, 0.0, False) for i in range(wire.PACKET + 1)]
+    submits = [wire.Submit(i, 7, 0, 0, 1, 0.0, False, False) for i in range(wire.PACKET + 1)]
     packets = list(wire.pack(submits))
     assert len(packets) == 2
     assert max(map(len, packets)) <= wire.MAX_PACKET
