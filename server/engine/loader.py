@@ -108,16 +108,16 @@ class Loader:
 
         What is loaded beside others takes theirs: it could not be measured while they serve.
         """
+        note = self._place.batch_size(bundle.key)
+        if self._batch_size is None and note.exists():
+            self._batch_size = int(note.read_text())
         if self._batch_size is None:
-            note = self._place.batch_size(bundle.key)
-            if note.exists():
-                self._batch_size = int(note.read_text())
-            else:
-                own_thread = self._config.threads_a_stream == 1 and not streams[0].plan.on_gpu
-                clock = time.thread_time if own_thread else time.perf_counter
-                dim = bundle.manifest.latents.dim
-                self._batch_size = measured_batch_size(streams, dim, clock)
-                write_whole(note, str(self._batch_size))
+            own_thread = self._config.threads_a_stream == 1 and not streams[0].plan.on_gpu
+            clock = time.thread_time if own_thread else time.perf_counter
+            dim = bundle.manifest.latents.dim
+            self._batch_size = measured_batch_size(streams, dim, clock)
+        if not note.exists():
+            write_whole(note, str(self._batch_size))
         return self._batch_size
 
 

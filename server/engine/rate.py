@@ -35,6 +35,8 @@ GOOD = 0.98
 """What the largest batch has to reach of the best rate: larger ones are longer in the way."""
 ENOUGH = 2
 """Doublings in a row that each bring less than that: larger batches are not tried."""
+LONGEST_S = 0.1
+"""Nor is any beyond the first that takes so long: what it brings is not worth the wait."""
 BATCH_OVERHEAD_S = 0.6e-3
 """What a batch costs beside inference: enough to explain what 64 images gained over 32 under full
 load (4 %)."""
@@ -112,9 +114,10 @@ def best_batch_size(
         images = streams * rows
         return images / (images / rate + BATCH_OVERHEAD_S)
 
-    size, reached, poor = SMALLEST, {SMALLEST: 1.0}, 0
-    while size < largest and poor < ENOUGH:
+    size, reached, poor, batch_s = SMALLEST, {SMALLEST: 1.0}, 0, 0.0
+    while size < largest and poor < ENOUGH and batch_s < LONGEST_S:
         once, twice = rates(size)
+        batch_s = streams * 2 * size / twice
         gain = served(2 * size, twice) / served(size, once)
         reached[2 * size] = reached[size] * gain
         poor = poor + 1 if gain * GOOD < 1 else 0

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from bundles import copy_version
 
 from server.bundle import BundleError, load_bundle
 from server.config import ServerConfig
@@ -45,6 +46,23 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
             load(load_bundle(folder))
     else:
         assert len(load(load_bundle(folder)).served.runs) == 1
+
+
+def test_batch_size_is_measured_once_for_all_bundles_and_engines(tmp_path, place, monkeypatch):
+    measured = []
+
+    def measure(streams, dim, clock):
+        measured.append(len(streams))
+        return 3
+
+    monkeypatch.setattr(loader, "measured_batch_size", measure)
+    bundles = [load_bundle(copy_version(tmp_path, version)) for version in ("1", "2")]
+    config = ServerConfig(provider="cpu", threads=1, streams=1)
+    engine, following = (Loader(config, place, time.monotonic) for _ in range(2))
+    for bundle in bundles:
+        assert engine(bundle).served.batcher.max_batch_size == 3
+    assert following(bundles[1]).served.batcher.max_batch_size == 3
+    assert measured == [1]
 
 
 def test_note_of_a_load_is_there_until_it_ends_or_fails(place, write_bundle):

@@ -48,6 +48,7 @@ def test_each_session_counts_the_seconds_of_its_own_batches():
     [
         ({16: 6500, 32: 6500, 64: 5600, 128: 5600}, 32),  # the engine's own work counts at 16
         ({16: 700, 32: 700, 64: 700}, 16),  # slow sessions: there is nothing left to share
+        ({16: 500, 32: 550}, 32),  # a batch takes a tenth of a second: that is long enough
         ({16: 9e4, 32: 18e4, 64: 30e4, 128: 45e4, 256: 25e4, 512: 20e4}, 128),
         ({16: 7000, 32: 6600, 64: 7600, 128: 7500, 256: 7500}, 64),  # 32 was disturbed
         ({16: 700, 32: 708, 64: 716}, 32),  # a little each time is much together
