@@ -100,8 +100,10 @@ class QueueFull(ServingError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, rows: int, limit: int, wait_s: float, retry_after_s: float) -> None:
+        """``wait_s`` is what the ``rows`` take; where none wait, what the refused ones take."""
+        takes = "which takes" if rows else "but the wanted ones take"
         super().__init__(
-            f"{rows} images are waiting (limit {limit}), which takes about {wait_s:.1f} s; "
+            f"{rows} images are waiting (limit {limit}), {takes} about {wait_s:.1f} s; "
             f"retry in {retry_after_s:.1f} s"
         )
         self.rows = rows

@@ -197,7 +197,7 @@ class Batcher:
             raise QueueFull(
                 self.rows,
                 self.max_queue_rows,
-                self.wait_s(self.rows),
+                self.wait_s(self.rows or job.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
 

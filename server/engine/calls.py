@@ -234,7 +234,7 @@ class Calls:
         wait_s, limit = self._balancer.soonest(model, ahead + rows, now)
         if now + wait_s > deadline:
             metrics.REJECTED.labels("no_room").inc()
-            raise QueueFull(ahead, limit, wait_s, now + wait_s - deadline)
+            raise QueueFull(ahead + rows, limit, wait_s, now + wait_s - deadline)
         try:
             return self._room.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
         except DeadlineExceeded:
