@@ -29,6 +29,7 @@ from PIL import Image
 from loadtests.serving import serving
 from server.engine.loop import DRAIN_S
 from server.engine.process import JOIN_S, RETRY_S
+from tests.chaos.callers import Clients
 from tests.chaos.faults import family, held, kill, victim
 
 ROOT = Path(__file__).parents[1]
@@ -228,7 +229,14 @@ def test_full_dev_shm_is_of_no_concern(tmp_path):
     alone = tmp_path / "alone"
     alone.write_text(f'#!/bin/sh\nexec unshare --mount {python} "$@"\n')
     alone.chmod(0o755)
-    with serving(alone, {"CARFRONT_WORKERS": "1"}) as server:
+    with serving(alone, {"CARFRONT_WORKERS": "2"}) as server:
+        clients = Clients(server.url, Caller(server.url).npy(0, 64), count=6)
+        try:
+            kill(family(server.pid)[1])  # the next engine needs memory of its own
+            until(lambda: clients.counts["requests"] + clients.counts["errors"] >= 100)
+        finally:
+            clients.stop()
+        assert (clients.errors, clients.counts["wrong answers"]) == ([], 0)
         assert Caller(server.url).npy(0, 4096).shape == (4096, 32, 32, 3)
 
 
