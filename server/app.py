@@ -21,7 +21,6 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
 
     Raises:
         ConfigError: the environment is amiss, or traces are wanted without their libraries.
-        BundleError: nobody has written down what is served: ``gunicorn.conf.py`` does.
     """
     config = config or ServerConfig.from_env()
     if client is None:

@@ -87,9 +87,6 @@ class Balancer:
 
     ``on_message`` is called with each message and whose it is, ``on_up`` when an engine comes, and
     ``on_down`` with the one that is gone.
-
-    Raises:
-        BundleError: nobody has written down yet what is served.
     """
 
     def __init__(

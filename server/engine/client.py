@@ -50,9 +50,6 @@ class EngineClient:
 
     ``arena_bytes`` of shared memory hold what is on its way; a request that finds no room waits for
     others to finish.
-
-    Raises:
-        BundleError: nobody has written down yet what is served.
     """
 
     def __init__(

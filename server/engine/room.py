@@ -98,8 +98,8 @@ class Room:
         """Free a slot, for those who wait."""
         (self._small if offset < self._small.size else self._large).give_back(offset)
         for small, line in self._lines.items():
-            while line and (offset_ := self._take(line[0].size, small)) is not None:
-                line.popleft().found.set(offset_)
+            while line and (found := self._take(line[0].size, small)) is not None:
+                line.popleft().found.set(found)
 
     def _take(self, size: int, small: bool) -> int | None:
         offset = self._small.take(size) if small else None
