@@ -8,6 +8,7 @@ as they take, are not in their way.
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from gevent.event import AsyncResult
 
@@ -71,9 +72,8 @@ class Room:
             DeadlineExceeded: there was none in time.
             ClientGone: the caller hung up, see ``hang_up``.
         """
-        line = self._lines[small]
         waiting = Waiting(size, rows, peer)
-        line.append(waiting)
+        self._lines[small].append(waiting)
         try:
             waiting.found.wait(max(deadline - self._clock(), 0))
             if not waiting.found.ready():
@@ -82,21 +82,30 @@ class Room:
         except BaseException:
             if waiting.found.successful():
                 self.give_back(waiting.found.value)
-            elif waiting in line:
-                line.remove(waiting)
+            else:
+                self._leave(waiting)
             raise
 
     def hang_up(self, waiting: Waiting) -> None:
         """Have a request wait no more: its caller is gone."""
         if not waiting.found.ready():
-            for line in self._lines.values():
-                if waiting in line:
-                    line.remove(waiting)
+            self._leave(waiting)
             waiting.found.set_exception(ClientGone())
 
     def give_back(self, offset: int) -> None:
         """Free a slot, for those who wait."""
         (self._small if offset < self._small.size else self._large).give_back(offset)
+        self._serve()
+
+    def _leave(self, waiting: Waiting) -> None:
+        """Take a request out of the line; what it was too large for may do for those behind it."""
+        for line in self._lines.values():
+            with suppress(ValueError):
+                line.remove(waiting)
+        self._serve()
+
+    def _serve(self) -> None:
+        """Give slots to those that wait, in their order, for as long as there is room."""
         for small, line in self._lines.items():
             while line and (found := self._take(line[0].size, small)) is not None:
                 line.popleft().found.set(found)

@@ -69,6 +69,15 @@ def test_caller_that_hangs_up_waits_no_more(room):
     assert stays.get() == PART
 
 
+def test_who_leaves_the_line_lets_those_behind_it_through(room):
+    half = room.find(LARGE // 2, small=False)
+    large, behind = wait(room, LARGE, peer=7), wait(room, 64)
+    room.hang_up(next(iter(room.waiting)))
+    with pytest.raises(ClientGone):
+        large.get()
+    assert behind.get() > half
+
+
 def test_slot_of_one_that_is_killed_meanwhile_goes_to_the_next(room):
     """Its room was found already, and it does not live to hear of it."""
     offset = room.find(LARGE, small=False)
