@@ -304,12 +304,11 @@ class Batcher:
 
     def _expire(self, batch: Batch, now: float) -> None:
         """Drop the jobs whose deadline has passed, wherever they are in the queue."""
-        self._forget_done()
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, job = heapq.heappop(self._deadlines)
-            self.drop(job)
-            batch.expired.append(job)
-            self._forget_done()
+            if job.left and not job.gone:
+                self.drop(job)
+                batch.expired.append(job)
 
     def _forget_done(self) -> None:
         """Take the jobs that are done or gone off the top of the deadlines."""
