@@ -18,6 +18,7 @@ from server.crowd import Crowd
 from server.logs import configure, renew
 from server.processes import enter, wait_for_a_turn
 from server.tracing import check_installed
+from server.vigil import ASLEEP, STOPPED, Vigil
 
 try:
     server_config = ServerConfig.from_env()
@@ -43,7 +44,7 @@ control_socket_disable = True
 worker_class = "server.worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
-timeout = 15  # a worker gives a sign of life every second, but only once it has started
+timeout = 15  # for one that is only busy; vigil.py sees sooner to one that hangs
 
 # After SIGTERM each limit ends before the next. The engines serve on for DRAIN_S (29 s, loop.py)
 # and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
@@ -114,8 +115,13 @@ def on_dirty_starting(arbiter):
 
 
 def dirty_post_fork(arbiter, worker):
-    """Note in the arbiter which number the new engine has; the engine finds the same."""
+    """Note in the arbiter which number the new engine has; the engine finds the same.
+
+    The engine itself sees to a batch that hangs. While it loads, or waits for a GPU, all its
+    threads may sleep.
+    """
     worker.number = _free(x.number for x in arbiter.workers.values() if x is not worker)
+    worker.tmp = Vigil(worker, STOPPED)
 
 
 def dirty_worker_init(worker):
@@ -135,6 +141,7 @@ def when_ready(server):
 def pre_fork(server, worker):
     """Give the worker the lowest slot that is free: its metrics go on where a dead one's ended."""
     worker.slot = _free(other.slot for other in server.WORKERS.values())
+    worker.tmp = Vigil(worker, ASLEEP)
 
 
 def _free(taken):

@@ -46,6 +46,22 @@ def wait_for_a_turn() -> None:
             os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
+def facts(path: Path) -> list[str]:
+    """Return what Linux tells of a process or a thread, a folder of ``/proc``, from its state on.
+
+    Source: proc(5), ``/proc/[pid]/stat``.
+
+    Raises:
+        OSError: it ended.
+    """
+    return (path / "stat").read_text().rpartition(")")[2].split()  # its name may hold anything
+
+
+def run_ticks(facts: list[str]) -> int:
+    """Return how long one has run, the kernel for it too, in ``TICKS`` of a second."""
+    return int(facts[11]) + int(facts[12])
+
+
 class Processes(Collector):
     """Processor time, memory and open files of every process that entered ``folder``.
 
@@ -72,13 +88,12 @@ class Processes(Collector):
         for note in sorted(self._folder.glob("[!.]*")):
             try:
                 process = PROC / note.read_text()
-                # The name of the program, in brackets, may hold anything.
-                facts = (process / "stat").read_text().rpartition(")")[2].split()
+                ticks = run_ticks(facts(process))
                 pages = int((process / "statm").read_text().split()[1])
                 opened = sum(1 for _ in os.scandir(process / "fd"))
             except OSError:
                 continue  # it ended
-            seconds.add_metric([note.name], (int(facts[11]) + int(facts[12])) / TICKS)
+            seconds.add_metric([note.name], ticks / TICKS)
             memory.add_metric([note.name], pages * PAGE)
             files.add_metric([note.name], opened)
         return [seconds, memory, files]

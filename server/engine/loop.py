@@ -68,7 +68,9 @@ class Engine:
         on_ask: Callable[[wire.Ask, Answer], None] | None = None,
         parent: int | None = None,
     ) -> None:
-        self._streams = streams
+        self._stream_count = streams
+        self.streams: set[int] = set()
+        """Linux's ids of the threads that run batches."""
         self._models = Models()
         self._metrics = metrics
         self._clock = clock
@@ -90,7 +92,7 @@ class Engine:
         self._failures = 0
         """Requests that failed since one did not."""
         self._began: dict[int, float] = {}
-        """When each thread's batch began, while one runs."""
+        """When each stream's batch began, while one runs."""
         self._turn = threading.Lock()
         """Held by the thread that gathers, while it waits too."""
         self._state = threading.Lock()
@@ -120,10 +122,16 @@ class Engine:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
         self._stop_at = self._clock() + within_s
 
-    def longest_s(self) -> float:
-        """Return how long the oldest batch in flight has been running, 0 while none is."""
-        now = self._clock()
-        return max((now - began for began in list(self._began.values())), default=0.0)
+    def oldest(self) -> tuple[float, int]:
+        """Return for how long the oldest batch has been running, 0 while none is, and in which.
+
+        The thread that runs it is one of ``streams``.
+        """
+        began = [(at, stream) for stream, at in list(self._began.items())]
+        if not began:
+            return 0.0, 0
+        at, stream = min(began)
+        return self._clock() - at, stream
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.
@@ -132,8 +140,8 @@ class Engine:
             Exception: whatever a stream's loop raised; the engine is of no use any more.
         """
         try:
-            with ThreadPoolExecutor(self._streams, "stream") as threads:
-                loops = [threads.submit(self._loop, stream) for stream in range(self._streams)]
+            with ThreadPoolExecutor(self._stream_count, "stream") as threads:
+                loops = [threads.submit(self._loop, k) for k in range(self._stream_count)]
                 for loop in as_completed(loops):
                     if error := loop.exception():
                         self.stop(0)
@@ -142,6 +150,7 @@ class Engine:
             self._links.close()
 
     def _loop(self, stream: int) -> None:
+        self.streams.add(threading.get_native_id())
         while (taken := self._gather()) is not None:
             served, batch = taken
             self._serve(served, batch, served.runs[stream])
@@ -260,10 +269,11 @@ class Engine:
 
     def _serve(self, served: Served, batch: Batch, run: Run) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
-        began = self._began[threading.get_ident()] = self._clock()
+        thread = threading.get_native_id()
+        began = self._began[thread] = self._clock()
         failed = draw(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began
-        del self._began[threading.get_ident()]
+        del self._began[thread]
         if not failed:
             self._metrics.batch(batch.rows, seconds)
         with self._state:

@@ -3,7 +3,6 @@
 The HTTP workers reconnect to the next engine and send again what was unanswered.
 """
 
-import faulthandler
 import gc
 import logging
 import os
@@ -23,12 +22,11 @@ from server.engine.keeper import Keeper
 from server.engine.loader import Loader
 from server.engine.loop import DRAIN_S, Engine
 from server.engine.plans import SessionError
+from server.engine.watchdog import watch
 from server.processes import enter, wait_for_a_turn
 
 log = logging.getLogger(__name__)
 
-WATCH_S = 0.2
-"""How often the watchdog looks."""
 LOOK_S = 0.05
 """How often an engine that is to end looks whether an HTTP worker still lives."""
 JOIN_S = 0.5
@@ -118,27 +116,6 @@ def one_lives(folder: Path) -> bool:
             os.kill(int(note.read_text()), 0)
             return True
     return False
-
-
-def watch(engine: Engine, limit_s: float, silence_s: float) -> threading.Thread:
-    """Start a thread that ends this process when a batch runs for longer than ``limit_s``.
-
-    A runtime that hangs cannot be interrupted; gunicorn starts a new engine, and the HTTP workers
-    submit again what was unanswered. One that hangs with Python's lock stops the thread too: then
-    a timer that needs no lock ends the process after ``silence_s``. gunicorn sees to a process
-    that has stopped as a whole.
-    """
-
-    def look() -> None:
-        while engine.longest_s() <= limit_s:
-            faulthandler.dump_traceback_later(silence_s, exit=True)
-            time.sleep(WATCH_S)
-        log.critical("a batch has been running for %.1f s: the engine hangs, and ends", limit_s)
-        os._exit(1)
-
-    thread = threading.Thread(target=look, name="watchdog", daemon=True)
-    thread.start()
-    return thread
 
 
 def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:

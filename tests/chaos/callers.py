@@ -82,8 +82,7 @@ class Clients:
     def __init__(self, url: str, golden: np.ndarray, count: int, most: int = MOST) -> None:
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
-        self.slowest_s = 0.0
-        """How long the request took that was answered last of all, with all its tries."""
+        self._slowest_s = 0.0
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._url, self._golden = url, golden
@@ -108,6 +107,12 @@ class Clients:
             self._lull_s = 0.0
             return lull_s
 
+    def slowest_s(self) -> float:
+        """Return how long the slowest request took, with all its tries, since this was asked."""
+        with self._lock:
+            slowest_s, self._slowest_s = self._slowest_s, 0.0
+            return slowest_s
+
     def _measured_lull_s(self) -> float:
         """Return the longest lull, the one that may be going on too."""
         now = time.monotonic()
@@ -131,7 +136,7 @@ class Clients:
             right = np.array_equal(images, self._golden[seed : seed + n])
             with self._lock:
                 self._lull_s = self._measured_lull_s()
-                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                self._slowest_s = max(self._slowest_s, time.monotonic() - began)
             self._count("requests")
             self._count("images", n)
             self._count("wrong answers", 0 if right else 1)

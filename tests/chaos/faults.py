@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.serving import Server, get, serving
-from server.config import ServerConfig
+from server.engine.watchdog import ASLEEP_S
+from server.vigil import STILL_S
 from tests.bundles import copy_version
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
-BATCH_TIMEOUT_S = 1
-SILENCE_S = ServerConfig(batch_timeout_ms=BATCH_TIMEOUT_S * 1000).silence_s
-LOOKS_S = 2
-"""gunicorn looks once a second, asks a silent process to end first, and kills it a second later."""
+LOOK_S = 1.0
+"""gunicorn looks once a second."""
 WITHIN_S = 60.0
 
 
@@ -100,7 +99,6 @@ def victim(python: str | Path, folder: Path, worker_count: int = 2) -> Iterator[
         "CARFRONT_RUNTIME_DIR": str(folder),
         "CARFRONT_MODELS": str(folder / "models"),
         "CARFRONT_WORKERS": str(worker_count),
-        "CARFRONT_BATCH_TIMEOUT_MS": str(BATCH_TIMEOUT_S * 1000),
         "PYTHONPATH": os.pathsep.join([str(SABOTAGE), os.environ.get("PYTHONPATH", "")]),
         "SABOTAGE": str(folder / "sabotage"),
     }
@@ -222,10 +220,10 @@ FAULTS = (
     Fault("freeze the engine", lambda it: freeze(it.engines), noticed_in_s=1),
     Fault("freeze an HTTP worker", lambda it: freeze(it.workers)),
     Fault("freeze the engine's arbiter", lambda it: freeze(it.arbiters)),
-    Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=SILENCE_S + LOOKS_S),
+    Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=LOOK_S + STILL_S),
     Fault("the engine's arbiter hangs", lambda it: hang(it.arbiters)),
     Fault("an HTTP worker hangs", lambda it: hang(it.workers)),
-    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=BATCH_TIMEOUT_S),
+    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=ASLEEP_S),
     Fault("a batch raises", lambda it: order(it, "raise")),
     Fault("a batch finds no memory", lambda it: order(it, "memory")),
     Fault("remove the socket, kill the engine", remove_socket),

@@ -1,10 +1,7 @@
 """The engine's rules of beginning and ending; what it does for clients is in test_client."""
 
-import faulthandler
 import os
 import socket
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -16,7 +13,7 @@ import pytest
 import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
-from server.engine import process, wire
+from server.engine import wire
 from server.engine.batcher import Job
 from server.engine.loop import FAILURES, TELL_S, Engine
 from server.engine.terms import Terms
@@ -212,49 +209,15 @@ def test_batch_that_hangs_is_seen_while_it_does(path):
 
     client = tests_engine.connect(path)
     with running(path, [model]) as engine:
-        assert engine.longest_s() == 0
+        assert engine.oldest() == (0, 0)
         call = gevent.spawn(draw)
         until(entered.is_set)
-        until(lambda: engine.longest_s() > 0)
+        until(lambda: engine.oldest()[0] > 0)
+        assert engine.oldest()[1] in engine.streams
         leave.set()
         assert call.get().shape == (1, 4, 4, 3)
-        until(lambda: engine.longest_s() == 0)
+        until(lambda: engine.oldest() == (0, 0))
     client.close()
-
-
-def test_watchdog_ends_the_process_of_an_engine_that_hangs(monkeypatch):
-    class Hanging:
-        seconds = iter((0.0, 0.9, 1.1))
-
-        def longest_s(self):
-            return next(self.seconds)
-
-    ended = []
-    monkeypatch.setattr(process, "WATCH_S", 0)
-    monkeypatch.setattr(os, "_exit", ended.append)
-    process.watch(Hanging(), limit_s=1.0, silence_s=60).join(10)
-    faulthandler.cancel_dump_traceback_later()
-    assert ended == [1]
-
-
-HANG_WITH_THE_LOCK = """
-import ctypes
-from server.engine.process import watch
-
-class Idle:
-    def longest_s(self):
-        return 0.0
-
-watch(Idle(), limit_s=60, silence_s=1)
-ctypes.PyDLL(None).sleep(60)
-"""
-
-
-def test_watchdog_ends_a_process_that_hangs_with_pythons_lock():
-    command = [sys.executable, "-c", HANG_WITH_THE_LOCK]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
-    assert ended.returncode == 1
-    assert "Timeout" in ended.stderr and "most recent call first" in ended.stderr
 
 
 def test_loop_that_raises_ends_the_engine_with_its_error(path):
