@@ -6,6 +6,9 @@ Source: Yazici et al. 2019, "The Unusual Effectiveness of Averaging in GAN Train
 import keras
 import tensorflow as tf
 
+PASS = 256
+"""Latents of one forward pass that measures BatchNormalization's statistics."""
+
 
 class MovingAverage:
     """Keeps an exponential moving average of one network's trainable weights in another.
@@ -35,22 +38,19 @@ class MovingAverage:
         average.assign(decay * average + (1.0 - decay) * weight)
 
 
-def estimate_batch_statistics(
-    generator: keras.Model, passes: int, batch_size: int = 256, seed: int = 0
-) -> None:
+def estimate_batch_statistics(generator: keras.Model, passes: int, seed: int = 0) -> None:
     """Measure BatchNormalization's means and variances under the weights the generator has now.
 
     Averaging the moving statistics along with the weights gives statistics of no network at
     all: its images were nearly twice as far from real ones as those of the network it averages.
-    Each pass runs ``batch_size`` latents in training mode; the result is the plain mean over
-    all passes.
+    Each pass runs ``PASS`` latents in training mode; the result is the plain mean over all passes.
     """
     norms = [x for x in generator.layers if isinstance(x, keras.layers.BatchNormalization)]
     momenta = [norm.momentum for norm in norms]
     for k in range(passes):
         for norm in norms:
             norm.momentum = k / (k + 1)
-        latents = tf.random.stateless_normal((batch_size, generator.input_shape[-1]), (seed, k))
+        latents = tf.random.stateless_normal((PASS, generator.input_shape[-1]), (seed, k))
         generator(latents, training=True)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

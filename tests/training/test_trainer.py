@@ -30,23 +30,28 @@ ROOT = Path(__file__).parents[2]
 
 
 def config(out, **settings):
-    defaults = {"epochs": 2, "batch_size": 32, "limit_images": 128, "precision": "float32"}
+    defaults = {"epochs": 2, "batch_size": 8, "limit_images": 32, "precision": "float32"}
     defaults |= {"statistics_passes": 2, "swd_images": 16, "decay_to": 2}
     return TrainConfig(out=out, **(defaults | settings))
 
 
+def measure_few_statistics(patch):
+    patch.setattr("training.callbacks.SAMPLE_PASSES", 1)
+    patch.setattr("training.ema.PASS", 16)
+
+
 @pytest.fixture(autouse=True)
 def few_statistics(monkeypatch):
-    monkeypatch.setattr("training.callbacks.SAMPLE_PASSES", 1)
+    measure_few_statistics(monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, photographs):
     """A run of two epochs that nobody interrupted."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.callbacks.SAMPLE_PASSES", 1)
+        measure_few_statistics(patch)
         out = tmp_path_factory.mktemp("runs") / "whole"
-        train(config(out), photographs[:128])
+        train(config(out), photographs[:32])
     return out
 
 
@@ -67,7 +72,7 @@ def history(run):
 
 def test_run_leaves_model_facts_history_and_pictures(whole):
     facts = json.loads((whole / "run.json").read_text())
-    assert facts["data"]["images"] == 128
+    assert facts["data"]["images"] == 32
     assert facts["steps"] == 8
     assert facts["recipe"]["policy"] == "float32"
     assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", "swd"}
@@ -91,8 +96,8 @@ def test_saved_model_draws_images_from_latents(whole):
 
 
 def test_interrupted_run_ends_with_the_same_weights(whole, tmp_path, photographs):
-    train(config(tmp_path, epochs=1), photographs[:128])
-    train(config(tmp_path, epochs=2), photographs[:128])
+    train(config(tmp_path, epochs=1), photographs[:32])
+    train(config(tmp_path, epochs=2), photographs[:32])
     wanted, found = weights(whole), weights(tmp_path)
     assert wanted.keys() == found.keys()
     for name, value in wanted.items():
@@ -103,16 +108,8 @@ def test_interrupted_run_ends_with_the_same_weights(whole, tmp_path, photographs
 def test_killed_run_goes_on_from_its_last_epoch(tmp_path):
     command = [
         *(sys.executable, "-m", "training", "--out", str(tmp_path), "--epochs", "1000"),
-        *(
-            "--limit-images",
-            "64",
-            "--batch-size",
-            "32",
-            "--statistics-passes",
-            "1",
-            "--swd-images",
-            "16",
-        ),
+        *("--limit-images", "16", "--batch-size", "8"),
+        *("--statistics-passes", "1", "--swd-images", "16"),
     ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 300
@@ -134,20 +131,20 @@ def test_killed_run_goes_on_from_its_last_epoch(tmp_path):
 
 def test_run_directory_of_other_settings_is_refused(whole, photographs):
     with pytest.raises(RunMismatch, match="seed was 0, is 1"):
-        train(config(whole, seed=1), photographs[:128])
+        train(config(whole, seed=1), photographs[:32])
     with pytest.raises(RunMismatch, match="data_sha256"):
-        train(config(whole), photographs[128:256])
+        train(config(whole), photographs[32:64])
 
 
 def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
     whole, tmp_path, photographs, monkeypatch
 ):
-    train(config(tmp_path, epochs=1), photographs[:128])
+    train(config(tmp_path, epochs=1), photographs[:32])
     before = weights(tmp_path)
     step = DCGAN._train_generator
     monkeypatch.setattr(DCGAN, "_train_generator", lambda *a: step(*a) * float("nan"))
     with pytest.raises(Diverged, match=r"g_loss became nan in batch 1\. The checkpoint of epoch 1"):
-        train(config(tmp_path, epochs=2), photographs[:128])
+        train(config(tmp_path, epochs=2), photographs[:32])
     after = weights(tmp_path)
     assert all((before[name] == after[name]).all() for name in before)
 
@@ -162,7 +159,7 @@ def test_weight_that_is_not_finite_is_never_saved(tmp_path, photographs, monkeyp
 
     monkeypatch.setattr(DCGAN, "_train_generator", spoil)
     with pytest.raises(Diverged):
-        train(config(tmp_path, epochs=1, limit_images=32), photographs[:32])
+        train(config(tmp_path, epochs=1, limit_images=8), photographs[:8])
     assert not list((tmp_path / "checkpoints").glob("ckpt-*"))
 
 
@@ -214,7 +211,7 @@ def test_epoch_of_the_smallest_distance_is_exported(distances, tmp_path, photogr
     monkeypatch.setattr(
         "training.callbacks.sliced_wasserstein", lambda real, fake: SwdResult({32: next(told)}, 16)
     )
-    train(config(tmp_path), photographs[:128])
+    train(config(tmp_path), photographs[:32])
     facts = json.loads((tmp_path / "run.json").read_text())
     best = distances.index(5.0) + 1
     assert (facts["exported_epoch"], facts["metrics"]["swd"]) == (best, 5.0)
@@ -236,7 +233,7 @@ def grid_of(images):
 
 
 def test_without_measurements_the_last_epoch_is_exported(tmp_path, photographs):
-    train(config(tmp_path, swd_every=0), photographs[:128])
+    train(config(tmp_path, swd_every=0), photographs[:32])
     facts = json.loads((tmp_path / "run.json").read_text())
     assert facts["exported_epoch"] == 2
     assert "swd" not in facts["metrics"]
@@ -251,18 +248,18 @@ def test_interrupt_finishes_the_epoch_and_goes_on_later(tmp_path, photographs, m
     with monkeypatch.context() as patch:
         patch.setattr(DCGAN, "_train_generator", interrupted_step)
         with pytest.raises(Stopped, match="stopped after epoch 1 of 2"):
-            train(config(tmp_path), photographs[:128])
+            train(config(tmp_path), photographs[:32])
     assert [row["epoch"] for row in history(tmp_path)] == ["1"]
     assert (tmp_path / "film.webp").exists()
     assert not (tmp_path / "run.json").exists()
-    train(config(tmp_path), photographs[:128])
+    train(config(tmp_path), photographs[:32])
     assert json.loads((tmp_path / "run.json").read_text())["steps"] == 8
 
 
 def test_discriminator_that_has_won_is_told(tmp_path, photographs, monkeypatch, capsys):
     monkeypatch.setattr("training.callbacks.WON", 1.0)
     monkeypatch.setattr("training.callbacks.WON_EPOCHS", 2)
-    train(config(tmp_path, epochs=3, swd_every=0), photographs[:64])
+    train(config(tmp_path, epochs=3, swd_every=0), photographs[:16])
     told = capsys.readouterr().out
     assert told.count("the discriminator has won for 2 epochs") == 1
     assert "--discriminator-learning-rate" in told
