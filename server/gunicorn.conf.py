@@ -2,9 +2,12 @@
 
 import gc
 import os
+import queue
 import shutil
+import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import gevent
@@ -109,6 +112,7 @@ def on_dirty_starting(arbiter):
     """Close the engines' copy of the HTTP port: clients would queue there while the server ends."""
     global dirty_arbiter
     dirty_arbiter = arbiter
+    _hear_signals(master)
     engines_arbiter.announce(ServerConfig.from_env().arbiter_socket, arbiter.socket_path)
     for listener in master.LISTENERS:
         listener.sock.close()
@@ -151,12 +155,30 @@ def _free(taken):
 
 
 def post_fork(server, worker):
+    _hear_signals(server)
     name = f"http-{worker.slot}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     enter(ServerConfig.from_env().processes_path, name)
     worker.crowd = server.crowd
     wait_for_a_turn()
     renew()
+
+
+def _hear_signals(server):
+    """Have a signal that stops the server end this process, until gunicorn has set it up.
+
+    It has the arbiter's handlers still. They note what comes in a copy of the arbiter's queue that
+    nobody reads, and the server would wait for this process, 30 s.
+    """
+    stops = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+    for number in stops:
+        signal.signal(number, signal.SIG_DFL)
+    noted = set()
+    with suppress(queue.Empty):
+        while True:
+            noted.add(server.SIG_QUEUE.get_nowait())
+    if noted & stops:
+        sys.exit(0)
 
 
 def post_worker_init(worker):

@@ -376,6 +376,13 @@ def test_sigterm_closes_idle_connections_at_once():
         assert not idle.recv(4096)
 
 
+def test_sigterm_reaches_a_worker_that_has_just_been_forked():
+    with serving(PYTHON, {"CARFRONT_WORKERS": "2"}, stop_within_s=20) as server:
+        before = family(server.pid)[0]
+        os.kill(before[0], signal.SIGKILL)
+        until(lambda: len(set(family(server.pid)[0]) - set(before)) == 1)
+
+
 @pytest.mark.parametrize(
     "request_",
     [
