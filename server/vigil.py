@@ -23,9 +23,11 @@ SIGN_S = 0.25
 SILENT_S = 1.75
 """A process with a younger sign does not hang."""
 STILL_S = 1.0
-"""For how long it must have done nothing: gunicorn looks once a second."""
-GAP_S = 2.0
-"""Who has not looked for so long was held up, perhaps with all the others, and begins anew."""
+"""For how long it must have done nothing."""
+LOOK_S = 1.0
+"""How often gunicorn looks."""
+LATE_S = 0.5
+"""Who looks so much later was held up, perhaps with all the others, and begins anew."""
 ASLEEP = "ST"
 """States of a thread that waits for something, or was stopped. Not of one that waits for the
 processor (R) or a disk (D), and not under a debugger (t). Source: proc(5)."""
@@ -33,17 +35,18 @@ STOPPED = "T"
 
 
 class Stillness:
-    """Since when each look has found the same, and nobody at work."""
+    """For how long all looks, one every ``look_s``, have found the same and nobody at work."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+    def __init__(self, look_s: float, clock: Callable[[], float]) -> None:
+        self._look_s, self._clock = look_s, clock
         self._seen: Hashable = None
         self._since = self._looked = -math.inf
 
     def seconds(self, seen: Hashable, at_rest: bool) -> float:
         """Note what was found now, and return for how long it has been so."""
         now = self._clock()
-        if not at_rest or seen != self._seen or now - self._looked > GAP_S:
+        was_late = now - self._looked > self._look_s + LATE_S
+        if was_late or not at_rest or seen != self._seen:
             self._seen, self._since = seen, now
         self._looked = now
         return now - self._since
@@ -60,7 +63,7 @@ class Vigil:
     ) -> None:
         self._worker, self._states, self._clock = worker, states, clock
         self._signs = worker.tmp
-        self._stillness = Stillness(clock)
+        self._stillness = Stillness(LOOK_S, clock)
 
     def notify(self) -> None:
         """Give a sign of life."""

@@ -41,7 +41,7 @@ class Watchdog:
         self, engine: Watched, limit_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._engine, self._limit_s = engine, limit_s
-        self._stillness = Stillness(clock)
+        self._stillness = Stillness(LOOK_S, clock)
 
     def what_hangs(self) -> str:
         """Return what is wrong with the oldest batch, nothing if it is not."""

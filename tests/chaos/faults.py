@@ -13,13 +13,11 @@ from pathlib import Path
 
 from loadtests.serving import Server, get, serving
 from server.engine.watchdog import ASLEEP_S
-from server.vigil import STILL_S
+from server.vigil import LOOK_S, STILL_S
 from tests.bundles import copy_version
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
-LOOK_S = 1.0
-"""gunicorn looks once a second."""
 WITHIN_S = 60.0
 
 

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.processes import PROC, facts
-from server.vigil import ASLEEP, GAP_S, SILENT_S, STILL_S, STOPPED, Stillness, Vigil
+from server.vigil import ASLEEP, LATE_S, LOOK_S, SILENT_S, STILL_S, STOPPED, Stillness, Vigil
 from tests.chaos.faults import until
 
 SLEEPS = "import signal; signal.pause()"
@@ -69,7 +69,7 @@ def vigil(tmp_path):
         yield over
 
 
-def looks(vigil, clock, times, every_s=1.0):
+def looks(vigil, clock, times, every_s=LOOK_S):
     """Return what gunicorn is told at each look."""
     told = []
     for _ in range(times):
@@ -126,7 +126,7 @@ def test_process_that_rests_need_give_no_sign_for_a_while(vigil, process):
 def test_who_was_held_up_itself_looks_anew(vigil, process):
     """As after Ctrl-Z, a frozen container or a sleeping machine."""
     watching, _, clock = vigil(process(SLEEPS, "S"))
-    assert looks(watching, clock, 5, every_s=GAP_S + 1) == [1000.0] * 5
+    assert looks(watching, clock, 9, every_s=LOOK_S + 1.1 * LATE_S) == [1000.0] * 9
 
 
 def test_process_that_ended_or_has_not_begun_is_left_to_gunicorn(vigil):
@@ -137,7 +137,7 @@ def test_process_that_ended_or_has_not_begun_is_left_to_gunicorn(vigil):
 
 def test_stillness_begins_anew_with_whatever_is_new_or_at_work():
     clock = Clock()
-    stillness = Stillness(clock)
+    stillness = Stillness(LOOK_S, clock)
     found = []
     for seen, at_rest in ((1, True), (1, True), (2, True), (2, True), (2, False), (2, True)):
         found.append(stillness.seconds(seen, at_rest))

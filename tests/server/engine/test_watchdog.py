@@ -11,7 +11,9 @@ import pytest
 
 from server.engine import watchdog
 from server.engine.watchdog import ASLEEP_S, Watchdog, watch
+from server.processes import PROC, facts
 from tests.bundles import ROOT
+from tests.chaos.faults import until
 
 MUCH = bytes(30_000_000)
 """Work for a while, without Python's lock."""
@@ -44,6 +46,8 @@ def thread():
 
         started.append(threading.Thread(target=work if works else ends.wait))
         started[-1].start()
+        task = PROC / "self" / "task" / str(started[-1].native_id)
+        until(lambda: works or facts(task)[0] == "S", "it does not sleep")
         return started[-1].native_id
 
     yield start
@@ -98,8 +102,9 @@ def test_engine_without_a_batch_does_not_hang(thread):
 def test_batch_is_given_its_time_again_after_the_process_was_frozen(thread):
     engine = Running(thread(works=False))
     watching = Watchdog(engine, 60.0, engine.clock)
+    engine.now = watchdog.LOOK_S
     assert not watching.what_hangs()
-    engine.now = 30.0
+    engine.now += ASLEEP_S
     assert not watching.what_hangs()
 
 
