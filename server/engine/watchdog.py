@@ -48,7 +48,7 @@ class Watchdog:
         seconds, stream = self._engine.oldest()
         if seconds > self._limit_s:
             return f"a batch has been running for {seconds:.1f} s"
-        still_s = self._still_s(stream) if seconds else 0.0
+        still_s = self._still_s(stream) if seconds > LOOK_S else 0.0  # most never get there
         if seconds > ASLEEP_S and still_s > STILL_S:
             return f"nothing has been done for a batch for {still_s:.1f} s"
         return ""
