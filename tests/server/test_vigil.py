@@ -13,8 +13,8 @@ from server.processes import PROC, facts
 from server.vigil import ASLEEP, LATE_S, LOOK_S, SILENT_S, STILL_S, STOPPED, Stillness, Vigil
 from tests.chaos.faults import until
 
-SLEEPS = "import signal; signal.pause()"
-WORKS = "while True: pass"
+SLEEPS = "import signal; print(flush=True); signal.pause()"
+WORKS = "print(flush=True)\nwhile True: pass"
 A_THREAD_WORKS = f"""
 import signal, threading
 threading.Thread(target=exec, args=({WORKS!r},), daemon=True).start()
@@ -38,14 +38,16 @@ def process():
     started = []
 
     def start(program, state):
-        started.append(subprocess.Popen([sys.executable, "-c", program]))
+        command = [sys.executable, "-c", program]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        started[-1].stdout.readline()  # it is past Python's own start
         await_state(started[-1].pid, state)
         return started[-1].pid
 
     yield start
     for each in started:
         each.kill()
-        each.wait()
+        each.communicate()
 
 
 def await_state(pid, *states):
