@@ -1,11 +1,14 @@
 """Real processes: this one, and one that has ended."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from subprocess import PIPE
+
+import pytest
 
 from server.processes import Processes, enter, wait_for_a_turn
 
@@ -88,18 +91,35 @@ def test_process_that_cannot_be_noted_says_so_and_goes_on(tmp_path, caplog):
     assert "http-3 is not measured" in record.getMessage()
 
 
-def test_http_worker_that_cannot_be_noted_starts_all_the_same(tmp_path):
-    (tmp_path / "processes").touch()
-    program = """if True:
-        import runpy, types
+def forked(folder, noted=()):
+    """Start an HTTP worker as gunicorn's hook does, after its arbiter's handlers have ``noted``."""
+    program = f"""if True:
+        import queue, runpy, types
         hooks = runpy.run_path("server/gunicorn.conf.py")
         worker = types.SimpleNamespace(slot=3)
-        hooks["post_fork"](types.SimpleNamespace(crowd="crowd"), worker)
+        server = types.SimpleNamespace(crowd="crowd", SIG_QUEUE=queue.SimpleQueue())
+        for number in {list(map(int, noted))}:
+            server.SIG_QUEUE.put(number)
+        hooks["post_fork"](server, worker)
         print(worker.crowd)
     """
-    env = {**os.environ, "CARFRONT_RUNTIME_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    run = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    env = {**os.environ, "CARFRONT_RUNTIME_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+
+
+def test_http_worker_that_cannot_be_noted_starts_all_the_same(tmp_path):
+    (tmp_path / "processes").touch()
+    run = forked(tmp_path)
     assert (run.returncode, run.stdout) == (0, "crowd\n"), run.stderr
     assert "http-3 is not measured" in run.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_http_worker_ends_that_was_told_to_before_it_could_hear(tmp_path, number):
+    run = forked(tmp_path, [signal.SIGCHLD, number])
+    assert (run.returncode, run.stdout) == (0, ""), run.stderr
+
+
+def test_what_only_an_arbiter_is_told_does_not_end_an_http_worker(tmp_path):
+    assert forked(tmp_path, [signal.SIGCHLD, signal.SIGHUP]).stdout == "crowd\n"
