@@ -102,7 +102,7 @@ def test_engine_without_a_batch_does_not_hang(thread):
 def test_batch_is_given_its_time_again_after_the_process_was_frozen(thread):
     engine = Running(thread(works=False))
     watching = Watchdog(engine, 60.0, engine.clock)
-    engine.now = watchdog.LOOK_S
+    engine.now = 2 * watchdog.LOOK_S
     assert not watching.what_hangs()
     engine.now += ASLEEP_S
     assert not watching.what_hangs()
