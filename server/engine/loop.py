@@ -127,11 +127,9 @@ class Engine:
 
         The thread that runs it is one of ``streams``.
         """
-        began = [(at, stream) for stream, at in list(self._began.items())]
-        if not began:
-            return 0.0, 0
-        at, stream = min(began)
-        return self._clock() - at, stream
+        now = self._clock()
+        running = [(now - began, stream) for stream, began in list(self._began.items())]
+        return max(running, default=(0.0, 0))
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.

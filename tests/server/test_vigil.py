@@ -12,6 +12,7 @@ import pytest
 from server.processes import PROC, facts
 from server.vigil import ASLEEP, LATE_S, LOOK_S, SILENT_S, STILL_S, STOPPED, Stillness, Vigil
 from tests.chaos.faults import until
+from tests.clock import Clock
 
 SLEEPS = "import signal; print(flush=True); signal.pause()"
 WORKS = "print(flush=True)\nwhile True: pass"
@@ -20,16 +21,6 @@ import signal, threading
 threading.Thread(target=exec, args=({WORKS!r},), daemon=True).start()
 signal.pause()
 """
-
-
-class Clock:
-    """Time that passes when it is told to."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture
@@ -61,6 +52,7 @@ def vigil(tmp_path):
 
         def over(pid, states=ASLEEP):
             clock = Clock()
+            clock.now = 1000.0
             signs = SimpleNamespace(
                 fileno=file.fileno, last_update=lambda: os.fstat(file.fileno()).st_mtime
             )

@@ -8,16 +8,9 @@ from hypothesis import strategies as st
 
 from server.engine.batcher import FRESH_S, MARGIN, MOST_DONE, Batcher, Job
 from server.errors import QueueFull
+from tests.clock import Clock
 
 NEVER = float("inf")
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 @pytest.fixture

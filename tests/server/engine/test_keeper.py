@@ -19,16 +19,9 @@ from server.engine.models import Served
 from server.engine.plans import Plan, SessionError
 from server.engine.retired import RETIRE_S
 from server.engine.wire import Ask
+from tests.clock import Clock
 
 PLAN = Plan("cpu", "f32")
-
-
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
 
 
 class Hall:
