@@ -16,6 +16,7 @@ from loadtests.serving import Server
 
 HEAD_END = b"\r\n\r\n"
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: (\d+)\r\n")
+LAST = re.compile(rb"(?i)\r\nconnection: close\r\n")
 
 
 @dataclass
@@ -71,12 +72,16 @@ class Connection(asyncio.Protocol):
             end = self._head.find(HEAD_END)
             if end < 0:
                 return
+            body = len(self._head) - end - len(HEAD_END)
+            self._head = self._head[: end + len(HEAD_END)]
             length = LENGTH.search(self._head)
             if length is None:
                 self._answer.set_exception(ValueError(f"an answer of no length: {self._head!r}"))
                 return
-            self._missing = end + len(HEAD_END) + int(length[1]) - len(self._head)
+            self._missing = int(length[1]) - body
         if self._missing == 0:
+            if LAST.search(self._head):
+                self.transport.close()
             self._answer.set_result(int(self._head[9:12]))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -159,7 +164,7 @@ class Callers:
         return head.encode() + body
 
     async def _connection(self) -> Connection:
-        """Return one that is free and that the server has not closed, or a new one."""
+        """Return one that is free and that neither side has closed, or a new one."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.transport.is_closing():

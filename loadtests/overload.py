@@ -16,6 +16,7 @@ import json
 import math
 import sys
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -124,23 +125,23 @@ def main(argv: list[str] | None = None) -> int:
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
     """Measure the peak of ``server``, and what it delivers when ten times that is offered."""
-    callers = Callers(server, FEWEST)
-    for _ in range(WARM):  # the server learns how fast it is, and so do we
-        warm = await callers.closed_loop(2.0, CALLERS)
-        callers.images = images_a_request(warm.images_per_s, deadline_s)
-    peaks = [await callers.closed_loop(seconds, CALLERS)]
+    peaks: list[Phase] = []
     overloads: list[Phase] = []
     batches_s: list[float] = []
-    for number in range(1, rounds + 1):
-        pace = TIMES * peaks[-1].images_per_s / callers.images
-        before = Reading.of(server)
-        over = await callers.open_loop(seconds, pace, deadline_s, first=number << 40)
-        spent = Reading.of(server) - before
-        overloads.append(over)
-        batches_s.append(spent.inference_s / max(spent.batches, 1))
+    with closing(Callers(server, FEWEST)) as callers:
+        for _ in range(WARM):  # the server learns how fast it is, and so do we
+            warm = await callers.closed_loop(2.0, CALLERS)
+            callers.images = images_a_request(warm.images_per_s, deadline_s)
         peaks.append(await callers.closed_loop(seconds, CALLERS))
-        print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
-    callers.close()
+        for number in range(1, rounds + 1):
+            pace = TIMES * peaks[-1].images_per_s / callers.images
+            before = Reading.of(server)
+            over = await callers.open_loop(seconds, pace, deadline_s, first=number << 40)
+            spent = Reading.of(server) - before
+            overloads.append(over)
+            batches_s.append(spent.inference_s / max(spent.batches, 1))
+            peaks.append(await callers.closed_loop(seconds, CALLERS))
+            print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
     around = [(a.images_per_s + b.images_per_s) / 2 for a, b in pairwise(peaks)]
     peak = median(around)
     return Outcome(

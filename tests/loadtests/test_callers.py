@@ -26,8 +26,11 @@ def ask(url, loop):
 
 
 @contextmanager
-def answering(answer):
-    """Serve one connection after the other: each gets ``answer`` and is closed."""
+def answering(answer, *, waits=False):
+    """Serve one connection after the other: each gets ``answer`` and is closed.
+
+    One that ``waits`` closes it when the caller has, or has sent more.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -39,6 +42,8 @@ def answering(answer):
                 with connection:
                     connection.recv(65536)
                     connection.sendall(answer)
+                    if waits:
+                        connection.recv(1)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -79,6 +84,16 @@ def test_connection_that_the_server_closes_between_answers_is_made_anew():
         return await callers.open_loop(0.01, 100, 60.0, first=8)
 
     with answering(b"HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno") as url:
+        assert ask(url, twice).statuses == {503: 1}
+
+
+def test_connection_is_not_asked_again_after_the_answer_that_ends_it():
+    async def twice(callers):
+        await callers.open_loop(0.01, 100, 60.0, first=7)
+        return await callers.open_loop(0.01, 100, 60.0, first=8)
+
+    ends = b"HTTP/1.1 503 No\r\nconnection: close\r\nContent-Length: 2\r\n\r\nno"
+    with answering(ends, waits=True) as url:
         assert ask(url, twice).statuses == {503: 1}
 
 
