@@ -148,7 +148,7 @@ MODEL_INFO = Gauge(
 )
 PLAN_INFO = Gauge(
     "carfront_plan_info",
-    "1; how the model is run, and why so.",
+    "1 for how something that is served is run, and why so; 0 for how nothing is any more.",
     ["provider", "precision", "reason"],
     registry=REGISTRY,
     multiprocess_mode="max",
@@ -183,10 +183,13 @@ class Plan(Protocol):
     def variant(self) -> str: ...
 
 
-def _identity(bundle: Bundle, plan: Plan) -> tuple[str, str, str, str, str]:
+def _infos(bundle: Bundle, plan: Plan) -> set[Gauge]:
+    """Return what is 1 while ``bundle`` is served so."""
     manifest = bundle.manifest
     digest = manifest.files[manifest.variant(plan.variant).file].sha256[:12]
-    return manifest.name, manifest.version, digest, plan.provider, plan.precision
+    identity = manifest.name, manifest.version, digest, plan.provider, plan.precision
+    how = plan.provider, plan.precision, plan.reason
+    return {MODEL_INFO.labels(*identity), PLAN_INFO.labels(*how)}
 
 
 class _EnginesUp(Collector):
@@ -209,23 +212,22 @@ class EngineMetrics:
     def __init__(self, again: bool) -> None:
         """``again`` says that this server had an engine before."""
         ENGINE_RESTARTS.inc(again)
-        self._served: dict[int, tuple[str, ...]] = {}
-        """The identities of what is served, by the bundles' keys; two bundles may share one."""
+        self._served: dict[int, set[Gauge]] = {}
+        """What is 1 for each bundle that is served, by its key; two bundles may share them."""
 
     def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
         """Note a bundle that is served now; plans that ``failed`` were tried in vain before."""
-        self._served[bundle.key] = identity = _identity(bundle, plan)
-        MODEL_INFO.labels(*identity).set(1)
-        PLAN_INFO.labels(plan.provider, plan.precision, plan.reason).set(1)
+        self._served[bundle.key] = _infos(bundle, plan)
+        for info in self._served[bundle.key]:
+            info.set(1)
         for wanted in failed:
             FALLBACKS.labels(wanted, plan).inc()
 
-    def retired(self, bundle: Bundle, plan: Plan) -> None:
+    def retired(self, bundle: Bundle) -> None:
         """Note a bundle that is served no more."""
-        self._served.pop(bundle.key, None)
-        identity = _identity(bundle, plan)
-        if identity not in self._served.values():
-            MODEL_INFO.labels(*identity).set(0)
+        gone = self._served.pop(bundle.key, set())
+        for info in gone.difference(*self._served.values()):
+            info.set(0)
 
     def refused(self, ref: str, is_refused: bool) -> None:
         """Note whether the bundle ``name/version`` cannot be served as it lies there."""

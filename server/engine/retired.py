@@ -5,7 +5,6 @@ from typing import Protocol
 
 from server.bundle import Bundle
 from server.engine.loader import Loaded
-from server.engine.plans import Plan
 from server.engine.session import give_back_memory
 
 RETIRE_S = 3.0
@@ -15,7 +14,7 @@ RETIRE_S = 3.0
 class Metrics(Protocol):
     """Who is told that a bundle is gone."""
 
-    def retired(self, bundle: Bundle, plan: Plan) -> None: ...
+    def retired(self, bundle: Bundle) -> None: ...
 
 
 class Retired:
@@ -44,7 +43,7 @@ class Retired:
         for kept in due:
             self._kept.remove(kept)
             _, bundle, loaded = kept
-            self._metrics.retired(bundle, loaded.plan)
+            self._metrics.retired(bundle)
             loaded.served.close()
         if due:
             give_back_memory()

@@ -119,9 +119,12 @@ PLAN = Plan("cpu", "f32")
 
 @pytest.fixture
 def engine_metrics():
-    metrics.MODEL_INFO.clear()
+    infos = metrics.MODEL_INFO, metrics.PLAN_INFO
+    for info in infos:
+        info.clear()
     yield metrics.EngineMetrics(again=False)
-    metrics.MODEL_INFO.clear()
+    for info in infos:
+        info.clear()
 
 
 @pytest.fixture
@@ -133,8 +136,8 @@ def exported_twice(write_bundle):
     return first, load_bundle(folder)
 
 
-def model_infos():
-    (family,) = metrics.MODEL_INFO.collect()
+def values_of(info):
+    (family,) = info.collect()
     return [sample.value for sample in family.samples]
 
 
@@ -145,18 +148,26 @@ def test_bundle_exported_again_is_served_when_the_one_before_retires(
     assert old.key != new.key
     engine_metrics.serving(old, PLAN, [])
     engine_metrics.serving(new, PLAN, [])
-    engine_metrics.retired(old, PLAN)
-    assert model_infos() == [1]
-    engine_metrics.retired(new, PLAN)
-    assert model_infos() == [0]
+    engine_metrics.retired(old)
+    assert values_of(metrics.MODEL_INFO) == [1]
+    engine_metrics.retired(new)
+    assert values_of(metrics.MODEL_INFO) == [0]
 
 
 def test_bundle_taken_back_while_it_retires_is_served_once(engine_metrics, exported_twice):
     bundle, _ = exported_twice
     engine_metrics.serving(bundle, PLAN, [])
     engine_metrics.serving(bundle, PLAN, [])
-    engine_metrics.retired(bundle, PLAN)
-    assert model_infos() == [0]
+    engine_metrics.retired(bundle)
+    assert values_of(metrics.MODEL_INFO) == [0]
+
+
+def test_plan_is_told_for_as_long_as_something_runs_by_it(engine_metrics, exported_twice):
+    for bundle, plan in zip(exported_twice, (PLAN, replace(PLAN, reason="wanted")), strict=True):
+        engine_metrics.serving(bundle, plan, [])
+    assert values_of(metrics.PLAN_INFO) == [1, 1]
+    engine_metrics.retired(exported_twice[0])
+    assert values_of(metrics.PLAN_INFO) == [0, 1]
 
 
 def test_every_engine_process_after_the_first_counts_as_a_restart_at_once():

@@ -54,7 +54,7 @@ class Notes:
     def serving(self, bundle, plan, failed):
         self.serves.append(bundle.manifest.version)
 
-    def retired(self, bundle, plan):
+    def retired(self, bundle):
         self.serves.remove(bundle.manifest.version)
 
     def refused(self, ref, is_refused):
