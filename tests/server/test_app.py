@@ -325,7 +325,7 @@ def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     "ask",
     [
         lambda http: http.get("/v1/images/7.png"),
-        lambda http: http.post("/v1/images", json={"n": 4096, "format": "npy"}, headers=PATIENT),
+        lambda http: http.post("/v1/images", json={"n": images.INLINE_ROWS + 1, "format": "npy"}),
     ],
     ids=["one", "many"],
 )
