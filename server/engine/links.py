@@ -148,6 +148,8 @@ class Links:
                 link.arena = wire.receive_hello(link.sock)
                 if link.arena is None:
                     self.hang_up(link)
+                else:  # the worker may have read the catalog before it was written last
+                    self.tell(link, [wire.Changed()])
                 return
             while packet := link.sock.recv(wire.MAX_PACKET):
                 for message in wire.unpack(packet):

@@ -80,6 +80,22 @@ def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
     newer.close()
 
 
+def test_worker_is_told_of_a_catalog_that_changed_before_the_engine_saw_it(path):
+    arena = wire.Arena.create(2**16)
+    engine = Engine(path, 1, Notes())
+    with connect(path) as worker, ThreadPoolExecutor(1) as pool:
+        wire.send_hello(worker, arena)
+        engine.announce()
+        ended = pool.submit(engine.serve)
+        worker.settimeout(10)
+        try:
+            assert list(wire.unpack(worker.recv(wire.MAX_PACKET))) == [wire.Changed()]
+        finally:
+            engine.stop(within_s=0)
+            ended.result()
+    arena.close()
+
+
 def test_answers_of_one_batch_travel_together(path):
     arena = wire.Arena.create(2**16)
     with running(path) as engine, connect(path) as worker:
@@ -90,6 +106,7 @@ def test_answers_of_one_batch_travel_together(path):
         ]
         for packet in wire.pack(asked):
             worker.send(packet)
+        assert list(wire.unpack(worker.recv(wire.MAX_PACKET))) == [wire.Changed()]
         results = list(wire.unpack(worker.recv(wire.MAX_PACKET)))
         assert [result.request_id for result in results] == [0, 1, 2, 3]
         assert engine.notes.batches == [8]
