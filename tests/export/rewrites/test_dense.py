@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from export.rewrites.dense import permute_dense
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations([1, 2, 3]), st.booleans(), st.sampled_from([[], ["LeakyRelu"], ["Tanh"]]))
 def test_transpose_goes_into_the_weights(layers, unchanged, perm, bias, activations):
     shape = np.array([-1, 2, 3, 4])

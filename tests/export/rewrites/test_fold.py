@@ -19,7 +19,7 @@ def weights(model):
     return [numpy_helper.to_array(tensor).tobytes() for tensor in model.graph.initializer]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from(sorted(LAYERS)),
     st.booleans(),

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from export.rewrites.shrink import VECTOR, shrink
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.tuples(st.integers(1, 5), st.integers(1, 5)),
     st.tuples(st.integers(1, 5), st.integers(1, 5)),

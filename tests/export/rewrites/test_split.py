@@ -16,7 +16,7 @@ def joined(layers, kernel, pads, bias=True):
     return model.add("Conv", kernel, *([(4,)] if bias else []), pads=pads).model()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data(), st.booleans())
 def test_sum_of_parts_is_the_whole_with_zeros_anywhere(layers, unchanged, data, bias):
     kernel = np.random.default_rng(0).normal(size=(4, 6, 3, 3)).astype(np.float32)

@@ -22,7 +22,7 @@ def axes(draw):
     return size, kernel, stride, before, after, more
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(axes(), axes(), st.integers(1, 3), st.integers(1, 3), st.booleans(), st.integers(0, 99))
 def test_any_kernel_of_a_multiple_of_its_stride_gives_the_same(
     layers, unchanged, rows, columns, inputs, outputs, bias, seed
@@ -44,7 +44,7 @@ def test_any_kernel_of_a_multiple_of_its_stride_gives_the_same(
     unchanged(model, subpixel(model))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.sampled_from(["same", "valid"]),
     st.tuples(st.integers(1, 6), st.integers(1, 6)),
