@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from loadtests.readings import hardware
-from loadtests.serving import serving
+from loadtests.serving import Server, ServerFailed, serving
 from tests.chaos.callers import Client, Clients
 from tests.chaos.faults import family
 
@@ -42,19 +42,34 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--clients", type=int, default=16, help="at the same time (16)")
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     args = parser.parse_args(argv)
-    with serving(args.python, {"CARFRONT_WORKERS": str(args.workers)}) as server:
-        before = family(server.pid)
-        golden = Client(server.url).npy(0, 64)
-        with busy(args.busy):
-            clients = Clients(server.url, golden, args.clients)
+    try:
+        with serving(args.python, {"CARFRONT_WORKERS": str(args.workers)}) as server:
+            return withstand(server, args)
+    except ServerFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def withstand(server: Server, args: argparse.Namespace) -> int:
+    """Load and freeze ``server``, print what came of it, and return the exit status."""
+    before = family(server.pid)
+    golden = Client(server.url).npy(0, 64)
+    with busy(args.busy):
+        clients = Clients(server.url, golden, args.clients)
+        try:
             time.sleep(args.seconds)
+        finally:
             clients.stop()
-        os.killpg(server.pid, signal.SIGSTOP)
+    os.killpg(server.pid, signal.SIGSTOP)
+    try:
         time.sleep(FROZEN_S)
+    finally:
         os.killpg(server.pid, signal.SIGCONT)
-        Client(server.url).png(0)
-        time.sleep(3)  # gunicorn looks once a second
-        same = family(server.pid) == before
+    Client(server.url).png(0)
+    time.sleep(3)  # gunicorn looks once a second
+    same = family(server.pid) == before
     print(f"{hardware()}; {args.workers} HTTP workers beside {args.busy} busy processes")
     print(", ".join(f"{value:,} {name}" for name, value in sorted(clients.counts.items())))
     failed = not same or clients.counts["wrong answers"] or clients.errors
