@@ -9,9 +9,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 STORED = 65535
-"""The most bytes that one stored DEFLATE block holds. Source: RFC 1951, section 3.2.4."""
-COMPRESS_FROM = 64 * 1024
-"""Sheets with more raw bytes than this are worth compressing; a single image is not."""
+"""The most bytes that one stored DEFLATE block holds, and that a PNG stores: a sheet that has more
+is worth compressing, a single image is not. Source: RFC 1951, section 3.2.4."""
 
 
 def npy_bytes(images: NDArray[np.uint8]) -> bytes:
@@ -57,21 +56,24 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     lines = np.zeros((height, 1 + width * channels), np.uint8)  # each with filter type 0, None
     lines[:, 1:] = image.reshape(height, -1)
     raw = lines.tobytes()
-    data = _stored(raw) if len(raw) <= COMPRESS_FROM else zlib.compress(raw, 1)
-    return b"".join((_png_header(width, height), _chunk(b"IDAT", data), _IEND))
+    if len(raw) > STORED:
+        return b"".join((_png_header(width, height), _chunk(b"IDAT", zlib.compress(raw, 1)), _IEND))
+    before, crc = _before_stored(width, height, len(raw))
+    check = zlib.adler32(raw).to_bytes(4, "big")
+    crc = zlib.crc32(check, zlib.crc32(raw, crc))
+    return b"".join((before, raw, check, crc.to_bytes(4, "big"), _IEND))
 
 
-def _stored(raw: bytes) -> bytes:
-    """Return ``raw`` as a zlib stream of stored blocks. Source: RFC 1950 and 1951."""
-    parts = [b"\x78\x01"]
-    for start in range(0, len(raw), STORED):
-        block = raw[start : start + STORED]
-        size = len(block)
-        last = start + STORED >= len(raw)
-        parts += [bytes((last,)), size.to_bytes(2, "little"), (size ^ 0xFFFF).to_bytes(2, "little")]
-        parts.append(block)
-    parts.append(zlib.adler32(raw).to_bytes(4, "big"))
-    return b"".join(parts)
+@lru_cache(maxsize=256)
+def _before_stored(width: int, height: int, size: int) -> tuple[bytes, int]:
+    """Return what stands before ``size`` raw bytes of a stored PNG, and the checksum so far.
+
+    The data is a zlib stream of one stored block. Source: RFC 1950 and 1951.
+    """
+    block = b"\x78\x01\x01" + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+    chunk = b"IDAT" + block
+    length = (len(block) + size + 4).to_bytes(4, "big")
+    return _png_header(width, height) + length + chunk, zlib.crc32(chunk)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

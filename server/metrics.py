@@ -9,7 +9,7 @@ import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -58,7 +58,20 @@ def _take_slot(folder: Path, name: str) -> str:
 
 if DIRECTORY in os.environ:
     _SLOT = _take_slot(Path(os.environ[DIRECTORY]), os.environ.get(SLOT, f"pid-{os.getpid()}"))
-    values.ValueClass = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
+    _Locked: Any = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
+
+    class _Value(_Locked):  # type: ignore[misc]
+        """A number to which only one thread at a time adds.
+
+        prometheus_client's own takes a lock each time, in an HTTP worker one of gevent's, and looks
+        whether the process has forked: a tenth of what a worker's Python does for a single image.
+        """
+
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            self._file.write_value(self._key, self._value, 0.0)
+
+    values.ValueClass = _Value
 
 REGISTRY = CollectorRegistry()
 

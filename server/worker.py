@@ -4,21 +4,16 @@ It does less in Python than gunicorn's own way with a request: single images wer
 as fast.
 """
 
-import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import gevent
-from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIHandler, PyWSGIServer
+from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
 
+from server.connection import Connection
 from server.crowd import Crowd
-from server.headers import Headers
 from server.vigil import SIGN_S, Vigil
-
-Fields = list[tuple[str, str]]
 
 PAUSE_S = 0.002
 """How long a connection is left to workers that have fewer. One that is busy takes longer to wake,
@@ -41,6 +36,7 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         self.crowd: Crowd
         self.slot: int
         self.tmp: Vigil
+        self.logs_access = bool(self.cfg.accesslog)
         self.waiting: dict[Connection, float] = {}
         """Connections whose next request is not here yet, and since when."""
         self.surplus = 0
@@ -102,62 +98,3 @@ class Server(PyWSGIServer):  # type: ignore[misc]
         self._has_paused = False
         super()._do_read()
         self._crowd.tell(self._slot, len(self.pool))
-
-
-class Connection(PyWSGIHandler):  # type: ignore[misc]
-    """One caller's connection, for as long as it is kept."""
-
-    def __init__(self, *args: Any, worker: Worker) -> None:
-        super().__init__(*args)
-        self._worker = worker
-
-    MessageClass = Headers
-
-    def _headers(self) -> Iterator[tuple[str, str]]:
-        return self.headers.environ()  # type: ignore[no-any-return]
-
-    def end(self) -> None:
-        """Read no more: the handler sees the end of the connection and closes it."""
-        with suppress(OSError):  # the caller was first
-            self.socket.shutdown(socket.SHUT_RD)
-
-    def handle_one_request(self) -> Any:
-        self._worker.waiting[self] = time.monotonic()
-        try:
-            return super().handle_one_request()
-        finally:
-            self._worker.waiting.pop(self, None)
-
-    def get_environ(self) -> dict[str, Any]:
-        self._worker.waiting.pop(self, None)  # the whole request is here
-        return super().get_environ()  # type: ignore[no-any-return]
-
-    def start_response(
-        self, status: str, headers: Fields, exc_info: Any = None
-    ) -> Callable[[bytes], None]:
-        if not self._worker.alive or self._worker.surplus > 0:
-            self._worker.surplus -= 1
-            headers = [*headers, ("Connection", "close")]
-        return super().start_response(status, headers, exc_info)  # type: ignore[no-any-return]
-
-    def _write_with_headers(self, data: bytes) -> None:
-        """Send head and body together: a head alone would wake the caller for itself."""
-        self.headers_sent = True
-        self.finalize_headers()
-        fields = (b"%b: %b\r\n" % field for field in self.response_headers)
-        head = b"HTTP/1.1 %b\r\n%b\r\n" % (self.status, b"".join(fields))
-        if self.response_use_chunked:
-            self._sendall(head)
-            self._write(data)
-            return
-        sent = self.socket.sendmsg((head, data))
-        self.response_length += sent
-        if (rest := sent - len(head)) < 0:
-            self._sendall(head[sent:])
-            rest = 0
-        if rest < len(data):
-            self._sendall(memoryview(data)[rest:])
-
-    def log_request(self) -> None:
-        if self._worker.cfg.accesslog:
-            super().log_request()

@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gevent
 import numpy as np
@@ -53,8 +53,7 @@ FORMATS = {
 }
 
 
-@dataclass(frozen=True)
-class Draw:
+class Draw(NamedTuple):
     """What the body of ``POST /v1/images`` asks for."""
 
     n: int
@@ -88,8 +87,7 @@ class Draw:
         return cls(n, seed, name, _text(body, "model"), _text(body, "version"))
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """An answer: the bytes of some images, and the headers that go with them."""
 
     body: bytes

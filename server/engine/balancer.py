@@ -8,6 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from server.bundle import BundleError
@@ -98,6 +99,10 @@ class Balancer:
         on_down: Callable[[Backend], None],
     ) -> None:
         self.backends = [Backend(place) for place in places]
+        self.up: list[Backend] = []
+        """The engines that answer."""
+        self._able_to: dict[int, list[Backend]] = {}
+        """The engines that serve a model, by its key, as far as they were asked for."""
         self._turns = itertools.count(1)
         self._on_up = on_up
         self._on_down = on_down
@@ -112,22 +117,20 @@ class Balancer:
                 partial(self._go, backend),
             )
 
-    @property
-    def up(self) -> list[Backend]:
-        """The engines that answer."""
-        return [backend for backend in self.backends if backend.line.up]
-
     def look_again(self, backend: Backend) -> None:
         """Read what ``backend`` serves: it has changed."""
         backend.read_catalog()
+        self._able_to.clear()
         self._merge()
 
     def refusal(self, model: int, rows: int, terms: Terms, now: float) -> Refusal | None:
         """Return the refusal that ends first, if every engine has just refused as much."""
-        able = self._able(model)
-        if not able or not all(x.refuses(model, rows, terms, now) for x in able):
-            return None
-        return min((x.refusal for x in able if x.refusal), key=lambda refusal: refusal.until)
+        refusals = []
+        for backend in self._able(model):
+            if not backend.refuses(model, rows, terms, now):
+                return None
+            refusals.append(backend.refusal)
+        return min(refusals, key=attrgetter("until"), default=None)
 
     def choose(
         self, model: int, rows: int, terms: Terms, now: float, tried: Sequence[Backend] = ()
@@ -165,18 +168,27 @@ class Balancer:
 
     def _able(self, model: int) -> list[Backend]:
         """Return the engines that serve ``model``; all, if none says so: it will know why."""
-        up = self.up
-        return [backend for backend in up if model in backend.keys] or up
+        able = self._able_to.get(model)
+        if able is None:
+            able = [backend for backend in self.up if model in backend.keys] or self.up
+            self._able_to[model] = able
+        return able
 
     def _come(self, backend: Backend) -> None:
+        self._count()
         self.look_again(backend)  # another engine may serve other models
         self._on_up()
 
     def _go(self, backend: Backend) -> None:
+        self._count()
         backend.forget()
         if self.up:
             self._merge()
         self._on_down(backend)
+
+    def _count(self) -> None:
+        self.up = [backend for backend in self.backends if backend.line.up]
+        self._able_to.clear()
 
     def _merge(self) -> None:
         self.catalog = merge([backend.catalog for backend in self.up or self.backends])

@@ -2,9 +2,9 @@
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import gevent
@@ -35,7 +35,7 @@ from server.place import Place
 
 @dataclass
 class Generated:
-    """Images in shared memory, to be read before the context ends, and what they took."""
+    """Images in shared memory, to be read before this context ends, and what they took."""
 
     images: NDArray[np.uint8]
     """uint8 [n, H, W, C], RGB."""
@@ -43,6 +43,14 @@ class Generated:
     infer_s: float
     model: Entry
     """Which bundle drew them."""
+    end: Callable[[], None]
+    """Gives the memory back."""
+
+    def __enter__(self) -> "Generated":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 class EngineClient:
@@ -82,11 +90,10 @@ class EngineClient:
         """Whether an engine answers."""
         return any(self.engines)
 
-    @contextmanager
     def generate(
         self, seed: int, n: int, terms: Terms, name: str | None = None, version: str | None = None
-    ) -> Iterator[Generated]:
-        """Draw the images ``seed`` to ``seed + n - 1``; they are valid inside the context only.
+    ) -> Generated:
+        """Draw the images ``seed`` to ``seed + n - 1``, to be read in the context that is returned.
 
         By the model and version that are named, or those of the catalog.
 
@@ -104,10 +111,12 @@ class EngineClient:
                 result = self._result(call, terms)
                 if result.status != wire.Status.STALE:
                     images = self._arena.images(self._shape(entry), call.offset, n)
-                    yield Generated(images, result.queue_s, result.infer_s, entry)
-                    return
-            finally:
+                    end = partial(self._calls.finish, call)
+                    return Generated(images, result.queue_s, result.infer_s, entry, end)
+            except BaseException:
                 self._calls.finish(call)
+                raise
+            self._calls.finish(call)
             self._look_again(entry)
 
     def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
@@ -214,6 +223,8 @@ class EngineClient:
 
 
 def _raise_for(result: wire.Result, timeout_s: float) -> None:
+    if result.status == wire.Status.OK:
+        return
     error: ServingError | None = None
     if result.status == wire.Status.FULL:
         error = _counted(

@@ -43,7 +43,10 @@ Answer = Callable[[str], None]
 
 
 class Metrics(Protocol):
-    """Whom the engine tells what it does; ``server.metrics.EngineMetrics`` is one."""
+    """Whom the engine tells what it does, one thread at a time.
+
+    ``server.metrics.EngineMetrics`` is one.
+    """
 
     def batch(self, rows: int, seconds: float) -> None: ...
     def queue_delay(self, seconds: float) -> None: ...
@@ -272,10 +275,9 @@ class Engine:
         failed = draw(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began
         del self._began[thread]
-        if not failed:
-            self._metrics.batch(batch.rows, seconds)
         with self._state:
             if not failed:
+                self._metrics.batch(batch.rows, seconds)
                 served.batcher.observe(batch.rows, seconds / self._running)
             self._running -= 1
             self._running_rows -= batch.rows

@@ -1,6 +1,7 @@
 """On which terms images are asked for, and the engine's word that they cannot be met."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.errors import QueueFull
 
@@ -9,8 +10,7 @@ HOLDS_S = 0.5
 may be empty in the next second."""
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """On which terms a caller asks for images."""
 
     timeout_s: float

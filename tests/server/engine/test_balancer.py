@@ -28,10 +28,11 @@ MODEL = key_of("tiny/1")
 TERMS = Terms(10.0)
 
 
-class Up:
-    """A connection that stands."""
+class Stub:
+    """A connection that stands, or does not."""
 
-    up = True
+    def __init__(self, up):
+        self.up = up
 
 
 @pytest.fixture
@@ -50,9 +51,16 @@ def balancer(paths):
     )
     balancer.close()
     for backend in balancer.backends:
-        backend.line = Up()
+        backend.line = Stub(up=True)
+        balancer._come(backend)
     yield balancer
     arena.close()
+
+
+def goes(balancer, backend):
+    """Have ``backend`` go, as its line would tell."""
+    backend.line.up = False
+    balancer._go(backend)
 
 
 def says(backend, rows, wait_s, now, of=1):
@@ -96,10 +104,10 @@ def test_of_those_that_are_free_the_one_with_the_fewest_rows_on_their_way(balanc
 
 
 def test_engine_that_is_gone_is_not_asked(balancer):
-    balancer.backends[0].line = type("Down", (), {"up": False})
+    goes(balancer, balancer.backends[0])
     assert {chosen(balancer) for _ in range(6)} == {1, 2}
-    for backend in balancer.backends:
-        backend.line = type("Down", (), {"up": False})
+    for backend in balancer.backends[1:]:
+        goes(balancer, backend)
     assert balancer.choose(MODEL, 1, TERMS, 0.0) is None
 
 

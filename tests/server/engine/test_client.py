@@ -277,6 +277,7 @@ def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
     with running(path, [gate]) as engine:
         mine = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
+        until(lambda: other.ready)
         theirs = gevent.spawn(draw, other, 2, 50)
         until(lambda: other._calls)
         gevent.sleep(0.01)  # let the submit leave
