@@ -70,6 +70,8 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         self.fields = fields = read_fields(self.rfile)
         length = fields.get(LENGTH)
         self.content_length = None if length is None else int(length)
+        if self.content_length and self.command == "HEAD":
+            raise ValueError(f"a body of {length} bytes for HEAD")
         wish = fields.get("HTTP_CONNECTION", "").lower()
         if self.request_version == "HTTP/1.1":
             self.close_connection = "close" in wish
@@ -105,7 +107,8 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         """Take the head of an answer, as PEP 3333 has it.
 
         Raises:
-            ValueError: something in it would end its line.
+            ValueError: something in it would end its line, or it promises a body where none may be.
+            TypeError: a field is no text.
         """
         if exc_info and self.headers_sent:
             raise exc_info[1].with_traceback(exc_info[2])
@@ -114,15 +117,18 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         if "date" not in given:
             more.append(("Date", _date(int(time.time()))))
         lines = [f"HTTP/1.1 {status}\r\n"]
-        lines += [f"{name}: {value}\r\n" for name, value in (*headers, *more)]
+        lines += [name + ": " + value + "\r\n" for name, value in (*headers, *more)]
         head = "".join(lines)
         if not head.count("\r") == head.count("\n") == len(lines):
             raise ValueError(f"an end of line in {lines!r}")
+        code, length = int(status[:3]), given.get("content-length")
+        if code in (204, 304) and length not in (None, "0"):
+            raise ValueError(f"a length of {length} for {status}")
         self._head = head.encode("latin-1")
         self._orig_status, self.status = status, status.encode("latin-1")
-        self.code = int(status[:3])
+        self.code = code
         self.provided_date = True  # to gevent's code, which adds one otherwise
-        self.provided_content_length = given.get("content-length")
+        self.provided_content_length = length
         self.response_headers: list[tuple[bytes, bytes]] = []
         return self.write  # type: ignore[no-any-return]
 

@@ -162,6 +162,26 @@ def test_field_that_would_end_its_line_is_not_sent(connected, monkeypatch, field
     assert b"Set-Cookie" not in answer
 
 
+@pytest.mark.parametrize(
+    ("status", "field"),
+    [
+        ("200 OK", (b"X", "a")),
+        ("200 OK", ("X", b"a")),
+        ("200 OK", ("X", "\u0142")),
+        ("204 No Content", ("Content-Length", "3")),
+        ("304 Not Modified", ("Content-Length", "3")),
+    ],
+)
+def test_head_that_no_caller_could_read_is_not_sent(connected, monkeypatch, status, field):
+    def application(environ, start_response):
+        start_response(status, [field])
+        return ()
+
+    monkeypatch.setattr(Connection, "_log_error", lambda *_: None)
+    answer = told(connected(socket.SOCK_STREAM, application))
+    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+
+
 def test_answer_that_asks_to_close_does(connected):
     closing = picture(b"the picture", fields=[("Connection", "close")])
     answer = told(connected(socket.SOCK_STREAM, closing))
@@ -229,7 +249,14 @@ def test_caller_that_waits_to_be_told_sends_its_body_then(connected):
 
 @pytest.mark.parametrize(
     "line",
-    [b"GET /", b"GET  / HTTP/1.1", b"GET / HTTP/2.0", b"GET /\tHTTP/1.1", b"GET /a b HTTP/1.1"],
+    [
+        b"GET /",
+        b"GET  / HTTP/1.1",
+        b"GET / HTTP/2.0",
+        b"GET /\tHTTP/1.1",
+        b"GET /a b HTTP/1.1",
+        b"HEAD / HTTP/1.1\r\nContent-Length: 4",
+    ],
 )
 def test_what_is_no_request_ends_the_connection(connected, monkeypatch, line):
     monkeypatch.setattr(Connection, "log_error", lambda *_: None)
