@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from server.bundle import BundleError, Variant, load_bundle
-from server.engine.plans import Plan, choose_plans
-from server.engine.session import Session
+from server.bundle.manifest import BundleError, Variant, load_bundle
+from server.runtime.plans import Plan, choose_plans
+from server.runtime.session import Session
 
 BATCH_SIZES = (1, 8, 32, 64)
 ROUNDS = 9

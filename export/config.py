@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.bundle import NAME, VERSION
+from server.bundle.manifest import NAME, VERSION
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from export.probes import GOLDEN_SEEDS
 from export.run import Run
 from export.tolerances import GOLDEN_LEVELS
 from export.variants.trial import Trial
-from server.bundle import (
+from server.bundle.latents import RULE
+from server.bundle.manifest import (
     SCHEMA_VERSION,
     FileFacts,
     Golden,
@@ -35,8 +36,7 @@ from server.bundle import (
     load_bundle,
     write_manifest,
 )
-from server.engine.plans import VARIANT
-from server.latents import RULE
+from server.runtime.plans import VARIANT
 
 MODEL_FILE = "generator.onnx"
 FLOATS_FILE = "generator-float.onnx"

@@ -21,8 +21,8 @@ from export.head import IMAGES_FLOAT, cut_head, to_uint8
 from export.probes import Probe, place
 from export.reference import Reference
 from export.tolerances import Limits, Tolerance, limits
-from server.engine.plans import Plan
-from server.engine.session import Session
+from server.runtime.plans import Plan
+from server.runtime.session import Session
 
 BATCH_SIZE = 64
 """In which the images that are compared are drawn."""

@@ -24,7 +24,7 @@ from export.run import Run, read_run
 from export.variants import CANDIDATES
 from export.variants.trial import Bench, Trial, try_out
 from export.write import check_free, draft_of
-from server.engine.plans import VARIANT, choose_plans
+from server.runtime.plans import VARIANT, choose_plans
 
 ROUNDS = 3
 """Of the measurement of speed; ``python -m export.bench`` takes more."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from server.latents import latents
+from server.bundle.latents import latents
 
 Latents = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ that another processor passes; every planted fault in the tests lies far outside
 
 from dataclasses import dataclass
 
-from server.engine.plans import Plan
+from server.runtime.plans import Plan
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ class Raw:
     rates: dict[int, float]
     """Images a second by batch size, as many batches in flight as the server has."""
     way: tuple[str, str]
-    """How the best was reached, as options of ``server.engine.rate``."""
+    """How the best was reached, as options of ``server.runtime.benchmark``."""
 
     def us_at(self, rows: float) -> float:
         """Return the CPU time of an image in batches of ``rows``, in microseconds."""
@@ -154,7 +154,7 @@ class Raw:
 
 def raw(python: str, again: Raw | None = None) -> Raw:
     """Measure ``session.run`` in a process of its own; only the best way to run it ``again``."""
-    command = [python, "-m", "server.engine.rate", *(again.way if again else ())]
+    command = [python, "-m", "server.runtime.benchmark", *(again.way if again else ())]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
         raise MeasureError(f"the raw rate could not be measured: {ended.stderr.strip()[-500:]}")

@@ -6,11 +6,11 @@ from flask import Flask, Response, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException
 
-from server import logs, metrics, tracing
-from server.api import health, images, pages, problem, repository, shortcut
+from server.api import fast_path, health, images, pages, problem, repository
 from server.config import ServerConfig
-from server.engine.client import EngineClient
 from server.errors import ServingError
+from server.observability import logs, metrics, tracing
+from server.worker.engine_client import EngineClient
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body: what is asked for here is always small."""
@@ -25,7 +25,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     config = config or ServerConfig.from_env()
     if client is None:
         client = EngineClient(config.places, config.arena_mib * 2**20)
-    app = Flask(__name__)
+    app = Flask(__name__, template_folder="page/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     artist = images.Artist(config, client)
     app.register_blueprint(images.blueprint(artist))
@@ -37,7 +37,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.session_interface = _NoSessions()
     app.after_request(_observe)
-    app.wsgi_app = shortcut.ShortCut(artist, app.wsgi_app, MAX_BODY)  # type: ignore[method-assign]
+    app.wsgi_app = fast_path.ShortCut(artist, app.wsgi_app, MAX_BODY)  # type: ignore[method-assign]
     if config.traces == "otlp":
         app.wsgi_app = tracing.Traced(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -56,7 +56,7 @@ def _observe(response: Response) -> Response:
     environ, rule = request.environ, request.url_rule
     response.headers[logs.HEADER] = environ[logs.ENVIRON]
     route = environ[tracing.ROUTE] = rule.rule if rule else "none"
-    seconds = time.perf_counter() - environ[shortcut.BEGAN]
+    seconds = time.perf_counter() - environ[fast_path.BEGAN]
     method = environ["REQUEST_METHOD"]
     metrics.REQUEST_SECONDS.labels(method, route, response.status_code).observe(seconds)
     return response

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from server.bundle import LATEST, NAME, VERSION
-from server.place import Place
+from server.bundle.manifest import LATEST, NAME, VERSION
+from server.ipc.engine_dir import Place
 
 GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
 """Providers that run on NVIDIA's GPUs."""
@@ -178,7 +178,7 @@ class ServerConfig:
 
     @property
     def processes_path(self) -> Path:
-        """The folder that the server's processes enter, see ``server.processes``.
+        """The folder that the server's processes enter, see ``server.observability.process_stats``.
 
         Raises:
             ConfigError: as ``places`` does.

@@ -13,15 +13,16 @@ from pathlib import Path
 import gevent
 
 from server import arbiter as engines_arbiter
-from server import devices, repository
-from server.bundle import BundleError
-from server.catalog import LOADING, Catalog, Entry, facts_of
+from server.bundle import repository
+from server.bundle.manifest import BundleError
 from server.config import ConfigError, ServerConfig
-from server.crowd import Crowd
-from server.logs import configure, renew
-from server.processes import enter, wait_for_a_turn
-from server.tracing import check_installed
+from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
+from server.observability import gpus
+from server.observability.logs import configure, renew
+from server.observability.process_stats import enter, wait_for_a_turn
+from server.observability.tracing import check_installed
 from server.vigil import ASLEEP, STOPPED, Vigil
+from server.worker.connection_balance import Crowd
 
 try:
     server_config = ServerConfig.from_env()
@@ -31,7 +32,7 @@ except ConfigError as error:
     sys.exit(f"carfront cannot start: {error}")
 
 # What was chosen, or what there is: the engines and the HTTP workers read it from here.
-engines = server_config.engines or devices.engines_for(server_config.provider)
+engines = server_config.engines or gpus.engines_for(server_config.provider)
 os.environ["CARFRONT_ENGINES"] = str(engines)
 
 configure(server_config.log_level, server_config.log_format)
@@ -41,10 +42,10 @@ bind = f"{server_config.host}:{server_config.port}"
 # gunicorn ends the engine that a dead server of this name left behind: two servers, two names.
 proc_name = f"carfront-{server_config.host}-{server_config.port}"
 loglevel = server_config.log_level
-logger_class = "server.logs.GunicornLogger"
+logger_class = "server.observability.logs.GunicornLogger"
 control_socket_disable = True
 
-worker_class = "server.worker.Worker"
+worker_class = "server.worker.gunicorn_worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
 timeout = 15  # for one that is only busy; vigil.py sees sooner to one that hangs

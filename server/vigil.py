@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Any
 
-from server.processes import PROC, facts, run_ticks
+from server.observability.process_stats import PROC, facts, run_ticks
 
 log = logging.getLogger(__name__)
 

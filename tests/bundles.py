@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from server.bundle import MANIFEST, file_facts
-from server.engine.plans import Plan
-from server.engine.session import Session
-from server.latents import latents
+from server.bundle.latents import latents
+from server.bundle.manifest import MANIFEST, file_facts
+from server.runtime.plans import Plan
+from server.runtime.session import Session
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = ROOT / "models" / "cars-dcgan" / "1"

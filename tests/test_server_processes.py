@@ -27,7 +27,7 @@ from bundles import copy_version
 from PIL import Image
 
 from loadtests.serving import serving
-from server.engine.loop import DRAIN_S
+from server.engine.engine import DRAIN_S
 from server.engine.process import JOIN_S, RETRY_S
 from tests.chaos.callers import Clients
 from tests.chaos.faults import family, held, kill, victim

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from loadtests.serving import serving
-from server.bundle import load_bundle
+from server.bundle.manifest import load_bundle
 
 ROOT = Path(__file__).parents[1]
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from server.bundle import (
+from server.bundle.manifest import (
     Bundle,
     Golden,
     GraphFacts,
@@ -15,15 +15,15 @@ from server.bundle import (
     Manifest,
     Variant,
 )
-from server.catalog import READY, Catalog, Entry
-from server.engine import wire
 from server.engine.batcher import Batcher
-from server.engine.client import EngineClient
-from server.engine.loop import Engine
+from server.engine.engine import Engine
 from server.engine.models import Served
-from server.place import Place
+from server.ipc.arena import SlotShape
+from server.ipc.catalog import READY, Catalog, Entry
+from server.ipc.engine_dir import Place
+from server.worker.engine_client import EngineClient
 
-SHAPE = wire.SlotShape((4, 4, 3))
+SHAPE = SlotShape((4, 4, 3))
 
 
 def manifest(name="tiny", version="1"):

@@ -12,7 +12,7 @@ import onnx
 
 from export.variants.half import float16
 from export.variants.quantize import int8
-from server.engine.plans import Plan
+from server.runtime.plans import Plan
 
 Build = Callable[[onnx.ModelProto, int, Path], tuple[onnx.ModelProto, str]]
 """Converted graph with float images, latent_dim and scratch folder to the graph that serves, uint8

@@ -28,7 +28,7 @@ from export.errors import VariantRefused
 from export.head import add_head
 from export.rewrites import rewrite
 from export.tolerances import INT8
-from server.latents import latents
+from server.bundle.latents import latents
 
 CALIBRATION_SEEDS = range(10_000, 10_256)
 """Images whose activations give the ranges."""

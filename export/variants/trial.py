@@ -15,7 +15,7 @@ from export.parity import Report, check_parity
 from export.probes import Probe
 from export.reference import Reference
 from export.variants import Candidate
-from server.engine.plans import EP_NAMES, VARIANT, Plan, choose_plans
+from server.runtime.plans import EP_NAMES, VARIANT, Plan, choose_plans
 
 FASTER = 1.05
 """Times as fast as what would serve instead: less is not told from chance."""

@@ -5,8 +5,8 @@ from pathlib import Path
 from flask import Blueprint, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from server import metrics
-from server.engine.client import EngineClient
+from server.observability import metrics
+from server.worker.engine_client import EngineClient
 
 
 def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:

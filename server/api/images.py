@@ -11,13 +11,14 @@ import numpy as np
 from flask import Blueprint, Response, request
 from numpy.typing import NDArray
 
-from server import codecs, metrics, tracing
-from server.catalog import Entry
+from server.bundle.latents import SEEDS
+from server.codecs import archive, png
 from server.config import ServerConfig
-from server.engine.client import EngineClient
-from server.engine.terms import Terms
 from server.errors import InvalidRequest
-from server.latents import SEEDS
+from server.ipc.catalog import Entry
+from server.observability import metrics, tracing
+from server.worker.engine_client import EngineClient
+from server.worker.request_terms import Terms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -48,8 +49,8 @@ class Format:
 MEMBERS = ("n", "seed", "format", "model", "version")
 """Of the body of ``POST /v1/images``."""
 FORMATS = {
-    "png": Format("image/png", codecs.png_bytes),
-    "npy": Format("application/x-npy", codecs.npy_bytes),
+    "png": Format("image/png", png.png_bytes),
+    "npy": Format("application/x-npy", archive.npy_bytes),
 }
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, render_template, request
 
-from server.bundle import Manifest
-from server.engine.client import EngineClient
+from server.bundle.manifest import Manifest
+from server.worker.engine_client import EngineClient
 
 SHOWN = 60
 """Cars on the page: whole rows of 3, 4, 5, 6 or 10."""

@@ -8,11 +8,11 @@ import hmac
 from flask import Blueprint, Response, jsonify, request
 
 from server.api.problem import log_fault
-from server.bundle import NAME, VERSION
-from server.catalog import READY
+from server.bundle.manifest import NAME, VERSION
 from server.config import ServerConfig
-from server.engine.client import EngineClient
 from server.errors import InvalidRequest, NoAdministrators, NotAuthorized, ServingError
+from server.ipc.catalog import READY
+from server.worker.engine_client import EngineClient
 
 PATIENCE_S = 300.0
 """How long an administrator waits for a model to be loaded."""

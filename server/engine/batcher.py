@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.engine.fair import Entry, FairOrder
+from server.engine.fair_order import Entry, FairOrder
 from server.errors import QueueFull
 
 EXPRESS_ROWS = 8

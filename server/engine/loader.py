@@ -15,16 +15,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.bundle import Bundle, BundleError
+from server.bundle.manifest import Bundle, BundleError
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.models import Served
-from server.engine.plans import Plan, choose_plans
-from server.engine.rate import measured_batch_size, mixed_batch_size
-from server.engine.session import Session, open_session
-from server.engine.wire import SlotShape
-from server.files import write_whole
-from server.place import Place
+from server.ipc.arena import SlotShape
+from server.ipc.atomic_file import write_whole
+from server.ipc.engine_dir import Place
+from server.runtime.benchmark import measured_batch_size, mixed_batch_size
+from server.runtime.plans import Plan, choose_plans
+from server.runtime.session import Session, open_session
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.batcher import Batch, Batcher
-from server.engine.wire import SlotShape
+from server.ipc.arena import SlotShape
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Latents float32 [N, latent_dim] to images uint8 [N, H, W, C]."""
@@ -28,7 +28,7 @@ class Served:
         batcher: Batcher,
     ) -> None:
         self.key = key
-        """The bundle's, see ``server.bundle.Bundle.key``."""
+        """The bundle's, see ``server.bundle.manifest.Bundle.key``."""
         self.latent_dim = latent_dim
         self.shape = shape
         self.runs = list(runs)

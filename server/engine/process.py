@@ -15,15 +15,15 @@ from pathlib import Path
 
 from gunicorn.dirty import DirtyApp
 
-from server import devices
-from server.bundle import BundleError
+from server.bundle.manifest import BundleError
 from server.config import ServerConfig
-from server.engine.keeper import Keeper
+from server.engine.engine import DRAIN_S, Engine
+from server.engine.lifecycle import Keeper
 from server.engine.loader import Loader
-from server.engine.loop import DRAIN_S, Engine
-from server.engine.plans import SessionError
 from server.engine.watchdog import watch
-from server.processes import enter, wait_for_a_turn
+from server.observability import gpus
+from server.observability.process_stats import enter, wait_for_a_turn
+from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
 
@@ -129,9 +129,9 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     """
     name = f"engine-{number}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
-    from server import metrics  # only now: on import it opens the files of the slot
+    from server.observability import metrics  # only now: on import it opens the files of the slot
 
-    devices.take(number)
+    gpus.take(number)
     began = time.monotonic()
     engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path, name))
     place = config.places[number]

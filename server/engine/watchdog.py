@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from server.processes import PROC, facts, run_ticks
+from server.observability.process_stats import PROC, facts, run_ticks
 from server.vigil import ASLEEP, STILL_S, Stillness, all_in
 
 log = logging.getLogger(__name__)

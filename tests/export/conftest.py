@@ -21,7 +21,7 @@ from export.parity import check_parity
 from export.probes import make_probes
 from export.reference import load_reference
 from export.rewrites import rewrite
-from server.engine.plans import choose_plans
+from server.runtime.plans import choose_plans
 
 WIDTH = 32
 """Channels, where the real generator has 128. With 16, what one vector register holds, OpenVINO

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from export import bench
 from export.bench import Rate, Subject, main, measure, table
-from server import repository
-from server.engine.plans import Plan
+from server.bundle import repository
+from server.runtime.plans import Plan
 
 ROOT = Path(__file__).parents[2]
 CPU = Plan("cpu", "f32")

@@ -13,10 +13,10 @@ from export.parity import GOLDEN_PLAN
 from export.probes import GOLDEN_SEEDS
 from export.run import read_run
 from export.tolerances import GOLDEN_LEVELS
-from server.bundle import BundleError, load_bundle
-from server.engine.plans import choose_plans
-from server.engine.session import Session, open_session
-from server.latents import latents
+from server.bundle.latents import latents
+from server.bundle.manifest import BundleError, load_bundle
+from server.runtime.plans import choose_plans
+from server.runtime.session import Session, open_session
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@ import pytest
 
 from export.differences import PSNR_CAP, compare, exceeded, off_boundary
 from export.tolerances import BF16, F32, GOLDEN_LEVELS, TF32, limits
-from server.engine.plans import Plan
+from server.runtime.plans import Plan
 
 
 def images(level=100, rows=4):

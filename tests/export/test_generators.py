@@ -11,10 +11,10 @@ from keras import layers
 from export.__main__ import main
 from export.convert import convert
 from export.errors import ConversionFailed
-from server import repository
-from server.engine.plans import choose_plans
-from server.engine.session import open_session
-from server.latents import latents
+from server.bundle import repository
+from server.bundle.latents import latents
+from server.runtime.plans import choose_plans
+from server.runtime.session import open_session
 
 CHANNELS = 32
 

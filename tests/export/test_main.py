@@ -7,8 +7,8 @@ from export import pipeline
 from export.__main__ import main
 from export.probes import make_probes
 from export.variants import quantize
-from server import repository
-from server.bundle import load_bundle
+from server.bundle import repository
+from server.bundle.manifest import load_bundle
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from export import parity as checking
 from export.convert import write_onnx
 from export.head import add_head
 from export.parity import GOLDEN_PLAN, check_parity
-from server.engine.plans import Plan, choose_plans
+from server.runtime.plans import Plan, choose_plans
 
 
 def alter(model, name, change):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from export.probes import GOLDEN_SEEDS, make_probes, place
-from server.latents import latents
+from server.bundle.latents import latents
 
 
 def test_golden_seeds_come_first_and_reach_both_ends(probes):

@@ -10,8 +10,8 @@ import pytest
 from export import write
 from export.errors import VersionExists
 from export.write import DRAFTS, check_free, draft_of
-from server import repository
-from server.bundle import VERSION, BundleError
+from server.bundle import repository
+from server.bundle.manifest import VERSION, BundleError
 
 KILLED = """
 import os, signal, sys

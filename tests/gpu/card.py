@@ -14,7 +14,7 @@ from typing import Any
 
 import onnxruntime as ort
 
-from server.devices import nvml
+from server.observability.gpus import nvml
 
 TFLOPS = {"H200": 989, "H100": 989, "A100": 312, "L40S": 362, "L4": 121, "A10": 125, "T4": 65}
 """Of float16 on tensor cores without sparsity, by NVIDIA's data sheets."""

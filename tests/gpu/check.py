@@ -25,14 +25,14 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from server.bundle import load_bundle
+from server.bundle.latents import latents
+from server.bundle.manifest import load_bundle
 from server.config import GPU_PROVIDERS
-from server.engine.bound import Bound
-from server.engine.plans import EP_NAMES, Plan
-from server.engine.providers import cuda_options
-from server.engine.rate import rate
-from server.engine.session import Session
-from server.latents import latents
+from server.runtime.benchmark import rate
+from server.runtime.io_binding import Bound
+from server.runtime.plans import EP_NAMES, Plan
+from server.runtime.providers import cuda_options
+from server.runtime.session import Session
 from tests.gpu import rivals
 from tests.gpu.card import busy, hardware, peak_tflops, used_mib
 

@@ -14,10 +14,10 @@ import pytest
 from prometheus_client import Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
-
-from server import metrics, processes
-from server.devices import Devices
 from tests.server.test_devices import FakeNvml
+
+from server.observability import metrics, process_stats
+from server.observability.gpus import Devices
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "k8s/components/monitoring/carfront.json").read_text())
@@ -70,7 +70,7 @@ def exported() -> dict[str, set[str]]:
     labels = {wrapper._name: set(wrapper._labelnames) for wrapper in wrappers}
     series: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        processes.enter(Path(folder), "engine-0")
+        process_stats.enter(Path(folder), "engine-0")
         text = metrics.exposition(engines_up=[True], processes=Path(folder)).decode()
     text += generate_latest(Devices(FakeNvml())).decode()
     for family in text_string_to_metric_families(text):

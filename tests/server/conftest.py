@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from server.bundle import (
+from server.bundle.manifest import (
     FileFacts,
     Golden,
     GraphFacts,
@@ -52,3 +52,9 @@ def write_bundle(tmp_path):
 @pytest.fixture
 def file_facts_of_nothing():
     return FileFacts("0" * 64, 0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Where the engine of a test listens."""
+    return tmp_path / "engine.sock"

@@ -14,23 +14,23 @@ import pytest
 from PIL import Image
 from tests_engine import Notes, connect, until
 
-from server import repository
-from server.api import images, shortcut
+from server.api import fast_path, images
 from server.api.images import FORMATS, Format
 from server.app import create_app
-from server.catalog import READY, Catalog, Entry
+from server.bundle import repository
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
-from server.engine.client import EngineClient
-from server.engine.loop import Engine
+from server.engine.engine import Engine
 from server.engine.models import Served
-from server.engine.plans import Plan
-from server.engine.session import open_session
-from server.engine.terms import Terms
-from server.engine.wire import SlotShape
 from server.errors import InferenceFailed, QueueFull, ServingError
-from server.logs import JsonLines
-from server.place import Place
+from server.ipc.arena import SlotShape
+from server.ipc.catalog import READY, Catalog, Entry
+from server.ipc.engine_dir import Place
+from server.observability.logs import JsonLines
+from server.runtime.plans import Plan
+from server.runtime.session import open_session
+from server.worker.engine_client import EngineClient
+from server.worker.request_terms import Terms
 
 ROOT = Path(__file__).parents[2]
 LAST = 2**64 - 1
@@ -428,8 +428,8 @@ def test_bad_wish_of_an_administrator_is_a_400(engine_client, path, body):
 
 def ask_either_way(http, monkeypatch):
     """Yield the status and headers of requests that draw, without Flask, then with it."""
-    for wanted_by in (shortcut.wanted_by, lambda *_: None):
-        monkeypatch.setattr(shortcut, "wanted_by", wanted_by)
+    for wanted_by in (fast_path.wanted_by, lambda *_: None):
+        monkeypatch.setattr(fast_path, "wanted_by", wanted_by)
         for response in (
             http.get("/v1/images/7.png"),
             http.post("/v1/images", json={"n": 3, "seed": 7, "format": "npy"}),
@@ -466,8 +466,8 @@ def test_fault_of_the_server_is_logged_with_the_requests_id(
 
     monkeypatch.setattr(engine_client, "generate", fail)
     caplog.handler.setFormatter(JsonLines())
-    for wanted_by in (shortcut.wanted_by, lambda *_: None):
-        monkeypatch.setattr(shortcut, "wanted_by", wanted_by)
+    for wanted_by in (fast_path.wanted_by, lambda *_: None):
+        monkeypatch.setattr(fast_path, "wanted_by", wanted_by)
         caplog.clear()
         response = http.get("/v1/images/7.png", headers={"X-Request-Id": "mine"})
         assert response.status_code == 500

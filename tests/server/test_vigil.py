@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from server.processes import PROC, facts
+from server.observability.process_stats import PROC, facts
 from server.vigil import ASLEEP, LATE_S, LOOK_S, SILENT_S, STILL_S, STOPPED, Stillness, Vigil
 from tests.chaos.faults import until
 from tests.clock import Clock

@@ -9,7 +9,7 @@ from export.differences import compare
 from export.head import add_head
 from export.rewrites import rewrite
 from export.variants.half import float16
-from server.latents import latents
+from server.bundle.latents import latents
 
 
 def draw(model, rows=64):

@@ -14,9 +14,9 @@ from export.reference import once
 from export.run import read_run
 from export.variants import CANDIDATES, Candidate, trial
 from export.variants.trial import Bench, try_out
-from server.bundle import load_bundle
-from server.engine.plans import Plan, SessionError, choose_plans
-from server.engine.session import open_session, self_test
+from server.bundle.manifest import load_bundle
+from server.runtime.plans import Plan, SessionError, choose_plans
+from server.runtime.session import open_session, self_test
 
 FP16 = next(candidate for candidate in CANDIDATES if candidate.name == "fp16")
 CPU = Plan("cpu", "int8")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from bundles import copy_version
 
-from server.bundle import BundleError, load_bundle
+from server.bundle.manifest import BundleError, load_bundle
 from server.config import ServerConfig
 from server.engine import loader
 from server.engine.loader import DEATHS, LOW, Loader, noted, politely
-from server.engine.session import open_session
-from server.place import Place
+from server.ipc.engine_dir import Place
+from server.runtime.session import open_session
 
 DEFAULT = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1"
 

@@ -11,7 +11,7 @@ import pytest
 
 from server.engine import watchdog
 from server.engine.watchdog import ASLEEP_S, Watchdog, watch
-from server.processes import PROC, facts
+from server.observability.process_stats import PROC, facts
 from tests.bundles import ROOT
 from tests.chaos.faults import until
 

@@ -1,0 +1,1 @@
+"""The contract between export and server: manifest, latents, and the model repository."""

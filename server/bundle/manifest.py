@@ -1,0 +1,273 @@
+"""The bundle: one version of one model, with the facts that the server needs and can check.
+
+The reader of the bundle owns its format; ``export`` writes what these classes say.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from types import GenericAlias
+from typing import Any, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.bundle.latents import RULE
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+VERSION = re.compile(r"[1-9][0-9]{0,17}")
+LATEST = "latest"
+
+
+class BundleError(Exception):
+    """A bundle that cannot be served: missing, incomplete, altered, or of a newer format."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class LatentsFacts:
+    dim: int
+    distribution: str
+    rule: int
+    """Version of the seed-to-latents rule, ``server.bundle.latents.RULE``."""
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    shape: list[int]
+    """Height, width, channels."""
+    dtype: str
+    range: list[int]
+    colors: str
+    """Order of the channels, "RGB"."""
+
+
+@dataclass(frozen=True)
+class GraphFacts:
+    input: str
+    output: str
+    opset: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One ONNX file: the same generator in one precision and one form."""
+
+    name: str
+    file: str
+    precision: str
+    rewrite: str
+    parity: dict[str, Any]
+    """What the parity check measured on it; ``parity.json`` has it all."""
+    refused: list[str] = field(default_factory=list)
+    """Plans, such as "openvino/f32", that must not serve it: one seed drew several images there."""
+    plans: list[str] = field(default_factory=list)
+    """The only plans that may serve it, those that it was made for; none named means any."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Images that every runtime has to reproduce before it may serve."""
+
+    seeds: list[int]
+    sha256: list[str]
+    """Of each golden image's pixels, uint8 in row-major order."""
+    file: str
+    """uint8 [len(seeds), *image.shape], as a .npy file."""
+    tolerance: int
+    """Grey levels by which a pixel may differ on other hardware or in another precision."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle is: the contract between export and server."""
+
+    schema_version: int
+    name: str
+    version: str
+    latents: LatentsFacts
+    image: ImageFacts
+    graph: GraphFacts
+    variants: list[Variant]
+    golden: Golden
+    files: dict[str, FileFacts]
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """Return the manifest as it stands in ``manifest.json``."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def variant(self, name: str) -> Variant:
+        """Return the variant called ``name``.
+
+        Raises:
+            BundleError: the bundle has no such variant.
+        """
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(variant.name for variant in self.variants)
+        raise BundleError(f"{self.name} {self.version} has no variant {name!r}; it has {names}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A manifest together with the directory whose files were checked against it."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def key(self) -> int:
+        """What it is known by: 64 bits of its manifest's digest, and so of every file's."""
+        text = self.manifest.to_json().encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:8])
+
+    def check_files(self) -> None:
+        """Compare every file that the manifest lists with what it says of it.
+
+        Raises:
+            BundleError: the first that differs, is not there, or cannot be read.
+        """
+        for name, wanted in self.manifest.files.items():
+            file = self.path / name
+            try:
+                found = file_facts(file) if Path(name).name == name and file.is_file() else None
+            except OSError as error:
+                raise BundleError(f"{file} cannot be read: {error}") from error
+            if found is None:
+                raise BundleError(f"{self.path}: the manifest lists {name}, which is not there")
+            if found != wanted:
+                raise BundleError(
+                    f"{file} is not what was exported: {found.size} bytes, SHA-256 "
+                    f"{found.sha256[:12]}...; wanted {wanted.size}, {wanted.sha256[:12]}..."
+                )
+
+    def golden_images(self) -> NDArray[np.uint8]:
+        """Return the golden images, uint8 [seeds, height, width, channels]."""
+        images: NDArray[np.uint8] = np.load(self.path / self.manifest.golden.file)
+        return images
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Return the SHA-256 and the size of the file at ``path``."""
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return FileFacts(sha256, path.stat().st_size)
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Return the bundle in ``path``, every file of it checked.
+
+    Raises:
+        BundleError: the first thing that is wrong with it.
+    """
+    manifest = read_manifest(path / MANIFEST)
+    bundle = Bundle(path, manifest)
+    bundle.check_files()
+    for name in (*(variant.file for variant in manifest.variants), manifest.golden.file):
+        if name not in manifest.files:
+            raise BundleError(f"{path}: {name} is used, but its digest is not in the manifest")
+    _check_golden(bundle)
+    return bundle
+
+
+def _check_golden(bundle: Bundle) -> None:
+    """See that the golden images are of the shape in which the HTTP workers will read others."""
+    manifest = bundle.manifest
+    wanted = (len(manifest.golden.seeds), *manifest.image.shape)
+    try:
+        golden = bundle.golden_images()
+    except (OSError, ValueError, EOFError) as error:
+        raise BundleError(f"{bundle.path}: {manifest.golden.file}: {error}") from error
+    if golden.shape != wanted or golden.dtype != np.uint8:
+        raise BundleError(
+            f"{bundle.path}: {manifest.golden.file} is {golden.dtype} {golden.shape}; "
+            f"by the manifest's image.shape it should be uint8 {wanted}"
+        )
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Return the manifest in the file ``path``, every member of the right type.
+
+    Raises:
+        BundleError: unreadable, of another schema or another seed rule, or a member is amiss.
+    """
+    try:
+        facts = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    return manifest_of(facts, str(path))
+
+
+def manifest_of(facts: Any, place: str) -> Manifest:
+    """Return the manifest that ``facts``, from JSON, are; ``place`` is where they were read.
+
+    Raises:
+        BundleError: of another schema or another seed rule, or a member is amiss.
+    """
+    schema = facts.get("schema_version") if isinstance(facts, dict) else None
+    if schema != SCHEMA_VERSION:
+        raise BundleError(
+            f"{place} has schema version {schema!r}; this server reads {SCHEMA_VERSION}"
+        )
+    manifest: Manifest = _read(Manifest, facts, place)
+    if manifest.latents.rule != RULE:
+        rule = manifest.latents.rule
+        raise BundleError(f"{place} wants seed rule {rule}; this server has {RULE}")
+    return manifest
+
+
+def _read(kind: Any, value: Any, place: str) -> Any:
+    """Return ``value``, from JSON, as a ``kind``: a dataclass, list, dict or plain type."""
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return _read_fields(kind, value, place)
+    if isinstance(kind, GenericAlias):
+        return _read_container(kind, value, place)
+    if type(value) is not kind:
+        raise BundleError(f"{place} is {value!r}; wanted a {kind.__name__}")
+    return value
+
+
+def _read_fields(kind: Any, value: Any, place: str) -> Any:
+    names = {f.name for f in fields(kind)}
+    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}  # not in old bundles
+    if not isinstance(value, dict) or not names - since <= set(value) <= names:
+        found = sorted(value) if isinstance(value, dict) else value
+        raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")
+    return kind(
+        **{
+            f.name: _read(f.type, value[f.name], f"{place}: {f.name}")
+            for f in fields(kind)
+            if f.name in value
+        }
+    )
+
+
+def _read_container(kind: Any, value: Any, place: str) -> Any:
+    origin, inner = get_origin(kind), get_args(kind)
+    if type(value) is not origin:
+        raise BundleError(f"{place} is {value!r}; wanted a {origin.__name__}")
+    if origin is list:
+        return [_read(inner[0], x, f"{place}[{i}]") for i, x in enumerate(value)]
+    return {name: _read(inner[1], x, f"{place}: {name}") for name, x in value.items()}
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write ``manifest.json`` into ``folder`` and make sure that it is on the disk."""
+    with (folder / MANIFEST).open("w") as file:
+        file.write(manifest.to_json())
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Images into the bytes that callers ask for."""

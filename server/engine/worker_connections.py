@@ -1,0 +1,178 @@
+"""The engine's end of the sockets: which HTTP workers there are, what they ask, what they get."""
+
+import logging
+import selectors
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from server.engine.batcher import Job
+from server.ipc.arena import Arena
+from server.ipc.engine_socket import listen, receive_hello
+from server.ipc.messages import (
+    MAX_PACKET,
+    Ask,
+    Cancel,
+    Changed,
+    Message,
+    Result,
+    Submit,
+    pack,
+    unpack,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One HTTP worker at the other end: its socket, its arena, and what it waits for."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.arena: Arena | None = None
+        self.jobs: dict[int, Job] = {}
+        """By request id."""
+        self.results: list[Result] = []
+        """What waits to be sent."""
+        self.running = 0
+        """Parts of batches in flight whose images will be written to its arena."""
+        self.ended = False
+
+    def end(self) -> None:
+        """Hang up once nothing is written to the arena: until then its worker must not reuse it."""
+        self.ended = True
+        if not self.running:
+            self.close()
+
+    def ran(self) -> None:
+        """Note that a part of a batch has run."""
+        self.running -= 1
+        if self.ended and not self.running:
+            self.close()
+
+    def close(self) -> None:
+        """Hang up and let go of the arena."""
+        self.sock.close()
+        if self.arena:
+            self.arena.close()
+
+
+class Links:
+    """Listens at ``path`` and keeps the link of every HTTP worker.
+
+    ``on_submit`` is called with each request, ``on_cancel`` with each that is taken back,
+    ``on_ask`` with what administrators want, ``on_gone`` with each link that ends.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_submit: Callable[[Link, Arena, Submit], None],
+        on_cancel: Callable[[Link, Cancel], None],
+        on_ask: Callable[[Link, Ask], None],
+        on_gone: Callable[[Link], None],
+    ) -> None:
+        self.path = path
+        self.open: set[Link] = set()
+        self._on_submit = on_submit
+        self._on_cancel = on_cancel
+        self._on_ask = on_ask
+        self._on_gone = on_gone
+        self._selector = selectors.DefaultSelector()
+        self._listen()
+
+    def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
+        """Return what can be read, as soon as there is something or the time is over."""
+        return [key for key, _ in self._selector.select(timeout_s)]
+
+    def receive(self, key: selectors.SelectorKey) -> None:
+        """Read what ``wait`` returned."""
+        if key.fileobj is self._listener:
+            self._accept()
+        elif key.data in self.open:
+            self._read(key.data)
+
+    def send(self) -> None:
+        """Send every link its results, those that wait together in one packet."""
+        for link in [link for link in self.open if link.results]:
+            results, link.results = link.results, []
+            self.tell(link, results)
+
+    def tell(self, link: Link, messages: Sequence[Message]) -> None:
+        """Send one link ``messages``, all of one kind."""
+        try:
+            for packet in pack(messages):
+                link.sock.send(packet)
+        except OSError as error:  # gone, or it has not read for thousands of answers
+            log.warning("an HTTP worker does not take its answers: %s", error)
+            self.hang_up(link)
+
+    def hang_up(self, link: Link) -> None:
+        """End a link."""
+        self._on_gone(link)
+        self._selector.unregister(link.sock)
+        self.open.discard(link)
+        link.end()
+
+    def replaced(self) -> bool:
+        """Tell whether a newer engine listens at the path."""
+        try:
+            return self.path.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return False
+
+    def listen_again(self) -> None:
+        """Listen anew if somebody removed the socket: no other worker would find the engine."""
+        if not self.path.exists():
+            log.warning("somebody removed %s: listening anew", self.path)
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listen()
+
+    def close(self) -> None:
+        """End all links and stop listening; a newer engine's socket stays."""
+        self._selector.close()
+        self._listener.close()
+        if not self.replaced():
+            self.path.unlink(missing_ok=True)
+        for link in self.open:
+            link.close()
+
+    def _listen(self) -> None:
+        self._listener = listen(self.path)
+        self._inode = self.path.stat().st_ino
+        self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError as error:  # it hung up already, or no descriptor is left
+            log.warning("an HTTP worker could not connect: %s", error)
+            return
+        sock.setblocking(False)
+        link = Link(sock)
+        self.open.add(link)
+        self._selector.register(sock, selectors.EVENT_READ, link)
+
+    def _read(self, link: Link) -> None:
+        try:
+            if link.arena is None:
+                link.arena = receive_hello(link.sock)
+                if link.arena is None:
+                    self.hang_up(link)
+                else:  # the worker may have read the catalog before it was written last
+                    self.tell(link, [Changed()])
+                return
+            while packet := link.sock.recv(MAX_PACKET):
+                for message in unpack(packet):
+                    if isinstance(message, Submit):
+                        self._on_submit(link, link.arena, message)
+                    elif isinstance(message, Cancel):
+                        self._on_cancel(link, message)
+                    elif isinstance(message, Ask):
+                        self._on_ask(link, message)
+            self.hang_up(link)
+        except BlockingIOError:
+            return
+        except (OSError, ValueError):
+            self.hang_up(link)

@@ -1,0 +1,1 @@
+"""What HTTP workers and engines agree on: messages, shared memory, the runtime directory."""

@@ -1,0 +1,265 @@
+"""Every metric of the server, in one place; ``/metrics`` adds up all processes.
+
+Each process writes to files of its own slot in ``PROMETHEUS_MULTIPROC_DIR``. A worker that takes a
+dead one's place takes its slot too, so counters go on and the number of files stays the same.
+"""
+
+import fcntl
+import itertools
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from prometheus_client.values import MultiProcessValue
+
+from server.bundle.manifest import Bundle
+from server.observability.gpus import Devices
+from server.observability.process_stats import Processes
+from server.observability.totals import Totals
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+SLOT = "PROMETHEUS_MULTIPROC_SLOT"
+"""Names this process's files; gunicorn's hooks set it after the fork, before this is imported."""
+
+SLO_S = 0.25
+"""The objective: 99 of 100 requests are answered within it. The dashboard warns above it, and it is
+a bucket boundary, so that the share of requests within it is counted and not estimated."""
+SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, SLO_S, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Bucket boundaries of what a caller waits for, up to the time that it waits if it does not say."""
+STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS)
+"""Bucket boundaries of one step, which may take microseconds, or all the time that a caller has."""
+ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def _take_slot(folder: Path, name: str) -> str:
+    """Return the first of ``name``, ``name.1``, ... that no other process holds, and hold it.
+
+    An engine whose arbiter was killed serves on until the next one is ready: in the same file, each
+    would overwrite what the other counts. What others of ``name`` said of a moment is forgotten.
+    """
+    for pattern in (f"gauge_*_{name}.db", f"gauge_*_{name}.*.db"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
+    for number in itertools.count():
+        slot = f"{name}.{number}" if number else name
+        lock = os.open(folder / f"{slot}.lock", os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+        else:
+            return slot  # the lock ends with this process
+    raise AssertionError
+
+
+if DIRECTORY in os.environ:
+    _SLOT = _take_slot(Path(os.environ[DIRECTORY]), os.environ.get(SLOT, f"pid-{os.getpid()}"))
+    _Locked: Any = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
+
+    class _Value(_Locked):  # type: ignore[misc]
+        """A number to which only one thread at a time adds.
+
+        prometheus_client's own takes a lock each time, in an HTTP worker one of gevent's, and looks
+        whether the process has forked: a tenth of what a worker's Python does for a single image.
+        """
+
+        def inc(self, amount: float) -> None:
+            self._value += amount
+            self._file.write_value(self._key, self._value, 0.0)
+
+    values.ValueClass = _Value
+
+REGISTRY = CollectorRegistry()
+
+REQUEST_SECONDS = Histogram(
+    "http_server_request_duration_seconds",
+    "From the parsed request line to the finished answer, without sending it.",
+    ["method", "route", "status"],
+    buckets=SECONDS,
+    registry=REGISTRY,
+)
+IMAGES = Counter(
+    "carfront_images",
+    "Images sent to callers; the source is the interface they asked at.",
+    ["model", "version", "source"],
+    registry=REGISTRY,
+)
+ENCODE_SECONDS = Histogram(
+    "carfront_encode_seconds",
+    "Turning one answer's pixels into bytes.",
+    ["format"],
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+QUEUE_DELAY_SECONDS = Histogram(
+    "carfront_queue_delay_seconds",
+    "From a request's arrival at the engine until its first images run.",
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+INFERENCE_SECONDS = Histogram(
+    "carfront_inference_seconds",
+    "One batch in ONNX Runtime.",
+    buckets=STEPS,
+    registry=REGISTRY,
+)
+BATCH_ROWS = Histogram(
+    "carfront_batch_rows", "Images in one batch.", buckets=ROWS, registry=REGISTRY
+)
+REJECTED = Counter(
+    "carfront_rejected",
+    "Requests refused before any work was done.",
+    ["reason"],
+    registry=REGISTRY,
+)
+DROPPED = Counter(
+    "carfront_dropped",
+    "Images given up while they waited.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ENGINE_RESTARTS = Counter(
+    "carfront_engine_restarts",
+    "Engine processes that took the place of one before, ready or not.",
+    registry=REGISTRY,
+)
+FALLBACKS = Counter(
+    "carfront_provider_fallbacks",
+    "Providers that were tried and could not serve.",
+    ["wanted", "got"],
+    registry=REGISTRY,
+)
+QUEUE_ROWS = Gauge(
+    "carfront_queue_rows",
+    "Images that wait for the engines.",
+    registry=REGISTRY,
+    multiprocess_mode="sum",
+)
+CAPACITY = Gauge(
+    "carfront_estimated_capacity_images_per_second",
+    "Images a second of recent batches, those at least half full, of all engines together.",
+    registry=REGISTRY,
+    multiprocess_mode="sum",
+)
+MODEL_REFUSED = Gauge(
+    "carfront_model_refused",
+    "1 while a bundle of the model repository cannot be served as it lies there; the log says why.",
+    ["model", "version"],
+    registry=REGISTRY,
+    multiprocess_mode="max",
+)
+MODEL_INFO = Gauge(
+    "carfront_model_info",
+    "1 for what is served, and with what; 0 for what is served no more.",
+    ["model", "version", "digest", "provider", "precision"],
+    registry=REGISTRY,
+    multiprocess_mode="max",
+)
+PLAN_INFO = Gauge(
+    "carfront_plan_info",
+    "1 for how something that is served is run, and why so; 0 for how nothing is any more.",
+    ["provider", "precision", "reason"],
+    registry=REGISTRY,
+    multiprocess_mode="max",
+)
+
+
+def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> bytes:
+    """Return the metrics of all processes in Prometheus's text format.
+
+    ``engines_up`` says of each engine whether it answers the HTTP worker that is asked;
+    ``processes`` is the folder that the server's processes entered; None tells nothing of them.
+    """
+    collectors: list[Collector | CollectorRegistry] = [
+        Totals(Path(os.environ[DIRECTORY])) if DIRECTORY in os.environ else REGISTRY,
+        _EnginesUp(engines_up),
+        Devices.of_this_host(),
+    ]
+    collectors += [Processes(processes)] if processes else []
+    return b"".join(generate_latest(collector) for collector in collectors)
+
+
+class Plan(Protocol):
+    """How a bundle is run; ``server.runtime.plans.Plan`` is one, and needs ONNX Runtime."""
+
+    @property
+    def provider(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def variant(self) -> str: ...
+
+
+def _infos(bundle: Bundle, plan: Plan) -> set[Gauge]:
+    """Return what is 1 while ``bundle`` is served so."""
+    manifest = bundle.manifest
+    digest = manifest.files[manifest.variant(plan.variant).file].sha256[:12]
+    identity = manifest.name, manifest.version, digest, plan.provider, plan.precision
+    how = plan.provider, plan.precision, plan.reason
+    return {MODEL_INFO.labels(*identity), PLAN_INFO.labels(*how)}
+
+
+class _EnginesUp(Collector):
+    """Whether an engine is up is not for the engine to say: a dead one says nothing."""
+
+    def __init__(self, up: Sequence[bool]) -> None:
+        self._up = up
+
+    def collect(self) -> Iterable[Metric]:
+        help_text = "1 while the engine answers the HTTP worker that is asked."
+        metric = GaugeMetricFamily("carfront_engine_up", help_text, labels=["engine"])
+        for number, up in enumerate(self._up):
+            metric.add_metric([str(number)], up)
+        yield metric
+
+
+class EngineMetrics:
+    """What the engine tells about itself."""
+
+    def __init__(self, again: bool) -> None:
+        """``again`` says that this server had an engine before."""
+        ENGINE_RESTARTS.inc(again)
+        self._served: dict[int, set[Gauge]] = {}
+        """What is 1 for each bundle that is served, by its key; two bundles may share them."""
+
+    def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
+        """Note a bundle that is served now; plans that ``failed`` were tried in vain before."""
+        self._served[bundle.key] = _infos(bundle, plan)
+        for info in self._served[bundle.key]:
+            info.set(1)
+        for wanted in failed:
+            FALLBACKS.labels(wanted, plan).inc()
+
+    def retired(self, bundle: Bundle) -> None:
+        """Note a bundle that is served no more."""
+        gone = self._served.pop(bundle.key, set())
+        for info in gone.difference(*self._served.values()):
+            info.set(0)
+
+    def refused(self, ref: str, is_refused: bool) -> None:
+        """Note whether the bundle ``name/version`` cannot be served as it lies there."""
+        MODEL_REFUSED.labels(*ref.split("/")).set(is_refused)
+
+    def batch(self, rows: int, seconds: float) -> None:
+        """Note a batch that ran."""
+        BATCH_ROWS.observe(rows)
+        INFERENCE_SECONDS.observe(seconds)
+
+    def queue_delay(self, seconds: float) -> None:
+        """Note how long a request waited for its first rows to run."""
+        QUEUE_DELAY_SECONDS.observe(seconds)
+
+    def dropped(self, reason: str, rows: int) -> None:
+        """Note rows that left the queue without having run."""
+        DROPPED.labels(reason).inc(rows)
+
+    def queue(self, rows: int, capacity: float | None) -> None:
+        """Note what waits now, and how many rows a second full batches reach."""
+        QUEUE_ROWS.set(rows)
+        CAPACITY.set(capacity or 0.0)

@@ -1,0 +1,1 @@
+"""ONNX Runtime without processes around it: plans, sessions, and what they reach."""

@@ -1,0 +1,225 @@
+"""ONNX Runtime's execution providers: a session on each, with the options that it is served with.
+
+An option that is asked for and cannot be had is an error: ONNX Runtime would be content with less.
+"""
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from server.runtime.plans import EP_NAMES, Plan, SessionError
+from server.runtime.plugins import NoDevice, openvino_cpu, tensorrt_rtx_gpu
+from server.runtime.tensor_layout import faster_layout
+
+log = logging.getLogger(__name__)
+
+CUDA_DEVICE = ("cuda", 0)
+"""The first GPU that is visible; an engine sees its own only."""
+TENSORRT_ROWS = {"min": 1, "opt": 256, "max": 1024}
+"""Batch sizes that TensorRT compiles for."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session of ONNX Runtime, and what a caller has to know of it."""
+
+    session: Any
+    device: tuple[str, int] | None = None
+    """Where its inputs and outputs may stay; None leaves copying to ONNX Runtime."""
+    graphs: bool = False
+    """Whether each bucket of fixed size becomes a CUDA graph."""
+
+
+def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = None) -> Opened:
+    """Return a session of the graph at ``path`` as ``plan`` says, on ``threads`` threads.
+
+    ``cache`` is a folder for what a provider compiles; it outlives the process.
+
+    Raises:
+        SessionError: the provider is not there, or does not take the graph.
+        Exception: what ONNX Runtime raises.
+    """
+    if plan.provider == "openvino":
+        return Opened(_openvino(path, plan, threads))
+    options = _options()
+    options.intra_op_num_threads = threads
+    if plan.provider == "cuda":
+        note = cache and cache / "-".join(["layout", *path.parts[-3:-1], path.stem])
+        return _cuda(path, options, note)
+    if plan.provider == "tensorrt":
+        return Opened(_tensorrt(path, plan, options, cache), CUDA_DEVICE)
+    if plan.provider == "tensorrt-rtx":
+        return Opened(_tensorrt_rtx(path, options, cache))
+    return Opened(_checked(path, options, [(EP_NAMES[plan.provider], {})]))
+
+
+def _openvino(path: Path, plan: Plan, threads: int) -> Any:
+    """Return a session on OpenVINO: built into ONNX Runtime, which takes AMD's processors, or not.
+
+    The one that is built in leaves two casts to ONNX Runtime's own provider.
+    """
+    options = _options()
+    options.intra_op_num_threads = 1  # OpenVINO has threads of its own
+    settings = openvino_options(plan, threads)
+    name = EP_NAMES["openvino"]
+    if name in ort.get_available_providers():
+        return _checked(path, options, [(name, {"device_type": "CPU"} | settings)])
+    _whole_graph(options).add_provider_for_devices([_device(openvino_cpu)], settings)
+    return ort.InferenceSession(str(path), options)
+
+
+def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
+    """Return a session on the GPU, in the layout that is faster there, see ``layout``.
+
+    With CUDA graphs, unless ONNX Runtime leaves a node of the graph to the CPU.
+    """
+    ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
+
+    def opened(graphs: bool, nhwc: bool) -> Opened:
+        settings = cuda_options(CUDA_DEVICE[1], graphs, nhwc)
+        return Opened(_checked(path, options, [(EP_NAMES["cuda"], settings)]), CUDA_DEVICE, graphs)
+
+    def prepare(nhwc: bool) -> Callable[[int], object]:
+        session = opened(graphs=False, nhwc=nhwc).session
+        latents = session.get_inputs()[0]
+        return lambda rows: session.run(
+            None, {latents.name: np.zeros((rows, latents.shape[1]), np.float32)}
+        )
+
+    _check_there(EP_NAMES["cuda"])
+    nhwc = faster_layout(prepare, note)
+    try:
+        return opened(graphs=True, nhwc=nhwc)
+    except SessionError:
+        raise
+    except Exception as error:
+        log.warning("no CUDA graphs: %s", error)
+        return opened(graphs=False, nhwc=nhwc)
+
+
+def _tensorrt(path: Path, plan: Plan, options: Any, cache: Path | None) -> Any:
+    ort.preload_dlls()
+    settings = tensorrt_options(path, plan.precision, cache)
+    cuda = (EP_NAMES["cuda"], cuda_options(CUDA_DEVICE[1], graphs=False, nhwc=False))
+    providers = [(EP_NAMES["tensorrt"], settings), cuda]
+    return _checked(path, _whole_graph(options), providers)
+
+
+def _tensorrt_rtx(path: Path, options: Any, cache: Path | None) -> Any:
+    device = _device(tensorrt_rtx_gpu)
+    _whole_graph(options).add_provider_for_devices([device], tensorrt_rtx_options(path, cache))
+    return ort.InferenceSession(str(path), options)
+
+
+def _device(find: Callable[[], Any]) -> Any:
+    try:
+        return find()
+    except NoDevice as error:
+        raise SessionError(str(error)) from error
+
+
+def openvino_options(plan: Plan, threads: int) -> dict[str, str]:
+    """Return the options of OpenVINO, as a plugin or built in, on ``threads`` threads.
+
+    Source: OpenVINO's documentation of its CPU device.
+    """
+    cpu = {
+        "INFERENCE_PRECISION_HINT": plan.precision,
+        "INFERENCE_NUM_THREADS": str(threads),
+        "ENABLE_CPU_PINNING": "NO",
+    }
+    return {"load_config": json.dumps({"CPU": cpu})}
+
+
+def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
+    """Return the options of ONNX Runtime's CUDA provider.
+
+    Source: ONNX Runtime's documentation of the CUDA execution provider.
+    """
+    return {
+        "device_id": str(device_id),
+        "enable_cuda_graph": str(int(graphs)),
+        "prefer_nhwc": str(int(nhwc)),
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "arena_extend_strategy": "kSameAsRequested",  # the next power of two may be the whole card
+    }
+
+
+def tensorrt_options(path: Path, precision: str, cache: Path | None) -> dict[str, str]:
+    """Return the options of ONNX Runtime's TensorRT provider for the graph at ``path``.
+
+    Source: ONNX Runtime's documentation of the TensorRT execution provider.
+    """
+    settings = {
+        "device_id": str(CUDA_DEVICE[1]),
+        "trt_fp16_enable": str(int(precision == "f16")),
+        **{f"trt_profile_{x}_shapes": shape for x, shape in _shapes(path).items()},
+    }
+    if cache:
+        cache.mkdir(parents=True, exist_ok=True)
+        settings |= {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": str(cache),
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": str(cache),
+        }
+    return settings
+
+
+def tensorrt_rtx_options(path: Path, cache: Path | None) -> dict[str, str]:
+    """Return the options of the TensorRT RTX plugin for the graph at ``path``.
+
+    Source: the plugin's reference of its provider options.
+    """
+    settings = {f"nv_profile_{x}_shapes": shape for x, shape in _shapes(path).items()}
+    if cache:
+        cache.mkdir(parents=True, exist_ok=True)
+        settings["nv_runtime_cache_path"] = str(cache)
+    return settings
+
+
+def _shapes(path: Path) -> dict[str, str]:
+    """Return the input's shapes that TensorRT compiles for, as ``name:1x100``."""
+    graph = ort.InferenceSession(str(path), _options(), providers=[EP_NAMES["cpu"]])
+    latents = graph.get_inputs()[0]
+    return {x: f"{latents.name}:{rows}x{latents.shape[1]}" for x, rows in TENSORRT_ROWS.items()}
+
+
+def _checked(path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+    """Return a session on the first of ``providers``; ONNX Runtime would be content with another.
+
+    Raises:
+        SessionError: it is another.
+    """
+    wanted = providers[0][0]
+    _check_there(wanted)
+    session = ort.InferenceSession(str(path), options, providers=providers)
+    if session.get_providers()[0] != wanted:
+        raise SessionError(f"asked for {wanted}, got {session.get_providers()}")
+    return session
+
+
+def _check_there(wanted: str) -> None:
+    if wanted not in ort.get_available_providers():
+        there = ", ".join(ort.get_available_providers())
+        raise SessionError(f"asked for {wanted}, this ONNX Runtime has {there}")
+
+
+def _options() -> Any:
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    # Threads that spin while they wait would take the processors from the HTTP workers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _whole_graph(options: Any) -> Any:
+    """Refuse half a graph on the CPU: it would be slow, and nobody would know."""
+    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    return options

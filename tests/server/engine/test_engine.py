@@ -1,0 +1,277 @@
+"""The engine's rules of beginning and ending; what it does for clients is in test_client."""
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import gevent
+import pytest
+import tests_engine
+from tests_engine import Notes, picture, running, serving, until
+
+from server.engine.batcher import Job
+from server.engine.engine import FAILURES, TELL_S, Engine
+from server.errors import InferenceFailed
+from server.ipc.arena import Arena
+from server.ipc.engine_socket import listen, send_hello
+from server.ipc.messages import MAX_PACKET, Changed, Submit, pack, unpack
+from server.worker.request_terms import Terms
+
+ROOT = Path(__file__).parents[3]
+
+
+def connect(path):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(str(path))
+    return sock
+
+
+def test_engine_without_workers_ends_at_once_when_asked(path):
+    with running(path):
+        pass
+    assert not path.exists()
+
+
+def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
+    client = tests_engine.connect(path)
+    with running(path) as engine:
+        until(lambda: client.ready)
+        engine.stop()
+        with client.generate(4, 2, Terms(10)) as generated:
+            assert generated.images.shape == (2, 4, 4, 3)
+        client.close()
+
+
+def test_engine_that_was_orphaned_while_it_loaded_serves_the_workers_that_wait(path):
+    engine = Engine(path, 1, Notes(), parent=0)
+    engine.add(serving([picture]))
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(engine.serve)
+        client = tests_engine.connect(path)
+        until(lambda: client.ready)
+        with client.generate(4, 2, Terms(10)) as generated:
+            assert generated.images.shape == (2, 4, 4, 3)
+        client.close()
+        until(ended.done)
+        ended.result()
+    assert not path.exists()
+
+
+def test_replaced_engine_sends_its_workers_to_the_new_one(path):
+    client = tests_engine.connect(path)
+    with running(path) as old:
+        until(lambda: client.ready)
+        with running(path) as new:
+            old.stop()
+            until(lambda: new._links.open)
+            with client.generate(4, 2, Terms(10)) as generated:
+                assert generated.images.shape == (2, 4, 4, 3)
+            assert new.notes.batches == [2]
+            client.close()
+        assert not path.exists()
+
+
+def test_ending_engine_leaves_a_newer_ones_socket_alone(path):
+    with running(path):
+        newer = listen(path)
+    assert path.exists()
+    newer.close()
+
+
+def test_worker_is_told_of_a_catalog_that_changed_before_the_engine_saw_it(path):
+    arena = Arena.create(2**16)
+    engine = Engine(path, 1, Notes())
+    with connect(path) as worker, ThreadPoolExecutor(1) as pool:
+        send_hello(worker, arena)
+        engine.announce()
+        ended = pool.submit(engine.serve)
+        worker.settimeout(10)
+        try:
+            assert list(unpack(worker.recv(MAX_PACKET))) == [Changed()]
+        finally:
+            engine.stop(within_s=0)
+            ended.result()
+    arena.close()
+
+
+def test_answers_of_one_batch_travel_together(path):
+    arena = Arena.create(2**16)
+    with running(path) as engine, connect(path) as worker:
+        send_hello(worker, arena)
+        asked = [
+            Submit(i, engine.served.key, i, 1024 * i, 2, float("inf"), False, False)
+            for i in range(4)
+        ]
+        for packet in pack(asked):
+            worker.send(packet)
+        assert list(unpack(worker.recv(MAX_PACKET))) == [Changed()]
+        results = list(unpack(worker.recv(MAX_PACKET)))
+        assert [result.request_id for result in results] == [0, 1, 2, 3]
+        assert engine.notes.batches == [8]
+    arena.close()
+
+
+def test_engine_that_fails_request_after_request_is_given_up(path):
+    works = []
+
+    def model(latents):
+        if not works:
+            raise RuntimeError("the device is gone")
+        return picture(latents)
+
+    client = tests_engine.connect(path)
+    engine = Engine(path, 1, Notes())
+    engine.add(serving([model]))
+
+    def fails(times):
+        for seed in range(times):
+            with pytest.raises(InferenceFailed), client.generate(seed, 1, Terms(10)):
+                pass
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(engine.serve)
+        until(lambda: client.ready)
+        fails(FAILURES - 1)
+        works.append(True)
+        with client.generate(4, 2, Terms(10)):
+            works.clear()
+        fails(FAILURES - 1)
+        assert not ended.done()
+        fails(1)
+        until(ended.done)
+        with pytest.raises(RuntimeError, match=f"{FAILURES} requests failed"):
+            ended.result()
+    client.close()
+
+
+def test_engine_whose_socket_was_removed_listens_anew(path):
+    with running(path):
+        first = tests_engine.connect(path)
+        until(lambda: first.ready)
+        path.unlink()
+        until(path.exists)
+        second = tests_engine.connect(path)
+        for client in (first, second):
+            with client.generate(4, 2, Terms(10)) as generated:
+                assert generated.images.shape == (2, 4, 4, 3)
+            client.close()
+
+
+def test_stranger_on_the_socket_harms_nobody(path):
+    client = tests_engine.connect(path)
+    with running(path):
+        stranger = connect(path)
+        stranger.send(b"who is there?")
+        stranger.settimeout(10)
+        assert stranger.recv(10) == b""
+        connect(path).close()
+        with client.generate(1, 1, Terms(10)) as generated:
+            assert generated.images.shape == (1, 4, 4, 3)
+        stranger.close()
+    client.close()
+
+
+def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
+    """Half a minute would be over long after the test has failed."""
+    client = tests_engine.connect(path)
+
+    def draw(seed):
+        with client.generate(seed, 1, Terms(60)):
+            pass
+
+    with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
+        until(lambda: client.ready)
+        calls = [gevent.spawn(draw, 0)]
+        until(lambda: engine.served.batcher.rows == 1)
+        calls += [gevent.spawn(draw, 1), gevent.spawn(draw, 2)]
+        gevent.joinall(calls, timeout=10, raise_error=True)
+        assert engine.notes.batches == [3]
+        client.close()
+
+
+def test_while_one_batch_runs_the_next_is_gathered_and_runs_too(path):
+    """A device of which each run ends only when another has begun: one at a time would be stuck."""
+    both = threading.Barrier(2, timeout=10)
+
+    def device(latents):
+        both.wait()
+        return picture(latents)
+
+    def draw(seed):
+        with client.generate(seed, 16, Terms(20)) as generated:
+            return generated.images.shape
+
+    client = tests_engine.connect(path)
+    with running(path, [device, device], max_batch_size=16) as engine:
+        until(lambda: client.ready)
+        calls = [gevent.spawn(draw, 100 * k) for k in range(6)]
+        gevent.joinall(calls, timeout=20, raise_error=True)
+        assert engine.notes.batches == [16] * 6
+    client.close()
+
+
+def test_batch_that_hangs_is_seen_while_it_does(path):
+    entered, leave = threading.Event(), threading.Event()
+
+    def model(latents):
+        entered.set()
+        assert leave.wait(10)
+        return picture(latents)
+
+    def draw():
+        with client.generate(1, 1, Terms(10)) as generated:
+            return generated.images.copy()
+
+    client = tests_engine.connect(path)
+    with running(path, [model]) as engine:
+        assert engine.oldest() == (0, 0)
+        call = gevent.spawn(draw)
+        until(entered.is_set)
+        until(lambda: engine.oldest()[0] > 0)
+        assert engine.oldest()[1] in engine.streams
+        leave.set()
+        assert call.get().shape == (1, 4, 4, 3)
+        until(lambda: engine.oldest() == (0, 0))
+    client.close()
+
+
+def test_loop_that_raises_ends_the_engine_with_its_error(path):
+    class Broken(Notes):
+        def queue(self, rows, capacity):
+            raise OSError("disk full")
+
+    engine = Engine(path, 2, Broken())
+    engine.add(serving([picture, picture]))
+    with pytest.raises(OSError, match="disk full"):
+        engine.serve()
+
+
+def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
+    now, told = [0.0], []
+
+    class Clocked(Notes):
+        def queue(self, rows, capacity):
+            told.append(now[0])
+
+    engine = Engine(path, 1, Clocked(), clock=lambda: now[0])
+    served = serving([picture], max_batch_size=1)
+    engine.add(served)
+    owner = SimpleNamespace(begin=lambda: None)
+    served.batcher.add(Job(200, float("inf"), owner))
+    for tick in range(100):
+        now[0] = tick * TELL_S / 4
+        assert engine._take()
+    engine._links.close()
+    assert len(told) > 15
+    assert all(0.9 * TELL_S < later - told_at < 1.5 * TELL_S for told_at, later in pairwise(told))
+
+
+def test_engine_whose_parent_is_gone_ends_by_itself(path, monkeypatch):
+    with running(path) as engine:
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+        until(lambda: engine._stop_at is not None)
+        until(lambda: not path.exists())

@@ -1,0 +1,573 @@
+"""What is served follows the repository, and a bad bundle never takes a good one's place."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+from tests_engine import SHAPE, picture
+
+from server.bundle.manifest import MANIFEST
+from server.config import ServerConfig
+from server.engine.batcher import Batcher
+from server.engine.draining import RETIRE_S
+from server.engine.lifecycle import Keeper
+from server.engine.loader import Loaded
+from server.engine.models import Served
+from server.ipc.catalog import READY, Catalog
+from server.ipc.messages import Ask
+from server.runtime.plans import Plan, SessionError
+from tests.clock import Clock
+
+PLAN = Plan("cpu", "f32")
+
+
+class Hall:
+    """Serves whatever it is given, and notes it."""
+
+    def __init__(self):
+        self.keys = []
+        self.busy = set()
+        self.announced = 0
+
+    def add(self, served):
+        if served.key not in self.keys:
+            self.keys.append(served.key)
+
+    def remove(self, key):
+        if key in self.busy:
+            return False
+        self.keys.remove(key)
+        return True
+
+    def announce(self):
+        self.announced += 1
+
+
+class Notes:
+    def __init__(self):
+        self.refusals = {}
+        self.serves = []
+
+    def serving(self, bundle, plan, failed):
+        self.serves.append(bundle.manifest.version)
+
+    def retired(self, bundle):
+        self.serves.remove(bundle.manifest.version)
+
+    def refused(self, ref, is_refused):
+        self.refusals[ref] = is_refused
+
+
+class World:
+    """A repository, and a keeper with a hall that serve from it."""
+
+    def __init__(self, folder, write_bundle, **settings):
+        self.models = folder / "models"
+        self.write = write_bundle
+        runtime = folder / "run"
+        runtime.mkdir(exist_ok=True)
+        self.config = ServerConfig(
+            models=self.models, model="tiny", poll_s=10, runtime_dir=runtime, **settings
+        )
+        self.place = self.config.places[0]
+        self.clock, self.hall, self.notes = Clock(), Hall(), Notes()
+        self.loads = []
+        self.failed = []
+        self.broken = set()
+        """Versions that no runtime draws rightly."""
+        self.deadly = set()
+        """Versions that end the engine that loads them; not the test, where one would survive."""
+
+    def load(self, bundle):
+        version = bundle.manifest.version
+        self.loads.append(f"{bundle.manifest.name}/{version}")
+        if version in self.deadly and multiprocessing.parent_process():
+            os._exit(9)
+        if version in self.broken:
+            raise SessionError("its golden images are off by 200 grey levels")
+        served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
+        return Loaded(served, PLAN, self.failed)
+
+    def start(self):
+        self.place.folder.mkdir(exist_ok=True)
+        self.keeper = Keeper(self.config, self.load, self.notes, self.place, self.clock)
+        for loaded in self.keeper.start():
+            self.hall.add(loaded.served)
+        self.keeper._hall = self.hall  # without the thread: a test says when to look
+        return self
+
+    def dies(self, act=None):
+        """Start an engine that does not survive its start, or what it does then."""
+        engine = multiprocessing.get_context("fork").Process(target=act or self.start)
+        engine.start()
+        engine.join(20)
+        assert engine.exitcode == 9
+        return self
+
+    def look(self, after_s=10.0):
+        self.clock.now += after_s
+        self.keeper.look()
+
+    def ask(self, action, name, version=""):
+        told = []
+        self.keeper._do(Ask(1, action, name, version), told.append)
+        return told[0]
+
+    @property
+    def catalog(self):
+        return Catalog.read(self.place.catalog)
+
+    @property
+    def ready(self):
+        return [ref for ref, entry in self.catalog.entries.items() if entry.state == READY]
+
+    def reason(self, ref):
+        return self.catalog.entries[ref].reason
+
+
+@pytest.fixture
+def world(tmp_path, write_bundle, monkeypatch):
+    monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
+    write_bundle("1")
+    return World(tmp_path, write_bundle)
+
+
+def damage_file(folder):
+    (folder / "generator.onnx").write_bytes(b"b graph")
+
+
+def lose_file(folder):
+    (folder / "golden.npy").unlink()
+
+
+def lose_manifest(folder):
+    (folder / MANIFEST).unlink()
+
+
+def renew_schema(folder):
+    facts = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps(facts | {"schema_version": 9}))
+
+
+def test_newest_version_serves_and_the_others_are_listed(world):
+    world.write("2")
+    world.start()
+    assert world.loads == ["tiny/2"]
+    assert (world.catalog.default, world.ready) == ("tiny/2", ["tiny/2"])
+    assert world.reason("tiny/1") == "it was not asked for"
+    assert world.catalog.find().manifest.version == "2"
+
+
+def test_plan_that_had_to_take_another_ones_place_is_told(world):
+    world.failed = [Plan("cuda", "f16"), Plan("cuda", "f32")]
+    world.start()
+    assert world.catalog.find().plan == "cpu/f32"
+    assert world.catalog.find().instead_of == "cuda/f16"
+
+
+def test_new_version_takes_over_and_the_old_one_goes_when_nobody_needs_it(world):
+    world.start()
+    (old,) = world.hall.keys
+    world.write("2")
+    world.look()  # it may still be being copied
+    assert world.catalog.default == "tiny/1"
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert world.catalog.newest == {"tiny": "2"}
+    assert world.hall.announced
+    assert world.hall.keys[0] == old  # requests for it may be on their way
+    assert world.notes.serves == ["1", "2"]
+    world.hall.busy.add(old)
+    world.look(RETIRE_S)
+    assert old in world.hall.keys
+    world.hall.busy.clear()
+    world.look(RETIRE_S)
+    assert world.hall.keys == [world.catalog.entries["tiny/2"].key]
+    assert world.notes.serves == ["2"]
+
+
+def test_bundle_that_is_still_being_copied_is_not_tried(world):
+    world.start()
+    folder = world.write("2")
+    whole = (folder / "generator.onnx").read_bytes()
+    for part in range(1, len(whole)):
+        (folder / "generator.onnx").write_bytes(whole[:part])
+        world.look()
+    assert world.loads == ["tiny/1"]
+    (folder / "generator.onnx").write_bytes(whole)
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert world.notes.refusals["tiny/2"] is False
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (damage_file, "generator.onnx is not what was exported"),
+        (lose_file, "golden.npy, which is not there"),
+        (lose_manifest, "manifest.json cannot be read"),
+        (renew_schema, "schema version 9; this server reads 1"),
+    ],
+)
+def test_bad_bundle_is_refused_by_name_and_the_old_one_goes_on(world, caplog, harm, told):
+    world.start()
+    harm(world.write("2"))
+    for _ in range(4):
+        world.look()
+    assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
+    assert told in world.reason("tiny/2")
+    assert world.notes.refusals["tiny/2"] is True
+    assert caplog.text.count("tiny/2 is refused") == 1  # not again and again
+
+
+def test_failed_self_test_is_refused_until_the_bundle_changes(world):
+    world.start()
+    world.broken.add("2")
+    folder = world.write("2")
+    for _ in range(4):
+        world.look()
+    assert world.loads == ["tiny/1", "tiny/2"]
+    assert world.catalog.default == "tiny/1"
+    assert "off by 200 grey levels" in world.reason("tiny/2")
+    world.broken.clear()
+    (folder / "README").write_text("changed")
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert world.notes.refusals["tiny/2"] is False
+
+
+def test_error_that_nobody_expects_is_a_refusal_too(world, monkeypatch):
+    world.start()
+    world.write("2")
+
+    def fail(_):
+        raise MemoryError("no 4 GB")
+
+    monkeypatch.setattr(world.keeper, "_load", fail)
+    world.look()
+    world.look()
+    assert world.reason("tiny/2") == "MemoryError: no 4 GB"
+    assert world.catalog.default == "tiny/1"
+
+
+def test_deleted_version_gives_way_to_the_one_before_which_is_still_warm(world):
+    world.start()
+    (old,) = world.hall.keys
+    folder = world.write("2")
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    shutil.rmtree(folder)
+    world.look(0)
+    world.clock.now += 10 - RETIRE_S / 2
+    world.keeper._settle_all(force=False, default=world.catalog.default)
+    assert world.catalog.default == "tiny/1"
+    assert world.loads == ["tiny/1", "tiny/2"]
+    world.look(RETIRE_S)
+    assert world.hall.keys == [old]
+    assert "tiny/2" not in world.catalog.entries
+
+
+def test_version_that_was_let_go_is_loaded_again_when_it_is_needed(world):
+    world.start()
+    folder = world.write("2")
+    for _ in range(4):
+        world.look()
+    shutil.rmtree(folder)
+    world.look()
+    world.look()
+    assert world.loads == ["tiny/1", "tiny/2", "tiny/1"]
+    assert world.catalog.default == "tiny/1"
+
+
+def test_repository_that_vanishes_changes_nothing(world):
+    world.start()
+    shutil.rmtree(world.models)
+    world.look()
+    world.look()
+    assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
+    assert len(world.hall.keys) == 1
+
+
+def test_version_that_is_replaced_in_place_is_served_anew(world):
+    world.start()
+    (old,) = world.hall.keys
+    shutil.rmtree(world.models / "tiny" / "1")
+    world.write("1", lineage={"seed": 2})
+    world.look()
+    world.look()
+    assert world.loads == ["tiny/1", "tiny/1"]
+    assert world.catalog.find().key not in (old, 0)
+    world.look(RETIRE_S)
+    assert world.hall.keys == [world.catalog.find().key]
+
+
+def test_version_that_is_spoilt_in_place_goes_on_as_it_was(world):
+    world.start()
+    folder = world.models / "tiny" / "1"
+    whole = (folder / "generator.onnx").read_bytes()
+    damage_file(folder)
+    world.look()
+    world.look()
+    assert world.ready == ["tiny/1"]
+    assert "what is on the disk now is refused" in world.reason("tiny/1")
+    assert world.notes.refusals["tiny/1"] is True
+    (folder / "generator.onnx").write_bytes(whole)
+    world.look()
+    world.look()
+    assert (world.reason("tiny/1"), world.notes.refusals["tiny/1"]) == ("", False)
+    assert world.loads == ["tiny/1"]
+
+
+def test_start_takes_the_newest_version_that_can_serve(world):
+    damage_file(world.write("3"))
+    world.broken.add("2")
+    world.write("2")
+    world.start()
+    assert world.catalog.default == "tiny/1"
+    assert world.notes.refusals == {"tiny/3": True, "tiny/2": True, "tiny/1": False}
+
+
+def test_start_without_any_that_can_serve_is_an_error_with_every_reason(world):
+    world.broken.update("12")
+    world.write("2")
+    with pytest.raises(SessionError, match=r"tiny/latest cannot .*tiny/2: its golden.*tiny/1: its"):
+        world.start()
+
+
+def test_version_that_two_engines_died_of_is_refused_and_the_one_before_serves(world, caplog):
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    assert world.loads == ["tiny/1"]
+    assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
+    assert "2 engines died while they loaded it" in world.reason("tiny/2")
+    assert "tiny/2 is refused: 2 engines died" in caplog.text
+    assert world.notes.refusals == {"tiny/2": True, "tiny/1": False}
+    for _ in range(3):
+        world.look()
+    world.place.rescan.touch()
+    world.look()
+    assert world.loads == ["tiny/1"]
+
+
+def test_version_that_an_engine_died_beside_is_tried_again(world):
+    world.write("2")
+    world.deadly.add("2")
+    for _ in range(3):  # a load that ended clears its name
+        world.dies()
+        world.start()
+        assert world.catalog.default == "tiny/2"
+        assert not world.place.all_loads
+
+
+def test_version_that_engines_died_of_is_tried_once_its_files_change(world):
+    folder = world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    shutil.rmtree(folder)
+    world.write("2", lineage={"seed": 2})
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert (world.reason("tiny/2"), world.notes.refusals["tiny/2"]) == ("", False)
+
+
+def test_version_that_engines_died_of_is_tried_if_an_administrator_asks_for_it(world):
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().start()
+    assert world.ask("load", "tiny", "2") == ""
+    assert world.catalog.default == "tiny/2"
+
+
+def test_default_model_is_tried_whatever_died_of_it_where_there_is_no_other_version(world):
+    world.broken.add("1")
+    world.write("2")
+    world.deadly.add("2")
+    world.dies().dies().dies()
+    world.start()
+    assert world.catalog.default == "tiny/2"
+
+
+def test_engine_that_dies_of_what_an_administrator_asks_for_leaves_no_wish(world):
+    world.start()
+    world.write("4", name="other")
+    world.deadly.add("4")
+    world.dies(lambda: world.ask("load", "other"))
+    world.loads.clear()
+    world.start()
+    assert world.loads == ["tiny/1"]
+    assert world.catalog.asked == ()
+
+
+def test_version_of_the_settings_is_the_only_one(tmp_path, world):
+    pinned = World(tmp_path, world.write, version="1")
+    world.write("2")
+    pinned.start()
+    pinned.look()
+    pinned.look()
+    assert pinned.ready == ["tiny/1"]
+
+
+@pytest.mark.parametrize(
+    ("serve", "ready"),
+    [
+        ("other", ["other/5", "tiny/2"]),
+        ("other/4, tiny/1", ["other/4", "tiny/1", "tiny/2"]),
+        ("all", ["other/4", "other/5", "tiny/1", "tiny/2"]),
+        ("nobody", ["tiny/2"]),
+    ],
+)
+def test_other_models_and_versions_serve_beside_the_default(tmp_path, world, serve, ready):
+    world.write("2")
+    for version in "45":
+        world.write(version, name="other")
+    several = World(tmp_path, world.write, serve=serve).start()
+    assert several.ready == ready
+    assert several.catalog.default == "tiny/2"
+    assert len(several.hall.keys) == len(ready)
+
+
+def test_administrator_loads_and_unloads(world):
+    world.start()
+    world.write("4", name="other")
+    assert world.ask("load", "other") == ""
+    assert world.ready == ["other/4", "tiny/1"]
+    assert world.catalog.find("other").version == "4"
+    world.look()
+    assert world.ready == ["other/4", "tiny/1"]
+    assert world.ask("unload", "other") == ""
+    assert world.ready == ["tiny/1"]
+
+
+def test_administrator_loads_an_older_version_by_its_number(world):
+    world.write("2")
+    world.start()
+    assert world.ask("load", "tiny", "1") == ""
+    assert world.ready == ["tiny/1", "tiny/2"]
+    assert world.catalog.default == "tiny/2"
+    assert world.catalog.newest == {"tiny": "2"}
+
+
+def test_administrator_is_told_why_not(world):
+    world.start()
+    world.broken.add("2")
+    world.write("2")
+    assert "off by 200" in world.ask("load", "tiny", "2")
+    assert "off by 200" in world.ask("load", "tiny")  # though an older one serves
+    assert world.ask("load", "nobody") == "the repository has no nobody"
+    assert world.ask("unload", "tiny") == "tiny/1 stays: the server's settings want it"
+    assert world.ready == ["tiny/1"]
+    assert world.loads == ["tiny/1", "tiny/2", "tiny/2", "tiny/2"]  # once for each wish
+
+
+def test_administrator_need_not_wait_for_the_next_look(world):
+    world.start()
+    world.write("2")
+    assert world.ask("load", "tiny") == ""
+    assert world.catalog.default == "tiny/2"
+
+
+def test_next_engine_serves_what_administrators_asked_for(tmp_path, world):
+    world.start()
+    world.write("4", name="other")
+    world.ask("load", "other", "4")
+    after = World(tmp_path, world.write).start()
+    assert after.ready == ["other/4", "tiny/1"]
+
+
+def test_engine_that_finds_no_catalog_starts_as_if_nothing_had_been_asked_for(tmp_path, world):
+    world.start()
+    world.write("4", name="other")
+    world.ask("load", "other", "4")
+    world.place.catalog.unlink()
+    after = World(tmp_path, world.write).start()
+    assert after.ready == ["tiny/1"]
+
+
+def test_catalog_that_is_lost_is_written_anew(tmp_path, world):
+    never = World(tmp_path, world.write)
+    never.config = replace(never.config, poll_s=0)
+    never.start()
+    before = never.catalog
+    never.place.catalog.unlink()
+    never.look(0)
+    assert never.catalog == before
+    assert never.hall.announced == 1
+    never.look(0)
+    assert never.hall.announced == 1
+
+
+def test_note_in_the_runtime_directory_has_it_look_at_once(tmp_path, world):
+    never = World(tmp_path, world.write)
+    never.config = replace(never.config, poll_s=0)
+    never.start()
+    world.write("2")
+    never.look()
+    never.look()
+    assert never.catalog.default == "tiny/1"
+    never.place.rescan.touch()
+    never.look(0)
+    assert never.catalog.default == "tiny/2"
+    assert not never.place.rescan.exists()
+
+
+def test_nothing_new_is_no_news(world):
+    world.start()
+    world.look()
+    written = world.place.catalog.stat().st_mtime_ns
+    world.look()
+    world.look()
+    assert world.hall.announced == 0
+    assert world.place.catalog.stat().st_mtime_ns == written
+
+
+def test_old_version_stays_until_every_engine_has_the_new_one(tmp_path, write_bundle, monkeypatch):
+    monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
+    write_bundle("1")
+    world = World(tmp_path, write_bundle, engines=2)
+    other = world.config.places[1]
+    other.folder.mkdir()
+    world.start()
+    shutil.copy(world.place.catalog, other.catalog)
+    write_bundle("2")
+    world.look()
+    world.look()
+    assert world.catalog.default == "tiny/2"
+    assert world.ready == ["tiny/1", "tiny/2"]
+    world.look(after_s=100)
+    assert world.ready == ["tiny/1", "tiny/2"], "the other engine still answers with version 1"
+    shutil.copy(world.place.catalog, other.catalog)
+    world.look(after_s=1)
+    assert world.ready == ["tiny/2"]
+    assert world.catalog.newest == {"tiny": "2"}
+
+
+def test_two_engines_that_hold_a_version_for_each_other_let_go_of_it(
+    tmp_path, write_bundle, monkeypatch
+):
+    monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
+    write_bundle("1")
+    write_bundle("7", name="boats")
+    newer = write_bundle("8", name="boats")
+    world = World(tmp_path, write_bundle, engines=2, serve="boats/7, boats")
+    other = world.config.places[1]
+    other.folder.mkdir()
+    world.start()
+    assert world.catalog.newest["boats"] == "8"
+    shutil.copy(world.place.catalog, other.catalog)
+    world.config = replace(world.config, serve="boats/7")
+    shutil.rmtree(newer)
+    world.keeper._config = world.config
+    world.look()
+    assert world.catalog.newest["boats"] == "7"
+    assert "boats/8" in world.ready
+    shutil.copy(world.place.catalog, other.catalog)  # it holds version 8 too, for this one
+    world.look()
+    assert world.ready == ["boats/7", "tiny/1"]

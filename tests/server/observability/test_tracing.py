@@ -1,0 +1,149 @@
+"""A span a request, with the caller's trace above it and the steps below."""
+
+import http.server
+import os
+import sys
+import threading
+import urllib.request
+
+import pytest
+from flask import Flask, request
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import StatusCode
+
+from loadtests.serving import serving
+from server.config import ConfigError
+from server.observability import tracing
+from server.observability.tracing import ROUTE, Traced, tell_steps
+
+PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+TRACEPARENT = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+
+
+@pytest.fixture
+def exporter():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def spans(exporter):
+    """Ask a traced application for ``/draw`` and return the spans by their names."""
+    app = Flask("test")
+
+    @app.get("/<what>")
+    def draw(what):
+        request.environ[ROUTE] = "/<what>"
+        tell_steps(request.environ, queue=0.25, infer=0.5, encode=0.125)
+        return "", int(what)
+
+    traced = app.wsgi_app = Traced(app.wsgi_app, exporter)
+
+    def ask(status=200, headers=None):
+        assert app.test_client().get(f"/{status}", headers=headers or {}).status_code == status
+        traced.close()
+        return {span.name: span for span in exporter.get_finished_spans()}
+
+    return ask
+
+
+def test_request_is_a_span_with_its_route_and_status(spans):
+    span = spans()["GET /<what>"]
+    assert span.kind.name == "SERVER"
+    assert span.attributes["http.route"] == "/<what>"
+    assert span.attributes["url.path"] == "/200"
+    assert span.attributes["http.response.status_code"] == 200
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.parent is None
+    assert span.resource.attributes["service.name"] == "carfront"
+
+
+def test_callers_trace_goes_on(spans):
+    span = spans(headers=TRACEPARENT)["GET /<what>"]
+    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{span.parent.span_id:016x}" == PARENT
+
+
+def test_trace_of_a_caller_that_makes_no_sense_begins_anew(spans):
+    assert spans(headers={"traceparent": "00-0-0-01"})["GET /<what>"].parent is None
+
+
+def test_caller_that_does_not_sample_is_not_traced(spans):
+    assert spans(headers={"traceparent": TRACEPARENT["traceparent"][:-1] + "0"}) == {}
+
+
+def test_steps_are_spans_one_after_another(spans):
+    found = spans()
+    whole = found["GET /<what>"]
+    steps = [found[name] for name in ("queue", "infer", "encode")]
+    assert [step.parent.span_id for step in steps] == [whole.context.span_id] * 3
+    assert [step.end_time - step.start_time for step in steps] == [250e6, 500e6, 125e6]
+    assert steps[0].end_time == steps[1].start_time
+    assert steps[2].end_time <= whole.end_time
+
+
+def test_error_of_the_server_is_one_in_the_trace(spans):
+    assert spans(503)["GET /<what>"].status.status_code is StatusCode.ERROR
+
+
+def test_request_that_is_not_traced_tells_nobody():
+    tell_steps({}, queue=1.0)
+
+
+def test_missing_library_is_named(monkeypatch):
+    monkeypatch.setattr(tracing, "LIBRARIES", ("nowhere.trace", "json"))
+    with pytest.raises(ConfigError, match=r"CARFRONT_TRACES is 'otlp'; wanted none, or nowhere"):
+        tracing.check_installed()
+
+
+@pytest.mark.skipif("SERVE_PYTHON" in os.environ, reason="the server image has no tracing")
+def test_spans_of_a_real_server_reach_the_collector():
+    received = []
+    arrived = threading.Event()
+
+    class Collector(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            received.append((self.path, ExportTraceServiceRequest.FromString(body)))
+            self.send_response(200)
+            self.end_headers()
+            arrived.set()
+
+        def log_message(self, *_):
+            pass
+
+    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    settings = {
+        "CARFRONT_TRACES": "otlp",
+        "CARFRONT_WORKERS": "1",
+        "CARFRONT_PROVIDER": "cpu",
+        "CARFRONT_MAX_BATCH_SIZE": "8",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_SERVICE_NAME": "night-cars",
+    }
+    with serving(PYTHON, settings) as server:
+        asked = urllib.request.Request(f"{server.url}/v1/images/7.png", headers=TRACEPARENT)
+        with urllib.request.urlopen(asked) as response:
+            assert response.read()[:4] == b"\x89PNG"
+        assert arrived.wait(20)
+        urllib.request.urlopen(urllib.request.Request(f"{server.url}/healthz")).read()
+    collector.shutdown()
+    collector.server_close()
+    spans = {
+        span.name: (resource.resource, span)
+        for _, message in received
+        for resource in message.resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    }
+    assert {path for path, _ in received} == {"/v1/traces"}
+    resource, span = spans["GET /v1/images/<seed>.png"]
+    assert span.trace_id.hex() == TRACE
+    names = {x.key: x.value.string_value for x in resource.attributes}
+    assert names["service.name"] == "night-cars"
+    assert {"queue", "infer", "encode"} <= set(spans)
+    assert "GET /healthz" in spans, "what was not sent when the server ended is lost"

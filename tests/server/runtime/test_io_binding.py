@@ -1,0 +1,116 @@
+"""Buckets of fixed size on a device: here the CPU is the device."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from server.bundle.latents import latents
+from server.runtime.io_binding import Bound, bucket_of, is_out_of_memory
+
+MODEL = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1" / "generator.onnx"
+
+
+@pytest.fixture(scope="module")
+def session():
+    return ort.InferenceSession(str(MODEL), providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture
+def bound(session):
+    return Bound(session, ("cpu", 0), 100, (32, 32, 3))
+
+
+class Full:
+    """A session on a device that has memory for so many rows."""
+
+    def __init__(self, session, rows):
+        self._session = session
+        self.rows = rows
+        self.ran = []
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
+        self.io_binding = session.io_binding
+
+    def run_with_iobinding(self, binding, options):
+        (images,) = binding.get_outputs()
+        rows = images.shape()[0]
+        self.ran.append(rows)
+        if rows > self.rows:
+            raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for 12 GB")
+        self._session.run_with_iobinding(binding, options)
+
+
+def test_bucket_is_the_next_power_of_two():
+    assert [bucket_of(rows) for rows in (1, 2, 3, 4, 5, 33, 64, 65)] == [1, 2, 4, 4, 8, 64, 64, 128]
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13])
+def test_images_are_those_of_the_session_whatever_the_padding(session, bound, rows):
+    batch = latents(range(rows), 100)
+    (wanted,) = session.run(None, {"latents": batch})
+    bound.run(latents(range(100, 116), 100))  # what a bucket held before
+    assert (bound.run(batch) == wanted).all()
+    assert (bound.run(batch[::-1]) == wanted[::-1]).all()
+
+
+def test_images_stay_as_they_are_when_the_next_batch_runs(bound):
+    first = bound.run(latents(range(4), 100))
+    kept = first.copy()
+    bound.run(latents(range(50, 54), 100))
+    assert (first == kept).all()
+
+
+def test_prepared_buckets_are_all_there_are_to_be(bound):
+    bound.prepare(12)
+    assert bound.sizes == [1, 2, 4, 8, 16]
+    for rows in (1, 5, 12):
+        bound.run(latents(range(rows), 100))
+    assert bound.sizes == [1, 2, 4, 8, 16]
+
+
+def test_full_device_goes_on_with_smaller_buckets(session, caplog):
+    full = Full(session, 4)
+    bound = Bound(full, ("cpu", 0), 100, (32, 32, 3))
+    bound.prepare(64)
+    assert (bound.sizes, bound.limit) == ([1, 2, 4], 4)
+    assert "no memory for 8 images at once; from now on 4 at most" in caplog.text
+    batch = latents(range(11), 100)
+    full.ran.clear()
+    assert (bound.run(batch) == session.run(None, {"latents": batch})[0]).all()
+    assert full.ran == [4, 4, 4]
+
+
+def test_memory_that_others_take_later_halves_the_largest_bucket(session):
+    full = Full(session, 16)
+    bound = Bound(full, ("cpu", 0), 100, (32, 32, 3))
+    bound.prepare(16)
+    full.rows = 3
+    batch = latents(range(16), 100)
+    assert (bound.run(batch) == session.run(None, {"latents": batch})[0]).all()
+    assert (bound.sizes, bound.limit) == ([1, 2], 2)
+
+
+def test_device_without_room_for_one_is_an_error(session):
+    with pytest.raises(RuntimeError, match="Failed to allocate"):
+        Bound(Full(session, 0), ("cpu", 0), 100, (32, 32, 3)).prepare(8)
+
+
+def test_other_errors_are_the_callers(session, bound):
+    with pytest.raises(Exception, match=r"(?i)shape|dimension|size"):
+        bound.run(np.zeros((2, 7), np.float32))
+    assert bound.limit is None
+
+
+@pytest.mark.parametrize(
+    ("text", "full"),
+    [
+        ("CUDA failure 2: out of memory", True),
+        ("CUDNN_STATUS_ALLOC_FAILED ... CUDA_ERROR_OUT_OF_MEMORY", True),
+        ("Failed to allocate memory for requested buffer of size 123", True),
+        ("CUDA failure 700: an illegal memory access was encountered", False),
+        ("Non-zero status code returned while running Conv node", False),
+    ],
+)
+def test_only_a_full_device_is_taken_for_one(text, full):
+    assert is_out_of_memory(RuntimeError(text)) is full

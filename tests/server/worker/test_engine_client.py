@@ -1,0 +1,440 @@
+"""Client and engine together, over a real socket and real shared memory."""
+
+import socket
+import threading
+import time
+
+import gevent
+import pytest
+from tests_engine import SHAPE, Gate, connect, key_of, picture, publish, running, serving, until
+
+from server.bundle.latents import latents_range
+from server.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    EngineUnavailable,
+    InferenceFailed,
+    InvalidRequest,
+    LoadFailed,
+    ModelNotFound,
+    ModelUnavailable,
+    QueueFull,
+)
+from server.ipc.messages import Result, Status
+from server.worker.request_terms import HOLDS_S, Terms
+
+ARENA = 2**20
+
+
+@pytest.fixture
+def client(path):
+    client = connect(path, arena_bytes=ARENA)
+    yield client
+    client.close()
+
+
+def draw(client, seed, n=1, timeout_s=10.0, **terms):
+    with client.generate(seed, n, Terms(timeout_s, **terms)) as generated:
+        return generated.images.copy()
+
+
+def expected(seed, n=1):
+    return picture(latents_range(seed, n, 8))
+
+
+def test_images_are_those_of_their_seeds(path, client):
+    with running(path):
+        assert (draw(client, 5, 3) == expected(5, 3)).all()
+
+
+def test_request_larger_than_a_batch_comes_back_whole(path, client):
+    with running(path) as engine:
+        assert (draw(client, 0, 100) == expected(0, 100)).all()
+        assert max(engine.notes.batches) == 16
+
+
+def test_requests_of_many_greenlets_share_batches(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        calls = [gevent.spawn(draw, client, seed) for seed in range(20)]
+        until(gate.entered.is_set)
+        until(lambda: len(client._calls) == 20)
+        gate.open.set()
+        gevent.joinall(calls, raise_error=True)
+        assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+        assert len(engine.notes.batches) < 20
+
+
+def test_two_streams_answer_each_request_with_its_own_images(path, client):
+    with running(path, [picture, picture]):
+        calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(150)]
+        gevent.joinall(calls, raise_error=True)
+    for seed, call in enumerate(calls):
+        assert (call.value == expected(seed, 1 + seed % 40)).all()
+
+
+def test_request_sent_before_the_engine_listens_is_answered_when_it_does(path, client):
+    call = gevent.spawn(draw, client, 9)
+    until(lambda: client._calls)
+    assert not client.ready
+    with running(path):
+        assert (call.get() == expected(9)).all()
+        assert client.ready
+
+
+def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
+    gate = Gate()
+    with running(path, [gate]):
+        calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
+        until(gate.entered.is_set)
+        client._balancer.backends[0].line.hang_up()  # what a killed engine looks like from here
+        with running(path):
+            gevent.joinall(calls, raise_error=True)
+        gate.open.set()
+    assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+
+
+def test_request_without_any_engine_ends_at_its_deadline(client):
+    with pytest.raises(EngineUnavailable):
+        draw(client, 1, timeout_s=0.05)
+
+
+def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        blocker = gevent.spawn(draw, client, 0)
+        until(gate.entered.is_set)
+        late = gevent.spawn(draw, client, 1, timeout_s=0.05)
+        until(lambda: len(client._calls) == 2)
+        deadline = time.monotonic() + 0.05
+        until(lambda: time.monotonic() > deadline)
+        gate.open.set()
+        with pytest.raises(DeadlineExceeded):
+            late.get()
+        assert (blocker.get() == expected(0)).all()
+        assert engine.notes.dropped_rows == {"deadline": 1}
+    assert client._calls._room.taken == 0, "a slot was never given back"
+
+
+def test_poisonous_request_fails_alone(path, client):
+    poison = latents_range(666, 1, 8)[0]
+
+    def model(latents):
+        if (latents == poison).all(axis=1).any():
+            raise RuntimeError("bad latents")
+        return picture(latents)
+
+    gate = Gate()
+
+    def gated(latents):
+        gate(latents)
+        return model(latents)
+
+    with running(path, [gated]):
+        calls = {seed: gevent.spawn(draw, client, seed) for seed in (1, 2, 666, 3)}
+        until(lambda: len(client._calls) == 4)
+        gate.open.set()
+        gevent.joinall(list(calls.values()))
+    with pytest.raises(InferenceFailed):
+        calls[666].get()
+    assert all((calls[seed].get() == expected(seed)).all() for seed in (1, 2, 3))
+
+
+def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, client):
+    gate = Gate()
+
+    def model(latents):
+        if len(latents) < 16:
+            raise RuntimeError("too few")
+        return gate(latents)
+
+    with running(path, [model, model]) as engine:
+        call = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
+        until(gate.entered.is_set)
+        until(lambda: engine.served.batcher.rows == 0 and engine._running == 1)
+        with pytest.raises(InferenceFailed):
+            draw(client, 5)  # an answer to the first would have arrived before this one's
+        assert not call.ready()
+        gate.open.set()
+        with pytest.raises(InferenceFailed):
+            call.get()
+
+
+def test_full_queue_refuses_with_its_length_and_limit(path, client):
+    gate = Gate()
+    with running(path, [gate], max_queue_rows=4096):
+        first = gevent.spawn(draw, client, 0)
+        until(gate.entered.is_set)
+        waiting = gevent.spawn(draw, client, 0, 3000)
+        until(lambda: len(client._calls) == 2)
+        over = gevent.spawn(draw, client, 0, 1500)
+        until(lambda: len(client._calls) == 3)
+        gate.open.set()
+        with pytest.raises(QueueFull) as full:
+            over.get()
+        assert (full.value.rows, full.value.limit) == (3000, 4096)
+        assert len(waiting.get()) == 3000
+        first.get()
+
+
+def test_refusal_is_remembered_for_a_moment_for_those_who_want_the_same(path):
+    now = time.monotonic()
+    client = connect(path, arena_bytes=ARENA, clock=lambda: now)
+    with running(path, max_queue_rows=4096) as engine:
+        engine.served.batcher.observe(rows=1000, seconds=1.0)
+
+        add, asked = engine.served.batcher.add, []
+        engine.served.batcher.add = lambda job, accepted: (asked.append(job), add(job))
+
+        def asks(n, timeout_s, **terms):
+            """Whether the engine is asked; it refuses each time."""
+            before = len(asked)
+            with pytest.raises(QueueFull):
+                draw(client, 0, n, timeout_s, **terms)
+            return len(asked) > before
+
+        assert asks(5096, 10.0)  # 1,000 rows too many: a second's work
+        assert not asks(5096, 10.0)
+        assert not asks(5096, 6.0)
+        now += HOLDS_S
+        assert asks(5096, 10.0)
+        assert asks(5000, 10.0)
+        assert asks(6000, 10.0)  # it may go after those whom the smaller one makes late
+        assert asks(6000, 11.0)
+        assert asks(6000, 11.0, bulk=True)
+        assert len(draw(client, 0, 8)) == 8
+        client.close()
+
+
+def test_request_that_finds_no_room_waits_for_others_to_finish(path):
+    small = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    with running(path, [gate]):
+        calls = [gevent.spawn(draw, small, seed, 90) for seed in (1, 2, 3)]
+        until(gate.entered.is_set)
+        gate.open.set()
+        gevent.joinall(calls, raise_error=True)
+        assert all((call.value == expected(s, 90)).all() for s, call in enumerate(calls, 1))
+        with pytest.raises(InvalidRequest, match="n is 4096; wanted at most"):
+            draw(small, 0, 4096)
+    small.close()
+
+
+def test_engine_knows_who_lets_others_go_first(path, client):
+    with running(path) as engine:
+        add, asked = engine.served.batcher.add, []
+        engine.served.batcher.add = lambda job, accepted: (asked.append(job.bulk), add(job))
+        for bulk in (True, False):
+            draw(client, 2, bulk=bulk)
+    assert asked == [True, False]
+
+
+def test_request_that_would_wait_too_long_for_room_is_refused_at_once(path):
+    small = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    with running(path, [gate]):
+        first = gevent.spawn(draw, small, 1, 90)
+        until(gate.entered.is_set)
+        (engine,) = small._balancer.backends
+        says = Result(0, Status.OK, 0.0, 0.0, 1000, 4096, 10.0, 0.0)
+        engine.answered(says, 0, time.monotonic())
+        with pytest.raises(QueueFull) as full:
+            draw(small, 2, 90, timeout_s=5.0)
+        assert full.value.limit == 4096
+        assert 10.0 < full.value.wait_s < 10.9
+        second = gevent.spawn(draw, small, 2, 90, timeout_s=60.0)
+        until(lambda: list(small._calls._room.waiting))
+        with pytest.raises(QueueFull) as full:
+            draw(small, 3, 90, timeout_s=5.0)
+        assert full.value.rows == 180  # itself, and the one before it
+        gate.open.set()
+        assert (first.get() == expected(1, 90)).all()
+        assert (second.get() == expected(2, 90)).all()
+    small.close()
+
+
+def test_caller_that_hangs_up_while_it_waits_for_room_waits_no_more(path):
+    small = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    here, there = socket.socketpair()
+    with here, running(path, [gate]):
+        first = gevent.spawn(draw, small, 1, 90)
+        until(gate.entered.is_set)
+        second = gevent.spawn(draw, small, 2, 90, peer=here.fileno())
+        until(lambda: list(small._calls._room.waiting))
+        there.close()
+        with pytest.raises(ClientGone):
+            second.get()
+        gate.open.set()
+        assert (first.get() == expected(1, 90)).all()
+    assert small._calls._room.taken == 0
+    small.close()
+
+
+def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
+    other = connect(path, arena_bytes=ARENA)
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        mine = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        until(lambda: other.ready)
+        theirs = gevent.spawn(draw, other, 2, 50)
+        until(lambda: other._calls)
+        gevent.sleep(0.01)  # let the submit leave
+        other.close()
+        theirs.kill()
+        gate.open.set()
+        assert (mine.get() == expected(1)).all()
+        until(lambda: engine.notes.dropped_rows.get("worker_gone") == 50)
+        assert (draw(client, 3) == expected(3)).all()
+
+
+def test_caller_that_hangs_up_costs_no_inference(path, client):
+    gate = Gate()
+    (here, there), (other, others) = socket.socketpair(), socket.socketpair()
+    with running(path, [gate]) as engine:
+        first = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        left = gevent.spawn(draw, client, 2, 50, peer=here.fileno())
+        stays = gevent.spawn(draw, client, 3, peer=other.fileno())
+        until(lambda: len(client._calls) == 3)
+        there.close()
+        with pytest.raises(ClientGone):
+            left.get()
+        gate.open.set()
+        assert (first.get() == expected(1)).all()
+        assert (stays.get() == expected(3)).all()
+        until(lambda: engine.notes.dropped_rows == {"client_gone": 50})
+        assert sum(engine.notes.batches) == 2
+    for end in (here, other, others):
+        end.close()
+    assert client._calls._room.taken == 0, "a slot was never given back"
+
+
+def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        call = gevent.spawn(draw, client, 1, 40)
+        until(gate.entered.is_set)
+        call.kill()
+        gevent.sleep(0.01)  # let the word leave
+        assert client._calls._room.taken, "the engine may still write there"
+        gate.open.set()
+        until(lambda: not client._calls)
+        assert engine.notes.dropped_rows == {"client_gone": 24}, "one batch of 16 ran"
+    assert client._calls._room.taken == 0
+
+
+def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):
+    gate = Gate()
+    with running(path, [gate]):
+        call = gevent.spawn(draw, client, 1)
+        until(gate.entered.is_set)
+        call.kill()
+        assert client._calls._room.taken, "the engine may still write there"
+        gate.open.set()
+        until(lambda: not client._calls)
+    assert client._calls._room.taken == 0
+
+
+def test_model_that_is_named_draws(path, client):
+    publish(path, "tiny/1", "other/3")
+    brighter = lambda latents: picture(latents) // 2  # noqa: E731
+    with running(path) as engine:
+        engine.add(serving([brighter], "other/3"))
+        until(lambda: client.ready)
+        with client.generate(5, 2, Terms(10), "other") as generated:
+            assert (generated.images == expected(5, 2) // 2).all()
+            assert str(generated.model) == "other/3"
+        assert (draw(client, 5, 2) == expected(5, 2)).all()
+        with (
+            pytest.raises(ModelNotFound, match="no model 'other/4'"),
+            client.generate(5, 2, Terms(10), "other", "4"),
+        ):
+            pass
+
+
+def test_model_that_only_the_engine_knows_is_not_missing_before_it_has_spoken(path, client):
+    with pytest.raises(EngineUnavailable), client.generate(5, 2, Terms(10), "other"):
+        pass
+
+
+def test_pointer_moves_when_the_engine_says_so(path, client):
+    with running(path) as engine:
+        engine.add(serving([lambda latents: picture(latents) // 2], "tiny/2"))
+        assert (draw(client, 5) == expected(5)).all()
+        publish(path, "tiny/2", "tiny/1")
+        engine.announce()
+        until(lambda: client.catalog.default == "tiny/2")
+        assert (draw(client, 5) == expected(5) // 2).all()
+
+
+def test_request_for_a_model_that_went_is_drawn_by_the_one_that_came(path, client):
+    """The engine's word of a new catalog and a request for the old one pass each other."""
+    with running(path) as engine:
+        assert (draw(client, 5) == expected(5)).all()
+        engine.add(serving([lambda latents: picture(latents) // 2], "tiny/2"))
+        publish(path, "tiny/2")
+        assert engine.remove(key_of("tiny/1"))
+        assert client.catalog.default == "tiny/1"
+        assert (draw(client, 5, 40) == expected(5, 40) // 2).all()
+    assert client._calls._room.taken == 0, "a slot was never given back"
+
+
+def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_error(path, client):
+    with running(path) as engine:
+        engine.add(serving([picture], "tiny/2"))
+        until(lambda: client.ready)
+        assert engine.remove(key_of("tiny/1"))
+        with pytest.raises(ModelUnavailable, match="the engine does not have it"):
+            draw(client, 5)
+
+
+def test_model_somebody_waits_for_is_not_removed(path, client):
+    gate = Gate()
+    with running(path, [gate]) as engine:
+        call = gevent.spawn(draw, client, 1, 40)
+        until(gate.entered.is_set)
+        assert not engine.remove(key_of("tiny/1"))
+        gate.open.set()
+        assert (call.get() == expected(1, 40)).all()
+        until(lambda: engine.remove(key_of("tiny/1")))
+
+
+def test_administrators_wish_reaches_the_engine_and_its_word_comes_back(path, client):
+    asked = []
+
+    def on_ask(ask, answer):
+        asked.append((ask.action, ask.name, ask.version))
+        threading.Thread(target=answer, args=("it is broken" if ask.version else "",)).start()
+
+    with running(path, on_ask=on_ask):
+        until(lambda: client.ready)
+        client.administer("load", "tiny", "", timeout_s=10)
+        with pytest.raises(LoadFailed, match="it is broken"):
+            client.administer("unload", "tiny", "2", timeout_s=10)
+    assert asked == [("load", "tiny", ""), ("unload", "tiny", "2")]
+
+
+def test_what_administrators_want_at_once_reaches_the_engine_at_once(path, client):
+    asked = []
+    with running(path, on_ask=lambda ask, answer: asked.append(ask.name)):
+        until(lambda: client.ready)
+        names = [f"model-{number}" for number in range(5)]
+        for name in names:
+            gevent.spawn(client.administer, "load", name, "", timeout_s=10)
+        until(lambda: len(asked) == 5)
+        assert sorted(asked) == names
+    client._balancer.backends[0].line.hang_up()
+
+
+def test_administrator_is_told_when_the_engine_ends_meanwhile(path, client):
+    asked = threading.Event()
+    with running(path, on_ask=lambda ask, answer: asked.set()):
+        until(lambda: client.ready)
+        call = gevent.spawn(client.administer, "load", "tiny", "", timeout_s=60)
+        until(asked.is_set)
+    with pytest.raises(EngineUnavailable, match="ended while it was at it"):
+        call.get()
+    with pytest.raises(EngineUnavailable):
+        client.administer("load", "tiny", "", timeout_s=1)
