@@ -155,7 +155,7 @@ def command(plan: Plan, url: str) -> list[str]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop Locust if it still runs: politely, so that it prints its summary, then not."""
+    """Stop Locust if it still runs: at_low_priority, so that it prints its summary, then not."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)

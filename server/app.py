@@ -24,7 +24,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     """
     config = config or ServerConfig.from_env()
     if client is None:
-        client = EngineClient(config.places, config.arena_mib * 2**20)
+        client = EngineClient(config.engine_dirs, config.arena_mib * 2**20)
     app = Flask(__name__, template_folder="page/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     artist = images.Artist(config, client)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from server.bundle.manifest import LATEST, NAME, VERSION
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 
 GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
 """Providers that run on NVIDIA's GPUs."""
@@ -84,7 +84,7 @@ class ServerConfig:
     arena_mib: int = 32
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
-    """For the engines' places and the metrics' files; None makes one and removes it at the end."""
+    """For the engines' folders and the metrics' files; None makes one and removes it at the end."""
     traces: str = "none"
     """Where each request's span goes: none, or otlp, as OpenTelemetry's own variables say."""
     log_level: str = "info"
@@ -165,7 +165,7 @@ class ServerConfig:
         return max(1, self.inference_threads // self.inference_streams)
 
     @property
-    def places(self) -> list[Place]:
+    def engine_dirs(self) -> list[EngineDir]:
         """Where each engine and the HTTP workers meet.
 
         ``gunicorn.conf.py`` sets how many engines there are, and makes the runtime directory.
@@ -174,14 +174,14 @@ class ServerConfig:
             ConfigError: there is none.
         """
         numbers = range(max(1, self.engines))
-        return [Place(self._runtime() / f"engine-{number}") for number in numbers]
+        return [EngineDir(self._runtime() / f"engine-{number}") for number in numbers]
 
     @property
     def processes_path(self) -> Path:
         """The folder that the server's processes enter, see ``server.observability.process_stats``.
 
         Raises:
-            ConfigError: as ``places`` does.
+            ConfigError: as ``engine_dirs`` does.
         """
         return self._runtime() / "processes"
 
@@ -190,7 +190,7 @@ class ServerConfig:
         """Leads to where the engines' arbiter listens, see ``server.arbiter``.
 
         Raises:
-            ConfigError: as ``places`` does.
+            ConfigError: as ``engine_dirs`` does.
         """
         return self._runtime() / "arbiter.sock"
 

@@ -19,10 +19,10 @@ from server.config import ConfigError, ServerConfig
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
-from server.observability.process_stats import enter, wait_for_a_turn
+from server.observability.process_stats import enter, schedule_as_batch
 from server.observability.tracing import check_installed
 from server.vigil import ASLEEP, STOPPED, Vigil
-from server.worker.connection_balance import Crowd
+from server.worker.connection_balance import ConnectionBalance
 
 try:
     server_config = ServerConfig.from_env()
@@ -69,7 +69,7 @@ def on_starting(server):
     """Once, before the first fork; a reload reads this file again, but does not come here."""
     global master
     master = server
-    server.crowd = Crowd()
+    server.connection_balance = ConnectionBalance()
     server.own_runtime_dir = None
     try:
         bundle = repository.find(server_config.models, server_config.model, server_config.version)
@@ -81,9 +81,9 @@ def on_starting(server):
     runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
     runtime_dir.mkdir(parents=True, exist_ok=True)
     config = ServerConfig.from_env()
-    for place in config.places:
-        place.prepare()
-    _announce(bundle, config.places)
+    for engine_dir in config.engine_dirs:
+        engine_dir.prepare()
+    _announce(bundle, config.engine_dirs)
     metrics_dir, processes_dir = runtime_dir / "metrics", config.processes_path
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,21 +92,21 @@ def on_starting(server):
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
-def _announce(bundle, places):
+def _announce(bundle, engine_dirs):
     """Tell the HTTP workers what will be served, until the engines say what is."""
     manifest = bundle.manifest
     entry = Entry(manifest.name, manifest.version, LOADING, "", bundle.key, facts_of(manifest))
     newest = {manifest.name: manifest.version}
-    for place in places:
-        Catalog(str(entry), {str(entry): entry}, (), newest).write(place.catalog)
+    for engine_dir in engine_dirs:
+        Catalog(str(entry), {str(entry): entry}, (), newest).write(engine_dir.catalog)
 
 
 def on_reload(server):
     """Have the engines look at the model repository; gunicorn replaces the HTTP workers."""
     global master
     master = server
-    for place in ServerConfig.from_env().places:
-        place.rescan.touch()
+    for engine_dir in ServerConfig.from_env().engine_dirs:
+        engine_dir.rescan.touch()
 
 
 def on_dirty_starting(arbiter):
@@ -160,8 +160,8 @@ def post_fork(server, worker):
     name = f"http-{worker.slot}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     enter(ServerConfig.from_env().processes_path, name)
-    worker.crowd = server.crowd
-    wait_for_a_turn()
+    worker.connection_balance = server.connection_balance
+    schedule_as_batch()
     renew()
 
 
@@ -193,7 +193,7 @@ def post_worker_init(worker):
 
 
 def child_exit(server, worker):
-    server.crowd.leave(worker.slot)
+    server.connection_balance.leave(worker.slot)
 
 
 def on_exit(server):

@@ -17,10 +17,10 @@ from server.bundle.manifest import (
 )
 from server.engine.batcher import Batcher
 from server.engine.engine import Engine
-from server.engine.models import Served
+from server.engine.models import ServedModel
 from server.ipc.arena import SlotShape
 from server.ipc.catalog import READY, Catalog, Entry
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.worker.engine_client import EngineClient
 
 SHAPE = SlotShape((4, 4, 3))
@@ -54,24 +54,24 @@ def publish(path, *refs):
         for ref in refs
     }
     newest = {ref.split("/")[0]: ref.split("/")[1] for ref in reversed(refs)}
-    place = Place(path.parent)
-    Catalog(refs[0], entries, (), newest).write(place.catalog)
-    return place
+    engine_dir = EngineDir(path.parent)
+    Catalog(refs[0], entries, (), newest).write(engine_dir.catalog)
+    return engine_dir
 
 
 def connect(*paths, arena_bytes=2**20, **more):
     """Return the client of the engines at ``paths``, which need not be there yet."""
-    places = [Place(path.parent) for path in paths]
-    for path, place in zip(paths, places, strict=True):
-        if not place.catalog.exists():
+    engine_dirs = [EngineDir(path.parent) for path in paths]
+    for path, engine_dir in zip(paths, engine_dirs, strict=True):
+        if not engine_dir.catalog.exists():
             publish(path)
-    return EngineClient(places, arena_bytes, **more)
+    return EngineClient(engine_dirs, arena_bytes, **more)
 
 
 def serving(runs, ref="tiny/1", max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):
     """Return a bundle as the engine serves it, drawn by ``runs``, one a stream."""
     batcher = Batcher(max_batch_size, max_queue_rows, time.monotonic, max_delay_s)
-    return Served(key_of(ref), 8, SHAPE, runs, batcher)
+    return ServedModel(key_of(ref), 8, SHAPE, runs, batcher)
 
 
 class Notes:

@@ -18,7 +18,7 @@ from server.errors import InvalidRequest
 from server.ipc.catalog import Entry
 from server.observability import metrics, tracing
 from server.worker.engine_client import EngineClient
-from server.worker.request_terms import Terms
+from server.worker.request_terms import RequestTerms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -181,7 +181,7 @@ def blueprint(artist: Artist) -> Blueprint:
     return routes
 
 
-def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
+def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> RequestTerms:
     """Return on which terms a request is made; ``timeout_s`` is for one that does not say.
 
     Raises:
@@ -199,7 +199,7 @@ def terms_of(environ: "WSGIEnvironment", timeout_s: float) -> Terms:
     if priority not in PRIORITIES:
         raise InvalidRequest("Carfront-Priority", priority, " or ".join(PRIORITIES))
     peer = environ.get("gunicorn.sock")
-    return Terms(timeout_s, PRIORITIES[priority], peer.fileno() if peer else None)
+    return RequestTerms(timeout_s, PRIORITIES[priority], peer.fileno() if peer else None)
 
 
 def parse_seed(text: str) -> int:

@@ -17,7 +17,7 @@ class Metrics(Protocol):
     def retired(self, bundle: Bundle) -> None: ...
 
 
-class Retired:
+class Draining:
     """What was served and may be asked for still."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from server.engine.batcher import Batch, Batcher, Job
-from server.engine.models import Models, Run, Served
+from server.engine.models import Models, Run, ServedModel
 from server.engine.run_batch import Request, draw
-from server.engine.worker_connections import Link, Links
+from server.engine.worker_connections import WorkerConnection, WorkerConnections
 from server.errors import QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Ask, Cancel, Changed, Result, Status, Submit, Told
@@ -79,7 +79,9 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._on_ask = on_ask
-        self._links = Links(path, self._submit, self._cancel, self._ask, self._forget)
+        self._connections = WorkerConnections(
+            path, self._submit, self._cancel, self._ask, self._forget
+        )
         self._parent = os.getppid() if parent is None else parent
         self._connect_by = clock() + CONNECT_S
         self._stop_at: float | None = None
@@ -102,7 +104,7 @@ class Engine:
         self._state = threading.Lock()
         """Held for every look at links, jobs and batchers, never while waiting or running."""
 
-    def add(self, served: Served) -> None:
+    def add(self, served: ServedModel) -> None:
         """Serve one more bundle, from now on."""
         with self._state:
             self._models.add(served)
@@ -119,8 +121,8 @@ class Engine:
     def announce(self) -> None:
         """Tell the HTTP workers that the catalog has changed."""
         with self._state:
-            for link in list(self._links.open):
-                self._links.tell(link, [Changed()])
+            for connection in list(self._connections.open):
+                self._connections.tell(connection, [Changed()])
 
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
@@ -149,7 +151,7 @@ class Engine:
                         self.stop(0)
                         raise error
         finally:
-            self._links.close()
+            self._connections.close()
 
     def _loop(self, stream: int) -> None:
         self.streams.add(threading.get_native_id())
@@ -159,23 +161,23 @@ class Engine:
 
     # gathering
 
-    def _gather(self) -> tuple[Served, Batch] | None:
+    def _gather(self) -> tuple[ServedModel, Batch] | None:
         """Return the next batch as soon as there is one, None once the engine should end."""
         with self._turn:
             while True:
                 due = self._models.due_in_s()
-                keys = self._links.wait(IDLE_S if due is None else min(due, IDLE_S))
+                keys = self._connections.wait(IDLE_S if due is None else min(due, IDLE_S))
                 with self._state:
                     if self._finished():
                         return None
                     for key in keys:
-                        self._links.receive(key)
+                        self._connections.receive(key)
                     taken = self._take()
-                    self._links.send()
+                    self._connections.send()
                     if taken:
                         return taken
 
-    def _take(self) -> tuple[Served, Batch] | None:
+    def _take(self) -> tuple[ServedModel, Batch] | None:
         """Return the next batch, if one is due and not all of it has expired."""
         taken = self._models.take()
         if taken is None:
@@ -203,46 +205,48 @@ class Engine:
         rows = self._models.rows + self._running_rows
         return rows, batcher.max_queue_rows, batcher.wait_s(rows), 0.0
 
-    def _submit(self, link: Link, arena: Arena, submit: Submit) -> None:
+    def _submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
         served = self._models.get(submit.model)
         if served is None:
-            link.results.append(Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._load))
+            connection.results.append(
+                Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._load)
+            )
             return
-        request = Request(link, arena, submit, served)
+        request = Request(connection, arena, submit, served)
         job = Job(submit.rows, submit.deadline, request, submit.bulk)
-        link.jobs[submit.request_id] = job
+        connection.jobs[submit.request_id] = job
         try:
             served.batcher.add(job, submit.accepted)
         except QueueFull as full:
             self._answer(job, Status.FULL, full)
 
-    def _ask(self, link: Link, ask: Ask) -> None:
+    def _ask(self, connection: WorkerConnection, ask: Ask) -> None:
         """Pass on what an administrator wants; the answer goes the same way, if it is there."""
 
         def answer(error: str) -> None:
             with self._state:
-                if link in self._links.open:
-                    self._links.tell(link, [Told(ask.ask_id, error)])
+                if connection in self._connections.open:
+                    self._connections.tell(connection, [Told(ask.ask_id, error)])
 
         if self._on_ask:
             self._on_ask(ask, answer)
 
-    def _cancel(self, link: Link, cancel: Cancel) -> None:
+    def _cancel(self, connection: WorkerConnection, cancel: Cancel) -> None:
         """Nobody waits any more: its rows are dropped, those that run already run in vain."""
-        job = link.jobs.get(cancel.request_id)
+        job = connection.jobs.get(cancel.request_id)
         if job is not None and not job.gone:
             late = job.deadline <= self._clock()
             self._metrics.dropped("deadline" if late else "client_gone", job.left)
             job.owner.served.batcher.drop(job)
             self._end(job, Status.CANCELLED)
 
-    def _forget(self, link: Link) -> None:
+    def _forget(self, connection: WorkerConnection) -> None:
         """The worker is gone: its rows are dropped, nobody else's are."""
-        for job in link.jobs.values():
+        for job in connection.jobs.values():
             if not job.gone:
                 self._metrics.dropped("worker_gone", job.left)
                 job.owner.served.batcher.drop(job)
-        link.jobs.clear()
+        connection.jobs.clear()
 
     def _finished(self) -> bool:
         if self._stop_at is None:
@@ -251,23 +255,25 @@ class Engine:
                 return False
             log.warning("gunicorn's arbiter is gone; finishing what was accepted")
             self.stop()
-        replaced = self._links.replaced()
+        replaced = self._connections.replaced()
         if replaced:  # send the workers to the newer engine
-            for link in [link for link in self._links.open if not link.jobs]:
-                self._links.hang_up(link)
+            for connection in [
+                connection for connection in self._connections.open if not connection.jobs
+            ]:
+                self._connections.hang_up(connection)
         now = self._clock()
-        if not self._links.open and (replaced or now >= self._connect_by):
+        if not self._connections.open and (replaced or now >= self._connect_by):
             return True
         return now >= (self._stop_at or 0)
 
     def _look_after_the_socket(self) -> None:
         if self._clock() >= self._look_at:
             self._look_at = self._clock() + IDLE_S
-            self._links.listen_again()
+            self._connections.listen_again()
 
     # running
 
-    def _serve(self, served: Served, batch: Batch, run: Run) -> None:
+    def _serve(self, served: ServedModel, batch: Batch, run: Run) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
         thread = threading.get_native_id()
         began = self._began[thread] = self._clock()
@@ -294,7 +300,7 @@ class Engine:
                     self._end(part.job, Status.OK)
                 elif part.job.owner.verdict is not None:
                     self._end(part.job, part.job.owner.verdict)
-            self._links.send()
+            self._connections.send()
             self._count_failures(len(failed), len(batch.slices))
 
     def _count_failures(self, failed: int, of: int) -> None:
@@ -315,12 +321,12 @@ class Engine:
 
     def _answer(self, job: Job, status: Status, full: QueueFull | None = None) -> None:
         request: Request = job.owner
-        if request.link.jobs.pop(request.request_id, None) is not job:
+        if request.connection.jobs.pop(request.request_id, None) is not job:
             return  # answered already, or nobody is there any more
         queue_s = max(0.0, job.started - job.arrived)
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)
         queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._load
-        request.link.results.append(
+        request.connection.results.append(
             Result(request.request_id, status, queue_s, request.infer_s, *queue)
         )

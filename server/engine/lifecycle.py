@@ -21,11 +21,11 @@ from typing import Protocol
 from server.bundle import repository
 from server.bundle.manifest import LATEST, Bundle, BundleError
 from server.config import ServerConfig
-from server.engine.draining import Retired
-from server.engine.loader import Loaded, noted, politely
-from server.engine.models import Served
+from server.engine.draining import Draining
+from server.engine.loader import Loaded, at_low_priority, noted
+from server.engine.models import ServedModel
 from server.ipc.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Ask
 from server.runtime.plans import Plan, SessionError
 
@@ -48,12 +48,12 @@ class Metrics(Protocol):
 class Hall(Protocol):
     """Who serves what the keeper loads; ``server.engine.engine.Engine`` is one."""
 
-    def add(self, served: Served) -> None: ...
+    def add(self, served: ServedModel) -> None: ...
     def remove(self, key: int) -> bool: ...
     def announce(self) -> None: ...
 
 
-class Keeper:
+class Lifecycle:
     """Decides what is served, and keeps the catalog of it."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Keeper:
         config: ServerConfig,
         load: Callable[[Bundle], Loaded],
         metrics: Metrics,
-        place: Place,
+        engine_dir: EngineDir,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
@@ -69,14 +69,14 @@ class Keeper:
         self._metrics = metrics
         self._clock = clock
         self._hall: Hall | None = None
-        self._place = place
-        self._others = [other for other in config.places if other != place]
-        """The places of the other engines."""
-        self._catalog = _catalog_of(place)
+        self._engine_dir = engine_dir
+        self._others = [other for other in config.engine_dirs if other != engine_dir]
+        """The folders of the other engines."""
+        self._catalog = _catalog_of(engine_dir)
         self._entries: dict[str, Entry] = {}
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
         self._wanted: set[str] = set()
-        self._retired = Retired(metrics, clock)
+        self._retired = Draining(metrics, clock)
         self._tried: dict[str, repository.Seen] = {}
         """What each bundle looked like when it was loaded or refused last."""
         self._just_tried: set[str] = set()
@@ -96,7 +96,7 @@ class Keeper:
             SessionError: the default model cannot be served.
         """
         self._settle_all(force=True, default="")
-        if self._catalog.default not in self._loaded and self._place.all_loads:
+        if self._catalog.default not in self._loaded and self._engine_dir.all_loads:
             self._insist(self._default_spec, default="")  # what engines died of is all there is
         if self._catalog.default not in self._loaded:
             wanted = f"{self._config.model}/{self._config.version}"
@@ -128,14 +128,14 @@ class Keeper:
 
     def look(self) -> None:
         """Look at the repository, if it is time to or somebody wants it; let go of what is old."""
-        note = self._place.rescan
+        note = self._engine_dir.rescan
         if note.exists():
             note.unlink(missing_ok=True)
             log.info("looking at the model repository: the server was told to")
             self._settle_all(force=True, default=self._catalog.default)
         elif self._config.poll_s and self._clock() - self._looked >= self._config.poll_s:
             self._settle_all(force=False, default=self._catalog.default)
-        if self._retire_unwanted() or not self._place.catalog.exists():
+        if self._retire_unwanted() or not self._engine_dir.catalog.exists():
             self._publish(self._catalog.default)
         self._retired.let_go(self._hall.remove if self._hall else lambda _: True)
 
@@ -262,7 +262,7 @@ class Keeper:
 
     def _make(self, bundle: Bundle, ref: str) -> Loaded:
         began = self._clock()
-        with noted(self._place, bundle, insist=_is_of(ref, self._insisted)):
+        with noted(self._engine_dir, bundle, insist=_is_of(ref, self._insisted)):
             loaded = self._opened(bundle, ref)
         log.info(
             "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
@@ -284,7 +284,7 @@ class Keeper:
         if ref not in self._loaded:
             self._entries[ref] = _entry(ref, LOADING, "")
             self._publish(self._catalog.default)
-        return politely(lambda: self._load(bundle), self._config.threads_a_stream)
+        return at_low_priority(lambda: self._load(bundle), self._config.threads_a_stream)
 
     def _refuse(self, ref: str, error: Exception) -> None:
         """Tell everywhere that ``ref`` cannot be served, or not as it is now."""
@@ -336,13 +336,13 @@ class Keeper:
             newest[name] = version
         entries = dict(sorted(self._entries.items()))
         catalog = Catalog(default, entries, tuple(self._asked), newest)
-        if catalog == self._catalog and self._place.catalog.exists():
+        if catalog == self._catalog and self._engine_dir.catalog.exists():
             return
         if catalog.default != self._catalog.default and self._hall:
             log.info("%s answers now, instead of %s", default, self._catalog.default)
         self._catalog = catalog
         if default in self._loaded:  # a start that failed leaves what the last engine wrote
-            catalog.write(self._place.catalog)
+            catalog.write(self._engine_dir.catalog)
             if self._hall:
                 self._hall.announce()
 
@@ -352,10 +352,10 @@ def _is_of(ref: str, spec: str) -> bool:
     return spec in (ref, ref.partition("/")[0])
 
 
-def _catalog_of(place: Place) -> Catalog:
+def _catalog_of(engine_dir: EngineDir) -> Catalog:
     """Return what the engine before served; somebody may have removed the file."""
     try:
-        return Catalog.read(place.catalog)
+        return Catalog.read(engine_dir.catalog)
     except BundleError as error:
         log.error("an engine starts as if nothing had been asked for: %s", error)
         return Catalog()

@@ -18,10 +18,10 @@ from pathlib import Path
 from server.bundle.manifest import Bundle, BundleError
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
-from server.engine.models import Served
+from server.engine.models import ServedModel
 from server.ipc.arena import SlotShape
 from server.ipc.atomic_file import write_whole
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.runtime.benchmark import measured_batch_size, mixed_batch_size
 from server.runtime.plans import Plan, choose_plans
 from server.runtime.session import Session, open_session
@@ -43,7 +43,7 @@ DEATHS = 2
 class Loaded:
     """A bundle that can be served, and how it will be run."""
 
-    served: Served
+    served: ServedModel
     plan: Plan
     failed: list[Plan]
     """What was tried before and cannot run it here."""
@@ -52,9 +52,11 @@ class Loaded:
 class Loader:
     """Loads bundles as the settings say."""
 
-    def __init__(self, config: ServerConfig, place: Place, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: ServerConfig, engine_dir: EngineDir, clock: Callable[[], float]
+    ) -> None:
         self._config = config
-        self._place = place
+        self._engine_dir = engine_dir
         self._clock = clock
         self._batch_size: int | None = None
         """What the first bundle was measured to be fastest with."""
@@ -71,7 +73,7 @@ class Loader:
         manifest = bundle.manifest
         fallback = config.fallback == "yes"
         plans = choose_plans(config.provider, config.precision, manifest, fallback)
-        threads, cache = config.threads_a_stream, self._place.compiled
+        threads, cache = config.threads_a_stream, self._engine_dir.compiled
         session, failed = open_session(bundle, plans, threads, cache)
         streams = [session]
         for _ in range(self._count_streams(session.plan) - 1):
@@ -81,7 +83,7 @@ class Loader:
         size = config.max_batch_size or self._measured(bundle, streams)
         for stream in streams:
             stream.warm_up(size, dim)
-        served = Served(
+        served = ServedModel(
             bundle.key,
             dim,
             SlotShape(manifest.image.shape),
@@ -108,7 +110,7 @@ class Loader:
 
         What is loaded beside others takes theirs: it could not be measured while they serve.
         """
-        note = self._place.batch_size(bundle.key)
+        note = self._engine_dir.batch_size(bundle.key)
         if self._batch_size is None and note.exists():
             self._batch_size = int(note.read_text())
         if self._batch_size is None:
@@ -122,7 +124,7 @@ class Loader:
 
 
 @contextmanager
-def noted(place: Place, bundle: Bundle, insist: bool) -> Iterator[None]:
+def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]:
     """Keep a note in ``place`` for as long as ``bundle`` is being loaded: a line each time.
 
     What kills the engine leaves the note to the next one, which would die of it as well.
@@ -130,7 +132,7 @@ def noted(place: Place, bundle: Bundle, insist: bool) -> Iterator[None]:
     Raises:
         BundleError: ``DEATHS`` engines have died of it; not if the caller would ``insist``.
     """
-    note = place.loads(bundle.key)
+    note = engine_dir.loads(bundle.key)
     died = len(note.read_text().splitlines()) if note.exists() else 0
     if died >= DEATHS and not insist:
         raise BundleError(
@@ -147,7 +149,7 @@ def noted(place: Place, bundle: Bundle, insist: bool) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def politely(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:
+def at_low_priority(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:
     """Return what ``work`` does, in a thread of low priority.
 
     A session of one thread runs in its caller's later; one of several has threads of its own, which

@@ -16,7 +16,7 @@ PAUSE_S = 0.05
 """Between two sessions that are let go: the others' batches run then."""
 
 
-class Served:
+class ServedModel:
     """One loaded bundle."""
 
     def __init__(
@@ -53,16 +53,16 @@ class Models:
     """The bundles that are served; those that have work take turns, a batch each."""
 
     def __init__(self) -> None:
-        self._served: dict[int, Served] = {}
+        self._served: dict[int, ServedModel] = {}
 
-    def __iter__(self) -> Iterator[Served]:
+    def __iter__(self) -> Iterator[ServedModel]:
         return iter(self._served.values())
 
-    def get(self, key: int) -> Served | None:
+    def get(self, key: int) -> ServedModel | None:
         """Return the bundle of that key, None if it is not served."""
         return self._served.get(key)
 
-    def add(self, served: Served) -> None:
+    def add(self, served: ServedModel) -> None:
         """Serve one more."""
         self._served = {**self._served, served.key: served}  # others may be looking
 
@@ -80,7 +80,7 @@ class Models:
         due = [x for served in self if (x := served.batcher.due_in_s()) is not None]
         return min(due, default=None)
 
-    def take(self) -> tuple[Served, Batch] | None:
+    def take(self) -> tuple[ServedModel, Batch] | None:
         """Return the next batch and whose it is, None when none is due."""
         for served in self:
             if served.batcher.due_in_s() == 0:

@@ -18,11 +18,11 @@ from gunicorn.dirty import DirtyApp
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine.engine import DRAIN_S, Engine
-from server.engine.lifecycle import Keeper
+from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
 from server.engine.watchdog import watch
 from server.observability import gpus
-from server.observability.process_stats import enter, wait_for_a_turn
+from server.observability.process_stats import enter, schedule_as_batch
 from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
     def _forget_loads(self) -> None:
         """Have no bundle blamed for an end that was asked for, see ``server.engine.loader``."""
-        for note in ServerConfig.from_env().places[self._number].all_loads:
+        for note in ServerConfig.from_env().engine_dirs[self._number].all_loads:
             note.unlink(missing_ok=True)
 
     def _repeat_sigterm(self, is_wanted: Callable[[], bool]) -> None:
@@ -86,7 +86,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _run(self) -> None:
-        wait_for_a_turn()
+        schedule_as_batch()
         try:
             config = ServerConfig.from_env()
             self._engine = start_engine(config, self._number, self._parent)
@@ -134,13 +134,15 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     gpus.take(number)
     began = time.monotonic()
     engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path, name))
-    place = config.places[number]
-    keeper = Keeper(config, Loader(config, place, time.monotonic), engine_metrics, place)
-    loaded = keeper.start()
+    engine_dir = config.engine_dirs[number]
+    lifecycle = Lifecycle(
+        config, Loader(config, engine_dir, time.monotonic), engine_metrics, engine_dir
+    )
+    loaded = lifecycle.start()
     streams = len(loaded[0].served.runs)
-    engine = Engine(place.socket, streams, engine_metrics, on_ask=keeper.ask, parent=parent)
+    engine = Engine(engine_dir.socket, streams, engine_metrics, on_ask=lifecycle.ask, parent=parent)
     for each in loaded:
         engine.add(each.served)
-    keeper.follow(engine)
+    lifecycle.follow(engine)
     log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from server.bundle.latents import latents
 from server.engine.batcher import Job, Slice
-from server.engine.models import Run, Served
-from server.engine.worker_connections import Link
+from server.engine.models import Run, ServedModel
+from server.engine.worker_connections import WorkerConnection
 from server.ipc.arena import Arena
 from server.ipc.messages import Status, Submit
 
@@ -20,11 +20,14 @@ class Request:
     """A job's owner: whose it is, where its images are to lie, and how it ends."""
 
     __slots__ = (
-        "arena", "images", "infer_s", "link", "offset", "request_id", "seed", "served", "verdict",
+        "arena", "connection", "images", "infer_s", "offset", "request_id", "seed", "served",
+        "verdict",
     )  # fmt: skip
 
-    def __init__(self, link: Link, arena: Arena, submit: Submit, served: Served) -> None:
-        self.link = link
+    def __init__(
+        self, connection: WorkerConnection, arena: Arena, submit: Submit, served: ServedModel
+    ) -> None:
+        self.connection = connection
         self.request_id = submit.request_id
         self.served = served
         self.seed = submit.seed
@@ -36,13 +39,13 @@ class Request:
 
     def begin(self) -> None:
         """Note that rows of it run: its worker can tell, should this process die meanwhile."""
-        self.link.running += 1
+        self.connection.running += 1
         self.arena.mark(self.offset, runs=True)
 
     def ran(self, others_run: bool) -> None:
         """Note that rows of it have run, and whether others of it still do."""
         self.arena.mark(self.offset, runs=others_run)
-        self.link.ran()
+        self.connection.ran()
 
 
 def draw(slices: Sequence[Slice], latent_dim: int, run: Run) -> list[Job]:

@@ -24,7 +24,7 @@ from server.ipc.messages import (
 log = logging.getLogger(__name__)
 
 
-class Link:
+class WorkerConnection:
     """One HTTP worker at the other end: its socket, its arena, and what it waits for."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -57,7 +57,7 @@ class Link:
             self.arena.close()
 
 
-class Links:
+class WorkerConnections:
     """Listens at ``path`` and keeps the link of every HTTP worker.
 
     ``on_submit`` is called with each request, ``on_cancel`` with each that is taken back,
@@ -67,13 +67,13 @@ class Links:
     def __init__(
         self,
         path: Path,
-        on_submit: Callable[[Link, Arena, Submit], None],
-        on_cancel: Callable[[Link, Cancel], None],
-        on_ask: Callable[[Link, Ask], None],
-        on_gone: Callable[[Link], None],
+        on_submit: Callable[[WorkerConnection, Arena, Submit], None],
+        on_cancel: Callable[[WorkerConnection, Cancel], None],
+        on_ask: Callable[[WorkerConnection, Ask], None],
+        on_gone: Callable[[WorkerConnection], None],
     ) -> None:
         self.path = path
-        self.open: set[Link] = set()
+        self.open: set[WorkerConnection] = set()
         self._on_submit = on_submit
         self._on_cancel = on_cancel
         self._on_ask = on_ask
@@ -94,25 +94,25 @@ class Links:
 
     def send(self) -> None:
         """Send every link its results, those that wait together in one packet."""
-        for link in [link for link in self.open if link.results]:
-            results, link.results = link.results, []
-            self.tell(link, results)
+        for connection in [connection for connection in self.open if connection.results]:
+            results, connection.results = connection.results, []
+            self.tell(connection, results)
 
-    def tell(self, link: Link, messages: Sequence[Message]) -> None:
+    def tell(self, connection: WorkerConnection, messages: Sequence[Message]) -> None:
         """Send one link ``messages``, all of one kind."""
         try:
             for packet in pack(messages):
-                link.sock.send(packet)
+                connection.sock.send(packet)
         except OSError as error:  # gone, or it has not read for thousands of answers
             log.warning("an HTTP worker does not take its answers: %s", error)
-            self.hang_up(link)
+            self.hang_up(connection)
 
-    def hang_up(self, link: Link) -> None:
-        """End a link."""
-        self._on_gone(link)
-        self._selector.unregister(link.sock)
-        self.open.discard(link)
-        link.end()
+    def hang_up(self, connection: WorkerConnection) -> None:
+        """End a connection."""
+        self._on_gone(connection)
+        self._selector.unregister(connection.sock)
+        self.open.discard(connection)
+        connection.end()
 
     def replaced(self) -> bool:
         """Tell whether a newer engine listens at the path."""
@@ -135,8 +135,8 @@ class Links:
         self._listener.close()
         if not self.replaced():
             self.path.unlink(missing_ok=True)
-        for link in self.open:
-            link.close()
+        for connection in self.open:
+            connection.close()
 
     def _listen(self) -> None:
         self._listener = listen(self.path)
@@ -150,29 +150,29 @@ class Links:
             log.warning("an HTTP worker could not connect: %s", error)
             return
         sock.setblocking(False)
-        link = Link(sock)
-        self.open.add(link)
-        self._selector.register(sock, selectors.EVENT_READ, link)
+        connection = WorkerConnection(sock)
+        self.open.add(connection)
+        self._selector.register(sock, selectors.EVENT_READ, connection)
 
-    def _read(self, link: Link) -> None:
+    def _read(self, connection: WorkerConnection) -> None:
         try:
-            if link.arena is None:
-                link.arena = receive_hello(link.sock)
-                if link.arena is None:
-                    self.hang_up(link)
+            if connection.arena is None:
+                connection.arena = receive_hello(connection.sock)
+                if connection.arena is None:
+                    self.hang_up(connection)
                 else:  # the worker may have read the catalog before it was written last
-                    self.tell(link, [Changed()])
+                    self.tell(connection, [Changed()])
                 return
-            while packet := link.sock.recv(MAX_PACKET):
+            while packet := connection.sock.recv(MAX_PACKET):
                 for message in unpack(packet):
                     if isinstance(message, Submit):
-                        self._on_submit(link, link.arena, message)
+                        self._on_submit(connection, connection.arena, message)
                     elif isinstance(message, Cancel):
-                        self._on_cancel(link, message)
+                        self._on_cancel(connection, message)
                     elif isinstance(message, Ask):
-                        self._on_ask(link, message)
-            self.hang_up(link)
+                        self._on_ask(connection, message)
+            self.hang_up(connection)
         except BlockingIOError:
             return
         except (OSError, ValueError):
-            self.hang_up(link)
+            self.hang_up(connection)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Place:
+class EngineDir:
     """The folder of one engine; it outlives the engine, and the next one of its number finds it."""
 
     folder: Path

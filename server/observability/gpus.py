@@ -44,7 +44,7 @@ def engines_for(provider: str) -> int:
     """
     if provider not in GPU_PROVIDERS and not (provider == "auto" and runtime_has_cuda()):
         return 1
-    gpus = len(Devices.of_this_host().names())
+    gpus = len(Gpus.of_this_host().names())
     if library := nvml():
         library.nvmlShutdown()
     nvml.cache_clear()
@@ -65,12 +65,12 @@ def take(number: int) -> None:
     Before CUDA is loaded. A process sees one MIG device at most: so every one can have its engine.
     More engines than GPUs share them.
     """
-    names = Devices.of_this_host().names()
+    names = Gpus.of_this_host().names()
     if len(names) > 1:
         os.environ[VISIBLE] = names[number % len(names)]
 
 
-class Devices(Collector):
+class Gpus(Collector):
     """Memory and utilisation of each GPU that this server may use, by its number there."""
 
     def __init__(self, library: Any, visible: str | None = None) -> None:
@@ -79,7 +79,7 @@ class Devices(Collector):
         self._visible = visible
 
     @classmethod
-    def of_this_host(cls) -> "Devices":
+    def of_this_host(cls) -> "Gpus":
         """Return those that the environment leaves to this server."""
         return cls(nvml(), os.environ.get(VISIBLE))
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.values import MultiProcessValue
 
 from server.bundle.manifest import Bundle
-from server.observability.gpus import Devices
+from server.observability.gpus import Gpus
 from server.observability.process_stats import Processes
 from server.observability.totals import Totals
 
@@ -177,7 +177,7 @@ def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> byt
     collectors: list[Collector | CollectorRegistry] = [
         Totals(Path(os.environ[DIRECTORY])) if DIRECTORY in os.environ else REGISTRY,
         _EnginesUp(engines_up),
-        Devices.of_this_host(),
+        Gpus.of_this_host(),
     ]
     collectors += [Processes(processes)] if processes else []
     return b"".join(generate_latest(collector) for collector in collectors)

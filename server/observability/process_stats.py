@@ -33,7 +33,7 @@ def enter(folder: Path, name: str) -> bool:
     return again
 
 
-def wait_for_a_turn() -> None:
+def schedule_as_batch() -> None:
     """Let this thread, and those it starts, wake without interrupting others on the processor.
 
     The engine then finds more requests waiting, and an HTTP worker more of them and of the answers:

@@ -51,7 +51,7 @@ class Bucket:
     options: Any
 
 
-class Bound:
+class IoBinding:
     """Runs ONNX Runtime's ``session`` on buffers of a ``device``, such as ("cuda", 0).
 
     With ``graphs``, each bucket is a CUDA graph of its own.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from server.bundle.latents import latents
 from server.bundle.manifest import Bundle
-from server.runtime.io_binding import Bound, bucket_of, padded
+from server.runtime.io_binding import IoBinding, bucket_of, padded
 from server.runtime.plans import Plan, SessionError
 from server.runtime.providers import open_provider
 
@@ -29,18 +29,20 @@ class Session:
         self._ort = opened.session
         latents, images = self._ort.get_inputs()[0], self._ort.get_outputs()[0]
         self._input, self._outputs = latents.name, [images.name]
-        self._bound: Bound | None = None
+        self._io_binding: IoBinding | None = None
         if opened.device:
             shape = images.shape[1:]
-            self._bound = Bound(self._ort, opened.device, latents.shape[1], shape, opened.graphs)
+            self._io_binding = IoBinding(
+                self._ort, opened.device, latents.shape[1], shape, opened.graphs
+            )
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return the images of ``batch``. The same latents give the same bits in any batch.
 
         Not so on CUDA, which has other kernels for other sizes.
         """
-        if self._bound:
-            return self._bound.run(batch)
+        if self._io_binding:
+            return self._io_binding.run(batch)
         rows = len(batch)
         if self.plan.provider == "openvino" and (size := compiled_size(rows)) > rows:
             batch = padded(batch, size)
@@ -53,8 +55,8 @@ class Session:
         OpenVINO compiles each one, and on CUDA each bucket is recorded; the CPU takes a new one as
         it comes.
         """
-        if self._bound:
-            self._bound.prepare(max_batch_size)
+        if self._io_binding:
+            self._io_binding.prepare(max_batch_size)
             return
         size_of = compiled_size if self.plan.provider == "openvino" else bucket_of
         for rows in sorted({size_of(rows) for rows in range(1, max_batch_size + 1)}):

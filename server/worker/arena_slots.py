@@ -20,7 +20,7 @@ SMALL_PART = 32
 """One part in so many of the arena is for small requests alone."""
 
 
-class Slots:
+class FirstFit:
     """Hands out parts of an arena, first fit; neighbours that are given back become one.
 
     Of all its bytes, or of ``size`` of them from ``start`` on.
@@ -72,13 +72,13 @@ class Waiting:
         """The offset of its slot, once there is one."""
 
 
-class Room:
+class ArenaSlots:
     """Hands out the slots of an arena of ``arena_bytes``."""
 
     def __init__(self, arena_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         part = arena_bytes // SMALL_PART // ALIGN * ALIGN
-        self._small = Slots(part)
-        self._large = Slots(arena_bytes - part, start=part)
+        self._small = FirstFit(part)
+        self._large = FirstFit(arena_bytes - part, start=part)
         self._lines: dict[bool, deque[Waiting]] = {True: deque(), False: deque()}
         """Who waits: small requests, and large ones."""
         self._clock = clock
@@ -146,7 +146,7 @@ class Room:
         self._serve()
 
     def _serve(self) -> None:
-        """Give slots to those that wait, in their order, for as long as there is room."""
+        """Give slots to those that wait, in their order, for as long as there is slots."""
         for small, line in self._lines.items():
             while line and (found := self._take(line[0].size, small)) is not None:
                 line.popleft().found.set(found)

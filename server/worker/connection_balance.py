@@ -20,7 +20,7 @@ SLACK = 2
 """By how many connections a worker may be ahead; what is gained by less is not worth a pause."""
 
 
-class Crowd:
+class ConnectionBalance:
     """Counts in memory that all processes share which are forked after it is made."""
 
     def __init__(self) -> None:

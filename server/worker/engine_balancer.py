@@ -14,10 +14,10 @@ from typing import Any
 from server.bundle.manifest import BundleError
 from server.ipc.arena import Arena
 from server.ipc.catalog import Catalog, merge
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Result
-from server.worker.engine_connection import Line
-from server.worker.request_terms import Refusal, Terms
+from server.worker.engine_connection import EngineConnection
+from server.worker.request_terms import Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 class Backend:
     """One engine: what it serves, and what it said last of its queue."""
 
-    line: Line
+    connection: EngineConnection
 
-    def __init__(self, place: Place) -> None:
-        self._place = place
+    def __init__(self, engine_dir: EngineDir) -> None:
+        self._engine_dir = engine_dir
         self.rows = 0
         """Of this worker, on their way."""
         self.last = 0
@@ -45,7 +45,7 @@ class Backend:
     def read_catalog(self) -> None:
         """Read anew what it serves; what cannot be read changes nothing."""
         try:
-            self._learn(Catalog.read(self._place.catalog))
+            self._learn(Catalog.read(self._engine_dir.catalog))
         except BundleError as error:
             log.error("%s", error)
 
@@ -75,7 +75,7 @@ class Backend:
         if result.waiting_rows and result.wait_s:
             self._row_s = result.wait_s / result.waiting_rows
 
-    def refuses(self, model: int, rows: int, terms: Terms, now: float) -> bool:
+    def refuses(self, model: int, rows: int, terms: RequestTerms, now: float) -> bool:
         """Whether it has just refused as much, or less."""
         return bool(self.refusal and self.refusal.holds_for(model, rows, terms, now))
 
@@ -85,7 +85,7 @@ class Backend:
 
 
 class Balancer:
-    """Keeps a connection to the engine of each of ``places``; they see ``arena``.
+    """Keeps a connection to the engine of each of ``engine_dirs``; they see ``arena``.
 
     ``on_message`` is called with each message and whose it is, ``on_up`` when an engine comes, and
     ``on_down`` with the one that is gone.
@@ -93,13 +93,13 @@ class Balancer:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        engine_dirs: Sequence[EngineDir],
         arena: Arena,
         on_message: Callable[[Backend, Any], None],
         on_up: Callable[[], None],
         on_down: Callable[[Backend], None],
     ) -> None:
-        self.backends = [Backend(place) for place in places]
+        self.backends = [Backend(engine_dir) for engine_dir in engine_dirs]
         self.up: list[Backend] = []
         """The engines that answer."""
         self._able_to: dict[int, list[Backend]] = {}
@@ -109,9 +109,9 @@ class Balancer:
         self._on_down = on_down
         self.catalog = merge([backend.catalog for backend in self.backends])
         """What all engines serve together, as of now."""
-        for backend, place in zip(self.backends, places, strict=True):
-            backend.line = Line(
-                place.socket,
+        for backend, engine_dir in zip(self.backends, engine_dirs, strict=True):
+            backend.connection = EngineConnection(
+                engine_dir.socket,
                 arena,
                 partial(on_message, backend),
                 partial(self._come, backend),
@@ -124,7 +124,7 @@ class Balancer:
         self._able_to.clear()
         self._merge()
 
-    def refusal(self, model: int, rows: int, terms: Terms, now: float) -> Refusal | None:
+    def refusal(self, model: int, rows: int, terms: RequestTerms, now: float) -> Refusal | None:
         """Return the refusal that ends first, if every engine has just refused as much."""
         refusals = []
         for backend in self._able(model):
@@ -134,7 +134,7 @@ class Balancer:
         return min(refusals, key=attrgetter("until"), default=None)
 
     def choose(
-        self, model: int, rows: int, terms: Terms, now: float, tried: Sequence[Backend] = ()
+        self, model: int, rows: int, terms: RequestTerms, now: float, tried: Sequence[Backend] = ()
     ) -> Backend | None:
         """Return the engine that will be free first, of those that serve ``model``.
 
@@ -165,7 +165,7 @@ class Balancer:
     def close(self) -> None:
         """End all connections."""
         for backend in self.backends:
-            backend.line.close()
+            backend.connection.close()
 
     def _able(self, model: int) -> list[Backend]:
         """Return the engines that serve ``model``; all, if none says so: it will know why."""
@@ -188,7 +188,7 @@ class Balancer:
         self._on_down(backend)
 
     def _count(self) -> None:
-        self.up = [backend for backend in self.backends if backend.line.up]
+        self.up = [backend for backend in self.backends if backend.connection.up]
         self._able_to.clear()
 
     def _merge(self) -> None:

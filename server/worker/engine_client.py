@@ -26,12 +26,12 @@ from server.errors import (
 )
 from server.ipc.arena import Arena, SlotShape
 from server.ipc.catalog import Catalog, Entry
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Ask, Changed, Message, Result, Status, Told
 from server.observability import metrics
 from server.worker.engine_balancer import Backend, Balancer
-from server.worker.inflight import HUNG_UP, Call, Calls
-from server.worker.request_terms import Terms
+from server.worker.inflight import HUNG_UP, Inflight, InflightRequest
+from server.worker.request_terms import RequestTerms
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Generated:
 
 
 class EngineClient:
-    """Turns seeds into images through the engines of ``places``.
+    """Turns seeds into images through the engines of ``engine_dirs``.
 
     ``arena_bytes`` of shared memory hold what is on its way; a request that finds no room waits for
     others to finish.
@@ -63,15 +63,15 @@ class EngineClient:
 
     def __init__(
         self,
-        places: Sequence[Place],
+        engine_dirs: Sequence[EngineDir],
         arena_bytes: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._arena = Arena.create(arena_bytes)
         self._shapes: dict[int, SlotShape] = {}
-        self._balancer = Balancer(places, self._arena, self._hear, self._on_up, self._on_down)
-        self._calls = Calls(self._balancer, self._arena, clock)
+        self._balancer = Balancer(engine_dirs, self._arena, self._hear, self._on_up, self._on_down)
+        self._inflight = Inflight(self._balancer, self._arena, clock)
         self._asks: dict[int, tuple[Backend, Any]] = {}
         """Of whom administrators want something, and who waits for it."""
         self._ask_ids = itertools.count(1)
@@ -84,7 +84,7 @@ class EngineClient:
     @property
     def engines(self) -> list[bool]:
         """Which engines answer: each opens its socket when the model has passed its test."""
-        return [backend.line.up for backend in self._balancer.backends]
+        return [backend.connection.up for backend in self._balancer.backends]
 
     @property
     def ready(self) -> bool:
@@ -92,7 +92,12 @@ class EngineClient:
         return any(self.engines)
 
     def generate(
-        self, seed: int, n: int, terms: Terms, name: str | None = None, version: str | None = None
+        self,
+        seed: int,
+        n: int,
+        terms: RequestTerms,
+        name: str | None = None,
+        version: str | None = None,
     ) -> Generated:
         """Draw the images ``seed`` to ``seed + n - 1``, to be read in the context that is returned.
 
@@ -107,17 +112,17 @@ class EngineClient:
         deadline = self._clock() + terms.timeout_s
         while True:
             entry = self._find(name, version)
-            call = self._begin(entry, seed, n, terms, deadline)
+            request = self._begin(entry, seed, n, terms, deadline)
             try:
-                result = self._result(call, terms)
+                result = self._result(request, terms)
                 if result.status != Status.STALE:
-                    images = self._arena.images(self._shape(entry), call.offset, n)
-                    end = partial(self._calls.finish, call)
+                    images = self._arena.images(self._shape(entry), request.offset, n)
+                    end = partial(self._inflight.finish, request)
                     return Generated(images, result.queue_s, result.infer_s, entry, end)
             except BaseException:
-                self._calls.finish(call)
+                self._inflight.finish(request)
                 raise
-            self._calls.finish(call)
+            self._inflight.finish(request)
             self._look_again(entry)
 
     def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
@@ -133,7 +138,7 @@ class EngineClient:
         self._asks |= asks
         try:
             for ask_id, (backend, _) in asks.items():
-                backend.line.say(Ask(ask_id, action, name, version))
+                backend.connection.say(Ask(ask_id, action, name, version))
             with gevent.Timeout(timeout_s, DeadlineExceeded(timeout_s)):
                 answers = [waiter.get() for _, waiter in asks.values()]
         finally:
@@ -147,7 +152,7 @@ class EngineClient:
 
     def close(self) -> None:
         """Hang up: the engine drops what this worker still waits for."""
-        self._calls.close()
+        self._inflight.close()
         self._balancer.close()
         self._arena.close()
 
@@ -162,20 +167,22 @@ class EngineClient:
                 raise
             raise EngineUnavailable from error
 
-    def _begin(self, entry: Entry, seed: int, n: int, terms: Terms, deadline: float) -> Call:
+    def _begin(
+        self, entry: Entry, seed: int, n: int, terms: RequestTerms, deadline: float
+    ) -> InflightRequest:
         """Submit a request, unless it is known already that it would be refused."""
         shape = self._shape(entry)
-        most = shape.rows_in(self._calls.most_bytes)
+        most = shape.rows_in(self._inflight.most_bytes)
         if n > most:
             raise InvalidRequest("n", n, f"at most {most}: the arena holds no more")
         now = self._clock()
         if refusal := self._balancer.refusal(entry.key, n, terms, now):
             raise _counted(refusal.again(now))
-        return self._calls.begin(entry.key, seed, n, shape.size(n), deadline, terms)
+        return self._inflight.begin(entry.key, seed, n, shape.size(n), deadline, terms)
 
-    def _result(self, call: Call, terms: Terms) -> Result:
+    def _result(self, request: InflightRequest, terms: RequestTerms) -> Result:
         """Wait for the engine's word, and raise what it says is wrong."""
-        result = self._calls.wait(call)
+        result = self._inflight.wait(request)
         if result is None:
             raise DeadlineExceeded(terms.timeout_s) if self.ready else EngineUnavailable()
         if result is HUNG_UP:
@@ -207,20 +214,20 @@ class EngineClient:
 
     def _hear(self, backend: Backend, message: Message) -> None:
         if isinstance(message, Result):
-            self._calls.deliver(backend, message)
+            self._inflight.deliver(backend, message)
         elif isinstance(message, Told) and message.ask_id in self._asks:
             self._asks[message.ask_id][1].set(message)
         elif isinstance(message, Changed):
             self._balancer.look_again(backend)
 
     def _on_up(self) -> None:
-        self._calls.submit_waiting()
+        self._inflight.submit_waiting()
 
     def _on_down(self, backend: Backend) -> None:
         for asked, waiter in self._asks.values():
             if asked is backend:
                 waiter.set(None)
-        self._calls.submit_again(backend)
+        self._inflight.submit_again(backend)
 
 
 def _raise_for(result: Result, timeout_s: float) -> None:

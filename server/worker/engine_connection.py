@@ -23,7 +23,7 @@ AGAIN_S = 0.001
 """Pause before more is sent to an engine that is slow to read."""
 
 
-class Line:
+class EngineConnection:
     """Keeps a connection to the engine that listens at ``path``.
 
     The engine sees ``arena``. ``on_message`` gets every message of the engine, ``on_up`` is called

@@ -12,7 +12,7 @@ import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
 
 from server.vigil import SIGN_S, Vigil
-from server.worker.connection_balance import Crowd
+from server.worker.connection_balance import ConnectionBalance
 from server.worker.http_connection import Connection
 
 PAUSE_S = 0.002
@@ -33,7 +33,7 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         super().__init__(*args, **settings)
         self.wsgi_handler = partial(Connection, worker=self)
         self.server_class = partial(Server, worker=self)
-        self.crowd: Crowd
+        self.connection_balance: ConnectionBalance
         self.slot: int
         self.tmp: Vigil
         self.logs_access = bool(self.cfg.accesslog)
@@ -57,7 +57,7 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
     def notify(self) -> None:
         """Tell gunicorn that this worker lives, once a second, and look after the connections."""
         super().notify()
-        self.surplus = self.crowd.surplus(self.slot)
+        self.surplus = self.connection_balance.surplus(self.slot)
         latest = time.monotonic() - (self.cfg.keepalive if self.alive else FAREWELL_S)
         for connection, since in list(self.waiting.items()):
             if since < latest:
@@ -69,15 +69,15 @@ class Server(PyWSGIServer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, worker: Worker, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self._crowd, self._slot = worker.crowd, worker.slot
+        self._connection_balance, self._slot = worker.connection_balance, worker.slot
         self._has_paused = False
 
     def start(self) -> None:
         super().start()
-        self._crowd.tell(self._slot, 0)
+        self._connection_balance.tell(self._slot, 0)
 
     def close(self) -> None:
-        self._crowd.leave(self._slot)
+        self._connection_balance.leave(self._slot)
         super().close()
 
     def handle(self, *connection: Any) -> None:
@@ -85,11 +85,11 @@ class Server(PyWSGIServer):  # type: ignore[misc]
             super().handle(*connection)
         finally:
             if self.started:
-                self._crowd.tell(self._slot, len(self.pool) - 1)
+                self._connection_balance.tell(self._slot, len(self.pool) - 1)
 
     def _do_read(self) -> None:
         """Accept the connection that is there, or leave it to another worker for a moment."""
-        if not self._has_paused and self._crowd.is_ahead(self._slot, len(self.pool)):
+        if not self._has_paused and self._connection_balance.is_ahead(self._slot, len(self.pool)):
             self._has_paused = True
             self.stop_accepting()
             self._timer = self.loop.timer(PAUSE_S)
@@ -97,4 +97,4 @@ class Server(PyWSGIServer):  # type: ignore[misc]
             return
         self._has_paused = False
         super()._do_read()
-        self._crowd.tell(self._slot, len(self.pool))
+        self._connection_balance.tell(self._slot, len(self.pool))

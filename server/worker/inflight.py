@@ -20,9 +20,9 @@ from server.errors import ClientGone, DeadlineExceeded, QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Cancel, Result, Status, Submit
 from server.observability import metrics
-from server.worker.arena_slots import Room
+from server.worker.arena_slots import ArenaSlots
 from server.worker.engine_balancer import Backend, Balancer
-from server.worker.request_terms import Refusal, Terms
+from server.worker.request_terms import Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ LOSSES = 3
 kills them."""
 
 HUNG_UP = object()
-"""What a call is woken with whose caller is gone."""
+"""What a request is woken with whose caller is gone."""
 
 
-class Call:
+class InflightRequest:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Call:
         rows: int,
         offset: int,
         deadline: float,
-        terms: Terms,
+        terms: RequestTerms,
     ) -> None:
         self.request_id = request_id
         self.model = model
@@ -75,7 +75,7 @@ class Call:
         self.abandoned = False
 
 
-class Calls:
+class Inflight:
     """Submits requests to the engines of ``balancer``, and wakes those who wait for the answers.
 
     Their images lie in slots of ``arena``; a request that finds no room waits for others to finish,
@@ -88,26 +88,26 @@ class Calls:
         self._balancer = balancer
         self._clock = clock
         self._arena = arena
-        self._room = Room(arena.size, clock)
-        self._calls: dict[int, Call] = {}
+        self._slots = ArenaSlots(arena.size, clock)
+        self._inflight: dict[int, InflightRequest] = {}
         self._ids = itertools.count(1)
         self._hub = gevent.get_hub()
         self._sweeper = gevent.spawn(self._sweep)
 
     def __len__(self) -> int:
-        return len(self._calls)
+        return len(self._inflight)
 
-    def __iter__(self) -> Iterator[Call]:
-        return iter(self._calls.values())
+    def __iter__(self) -> Iterator[InflightRequest]:
+        return iter(self._inflight.values())
 
     @property
     def most_bytes(self) -> int:
         """Of the images of one request."""
-        return self._room.most
+        return self._slots.most
 
     def begin(
-        self, model: int, seed: int, rows: int, size: int, deadline: float, terms: Terms
-    ) -> Call:
+        self, model: int, seed: int, rows: int, size: int, deadline: float, terms: RequestTerms
+    ) -> InflightRequest:
         """Submit a request, once there is a slot of ``size`` bytes for its images.
 
         Raises:
@@ -116,29 +116,29 @@ class Calls:
             ClientGone: the caller hung up before there was one.
         """
         small = rows <= EXPRESS_ROWS and not terms.bulk
-        offset = self._room.find(size, small)
+        offset = self._slots.find(size, small)
         if offset is None:
             offset = self._wait_for_room(model, rows, size, small, deadline, terms)
-        call = Call(next(self._ids), model, seed, rows, offset, deadline, terms)
-        self._calls[call.request_id] = call
-        self._submit(call)
-        return call
+        request = InflightRequest(next(self._ids), model, seed, rows, offset, deadline, terms)
+        self._inflight[request.request_id] = request
+        self._submit(request)
+        return request
 
-    def wait(self, call: Call) -> Any:
+    def wait(self, request: InflightRequest) -> Any:
         """Wait for the engine's word, a ``Result``.
 
         Or for ``HUNG_UP``: the caller is gone; or None: there was no word in time.
         """
-        return call.waiter.get()
+        return request.waiter.get()
 
-    def finish(self, call: Call) -> None:
-        """End a call: free its slot, unless the engine may still write there."""
-        if call.request_id in self._calls and call.backend:
-            call.abandoned = True
-            call.backend.line.say(Cancel(call.request_id))
+    def finish(self, request: InflightRequest) -> None:
+        """End a request: free its slot, unless the engine may still write there."""
+        if request.request_id in self._inflight and request.backend:
+            request.abandoned = True
+            request.backend.connection.say(Cancel(request.request_id))
         else:
-            self._calls.pop(call.request_id, None)
-            self._free(call)
+            self._inflight.pop(request.request_id, None)
+            self._free(request)
 
     def close(self) -> None:
         """Look for overdue calls no more."""
@@ -148,96 +148,98 @@ class Calls:
 
     def submit_waiting(self) -> None:
         """An engine has come: send it what has been waiting for one."""
-        for call in list(self):
-            if call.backend is None:
-                self._submit(call)
+        for request in list(self):
+            if request.backend is None:
+                self._submit(request)
 
     def submit_again(self, gone: Backend) -> None:
         """Submit anew what an engine had that is gone; what it could write to is free."""
-        lost = [call for call in self if call.backend is gone]
+        lost = [request for request in self if request.backend is gone]
         if lost:
             log.warning("an engine is gone; %d requests go to another, or the next", len(lost))
-        for call in lost:
-            call.lost += self._arena.runs(call.offset)
-            call.accepted = True
-            if call.abandoned:
-                del self._calls[call.request_id]
-                self._free(call)
-            elif call.lost < LOSSES:
-                self._submit(call)
+        for request in lost:
+            request.lost += self._arena.runs(request.offset)
+            request.accepted = True
+            if request.abandoned:
+                del self._inflight[request.request_id]
+                self._free(request)
+            elif request.lost < LOSSES:
+                self._submit(request)
             else:
-                log.error("%d engines died with request %d: it fails", LOSSES, call.request_id)
-                del self._calls[call.request_id]
-                failed = Result(call.request_id, Status.FAILED, 0.0, 0.0, 0, 0, 0.0, 0.0)
-                self._hub.loop.run_callback(call.waiter.switch, failed)
+                log.error("%d engines died with request %d: it fails", LOSSES, request.request_id)
+                del self._inflight[request.request_id]
+                failed = Result(request.request_id, Status.FAILED, 0.0, 0.0, 0, 0, 0.0, 0.0)
+                self._hub.loop.run_callback(request.waiter.switch, failed)
 
     def deliver(self, backend: Backend, result: Result) -> None:
         """Wake who waits for ``result``; what was refused is offered to another engine first."""
-        call = self._calls.get(result.request_id)
-        if call is None or call.backend is not backend:
+        request = self._inflight.get(result.request_id)
+        if request is None or request.backend is not backend:
             return
-        backend.answered(result, call.rows, self._clock())
+        backend.answered(result, request.rows, self._clock())
         if result.status == Status.FULL:
-            self._note_refusal(backend, call, result)
-            if self._submit_elsewhere(call):
+            self._note_refusal(backend, request, result)
+            if self._submit_elsewhere(request):
                 return
-        del self._calls[result.request_id]
-        if call.abandoned:
-            self._free(call)
+        del self._inflight[result.request_id]
+        if request.abandoned:
+            self._free(request)
         else:
-            call.waiter.switch(result)
+            request.waiter.switch(result)
 
     # submitting
 
-    def _submit(self, call: Call) -> None:
+    def _submit(self, request: InflightRequest) -> None:
         """Send a request to an engine; while there is none, it waits for the first."""
         now = self._clock()
-        backend = self._balancer.choose(call.model, call.rows, call.terms, now, call.tried)
-        call.backend = backend
+        backend = self._balancer.choose(
+            request.model, request.rows, request.terms, now, request.tried
+        )
+        request.backend = backend
         if backend is None:
             return
-        backend.asked(call.rows, now)
-        self._arena.mark(call.offset, runs=False)
+        backend.asked(request.rows, now)
+        self._arena.mark(request.offset, runs=False)
         submit = Submit(
-            call.request_id,
-            call.model,
-            call.seed,
-            call.offset,
-            call.rows,
-            call.deadline,
-            call.terms.bulk,
-            call.accepted,
+            request.request_id,
+            request.model,
+            request.seed,
+            request.offset,
+            request.rows,
+            request.deadline,
+            request.terms.bulk,
+            request.accepted,
         )
-        backend.line.say(submit)
+        backend.connection.say(submit)
 
-    def _note_refusal(self, backend: Backend, call: Call, result: Result) -> None:
+    def _note_refusal(self, backend: Backend, request: InflightRequest, result: Result) -> None:
         now = self._clock()
         queue = (result.waiting_rows, result.limit_rows, result.wait_s)
         until = now + result.retry_after_s
-        backend.refusal = Refusal(call.model, call.rows, call.terms, now, until, queue)
-        call.tried += (backend,)
+        backend.refusal = Refusal(request.model, request.rows, request.terms, now, until, queue)
+        request.tried += (backend,)
 
-    def _submit_elsewhere(self, call: Call) -> bool:
+    def _submit_elsewhere(self, request: InflightRequest) -> bool:
         """Ask an engine that has not refused the request yet, if there is one."""
-        if call.abandoned or not self._balancer.others(call.model, call.tried):
+        if request.abandoned or not self._balancer.others(request.model, request.tried):
             return False
-        self._submit(call)
+        self._submit(request)
         return True
 
     # slots
 
     def _wait_for_room(
-        self, model: int, rows: int, size: int, small: bool, deadline: float, terms: Terms
+        self, model: int, rows: int, size: int, small: bool, deadline: float, terms: RequestTerms
     ) -> int:
         """Return the offset of a slot once there is one; who waits longer already goes first."""
         now = self._clock()
-        ahead = sum(waiting.rows for waiting in self._room.waiting)
+        ahead = sum(waiting.rows for waiting in self._slots.waiting)
         wait_s, limit = self._balancer.soonest(model, ahead + rows, now)
         if now + wait_s > deadline:
             metrics.REJECTED.labels("no_room").inc()
             raise QueueFull(ahead + rows, limit, wait_s, now + wait_s - deadline)
         try:
-            return self._room.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
+            return self._slots.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
         except DeadlineExceeded:
             metrics.DROPPED.labels("deadline").inc(rows)
             raise
@@ -245,8 +247,8 @@ class Calls:
             metrics.DROPPED.labels("client_gone").inc(rows)
             raise
 
-    def _free(self, call: Call) -> None:
-        self._room.give_back(call.offset)
+    def _free(self, request: InflightRequest) -> None:
+        self._slots.give_back(request.offset)
 
     # giving up
 
@@ -255,23 +257,23 @@ class Calls:
         while True:
             gevent.sleep(SWEEP_S)
             overdue = self._clock() - (GRACE_S if self._balancer.up else 0)
-            peers = [call.terms.peer for call in self] + [x.peer for x in self._room.waiting]
+            peers = [request.terms.peer for request in self] + [x.peer for x in self._slots.waiting]
             gone = hung_up(peer for peer in peers if peer is not None)
-            for waiting in list(self._room.waiting):
+            for waiting in list(self._slots.waiting):
                 if waiting.peer in gone:
-                    self._room.hang_up(waiting)
-            for call in list(self):
-                if call.terms.peer in gone:
-                    self._hub.loop.run_callback(self._give_up, call, HUNG_UP)
-                elif call.deadline < overdue:
-                    self._hub.loop.run_callback(self._give_up, call, None)
+                    self._slots.hang_up(waiting)
+            for request in list(self):
+                if request.terms.peer in gone:
+                    self._hub.loop.run_callback(self._give_up, request, HUNG_UP)
+                elif request.deadline < overdue:
+                    self._hub.loop.run_callback(self._give_up, request, None)
 
-    def _give_up(self, call: Call, why: object) -> None:
-        if call.request_id in self._calls and not call.abandoned:
-            if call.backend is None:  # no engine will count it
+    def _give_up(self, request: InflightRequest, why: object) -> None:
+        if request.request_id in self._inflight and not request.abandoned:
+            if request.backend is None:  # no engine will count it
                 reason = "client_gone" if why is HUNG_UP else "deadline"
-                metrics.DROPPED.labels(reason).inc(call.rows)
-            call.waiter.switch(why)
+                metrics.DROPPED.labels(reason).inc(request.rows)
+            request.waiter.switch(why)
 
 
 def hung_up(sockets: Iterable[int]) -> set[int]:

@@ -10,7 +10,7 @@ HOLDS_S = 0.5
 may be empty in the next second."""
 
 
-class Terms(NamedTuple):
+class RequestTerms(NamedTuple):
     """On which terms a caller asks for images."""
 
     timeout_s: float
@@ -28,7 +28,7 @@ class Refusal:
     model: int
     """The bundle's key."""
     rows: int
-    terms: Terms
+    terms: RequestTerms
     said_at: float
     until: float
     """When it would be no more, as the engine expects."""
@@ -39,7 +39,7 @@ class Refusal:
         """Return the same word anew: an error that is raised again and again keeps every trace."""
         return QueueFull(*self.queue, self.until - now)
 
-    def holds_for(self, model: int, rows: int, terms: Terms, now: float) -> bool:
+    def holds_for(self, model: int, rows: int, terms: RequestTerms, now: float) -> bool:
         """Whether one of ``rows`` rows on ``terms`` need not ask: it wants the same, as soon.
 
         A larger one may be served: it goes after others that a smaller one would make late.

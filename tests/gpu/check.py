@@ -29,7 +29,7 @@ from server.bundle.latents import latents
 from server.bundle.manifest import load_bundle
 from server.config import GPU_PROVIDERS
 from server.runtime.benchmark import rate
-from server.runtime.io_binding import Bound
+from server.runtime.io_binding import IoBinding
 from server.runtime.plans import EP_NAMES, Plan
 from server.runtime.providers import cuda_options
 from server.runtime.session import Session
@@ -83,7 +83,7 @@ class Check:
         self.bytes_an_image = 4 * facts.latents.dim + math.prod(facts.image.shape)
         self.compiled = Path(tempfile.mkdtemp(prefix="carfront-tensorrt-"))
 
-    def bound(self, way: Way) -> Bound:
+    def bound(self, way: Way) -> IoBinding:
         """Return a session that runs as ``way`` says."""
         options = ort.SessionOptions()
         options.log_severity_level = 3
@@ -96,7 +96,7 @@ class Check:
         if session.get_providers()[0] != name:
             raise RuntimeError(f"asked for {name}, got {session.get_providers()}")
         shape = self.manifest.image.shape
-        return Bound(session, self.device, self.manifest.latents.dim, shape, way.graphs)
+        return IoBinding(session, self.device, self.manifest.latents.dim, shape, way.graphs)
 
     def attempt(self, name: str, measure: Callable[[], Any]) -> None:
         """Keep what ``measure`` finds under ``name``, or why it found nothing."""
@@ -190,7 +190,7 @@ class Check:
         way = max(rates, key=lambda x: max(rates[x].values()))
         return way, max(rates[way], key=lambda rows: rates[way][rows])
 
-    def _rate(self, sessions: Sequence[Bound | Session], rows: int) -> float:
+    def _rate(self, sessions: Sequence[IoBinding | Session], rows: int) -> float:
         dim, seconds = self.manifest.latents.dim, self.args.seconds
         return statistics.median(rate(sessions, rows, dim, seconds) for _ in range(ROUNDS))
 

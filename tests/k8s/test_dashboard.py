@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.test_devices import FakeNvml
 
 from server.observability import metrics, process_stats
-from server.observability.gpus import Devices
+from server.observability.gpus import Gpus
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "k8s/components/monitoring/carfront.json").read_text())
@@ -72,7 +72,7 @@ def exported() -> dict[str, set[str]]:
     with tempfile.TemporaryDirectory() as folder:
         process_stats.enter(Path(folder), "engine-0")
         text = metrics.exposition(engines_up=[True], processes=Path(folder)).decode()
-    text += generate_latest(Devices(FakeNvml())).decode()
+    text += generate_latest(Gpus(FakeNvml())).decode()
     for family in text_string_to_metric_families(text):
         if family.name.endswith("_created"):  # when a series began; no process adds these up
             continue

@@ -21,16 +21,16 @@ from server.bundle import repository
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.engine import Engine
-from server.engine.models import Served
+from server.engine.models import ServedModel
 from server.errors import InferenceFailed, QueueFull, ServingError
 from server.ipc.arena import SlotShape
 from server.ipc.catalog import READY, Catalog, Entry
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.observability.logs import JsonLines
 from server.runtime.plans import Plan
 from server.runtime.session import open_session
 from server.worker.engine_client import EngineClient
-from server.worker.request_terms import Terms
+from server.worker.request_terms import RequestTerms
 
 ROOT = Path(__file__).parents[2]
 LAST = 2**64 - 1
@@ -46,19 +46,21 @@ def config():
 @pytest.fixture(scope="module")
 def engine_client(tmp_path_factory, config):
     """Serve the default bundle from threads of this process."""
-    place = Place(tmp_path_factory.mktemp("run"))
+    engine_dir = EngineDir(tmp_path_factory.mktemp("run"))
     bundle = repository.find(config.models, config.model)
     session, _ = open_session(bundle, [Plan("cpu", "f32")], threads=1)
     manifest = bundle.manifest
     shape = SlotShape(manifest.image.shape)
     ref = f"{manifest.name}/{manifest.version}"
     entry = Entry(manifest.name, manifest.version, READY, "", bundle.key, manifest)
-    Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(place.catalog)
-    engine = Engine(place.socket, 1, Notes())
-    engine.add(Served(bundle.key, 100, shape, [session.run], Batcher(64, 16384, time.monotonic)))
+    Catalog(ref, {ref: entry}, (), {manifest.name: manifest.version}).write(engine_dir.catalog)
+    engine = Engine(engine_dir.socket, 1, Notes())
+    engine.add(
+        ServedModel(bundle.key, 100, shape, [session.run], Batcher(64, 16384, time.monotonic))
+    )
     thread = threading.Thread(target=engine.serve)
     thread.start()
-    client = EngineClient([place], 2**25)
+    client = EngineClient([engine_dir], 2**25)
     until(lambda: client.ready)
     yield client
     client.close()
@@ -122,7 +124,7 @@ def test_caller_chooses_how_long_it_waits_and_who_goes_first(http, monkeypatch, 
     assert http.get("/v1/images/7.png", headers=headers).status_code == 200
     assert http.post("/v1/images", json={"seed": 7}, headers=headers).status_code == 200
     assert http.get("/v1/images/7.png").status_code == 200
-    assert asked == [Terms(4.5, True), Terms(4.5, True), Terms(30.0, False)]
+    assert asked == [RequestTerms(4.5, True), RequestTerms(4.5, True), RequestTerms(30.0, False)]
 
 
 @pytest.mark.parametrize("path", ["/v1/images/7.png", "/v1/images/x.png", "/healthz", "/nothing"])
@@ -341,8 +343,8 @@ def test_answer_that_memory_does_not_hold_is_a_500_and_the_next_is_not(
         response = ask(http)
     assert response.status_code == 500
     assert response.mimetype == "application/problem+json"
-    assert not engine_client._calls
-    assert engine_client._calls._room.taken == 0
+    assert not engine_client._inflight
+    assert engine_client._inflight._slots.taken == 0
     assert ask(http).status_code == 200
 
 

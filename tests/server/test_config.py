@@ -75,14 +75,18 @@ def test_engine_may_be_silent_for_as_long_as_its_provider_compiles():
 
 
 def test_every_engine_has_a_place_of_its_own(tmp_path):
-    places = ServerConfig(engines=3, runtime_dir=tmp_path).places
-    assert [place.folder.name for place in places] == ["engine-0", "engine-1", "engine-2"]
-    assert len(ServerConfig(runtime_dir=tmp_path).places) == 1
+    engine_dirs = ServerConfig(engines=3, runtime_dir=tmp_path).engine_dirs
+    assert [engine_dir.folder.name for engine_dir in engine_dirs] == [
+        "engine-0",
+        "engine-1",
+        "engine-2",
+    ]
+    assert len(ServerConfig(runtime_dir=tmp_path).engine_dirs) == 1
 
 
 def test_socket_without_a_runtime_directory_is_an_error():
     with pytest.raises(ConfigError, match="CARFRONT_RUNTIME_DIR"):
-        _ = ServerConfig().places
+        _ = ServerConfig().engine_dirs
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What is served follows the repository, and a bad bundle never takes a good one's place."""
+"""What is served follows the repository, and a bad bundle never takes a good one's engine_dir."""
 
 import json
 import multiprocessing
@@ -13,9 +13,9 @@ from server.bundle.manifest import MANIFEST
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.draining import RETIRE_S
-from server.engine.lifecycle import Keeper
+from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loaded
-from server.engine.models import Served
+from server.engine.models import ServedModel
 from server.ipc.catalog import READY, Catalog
 from server.ipc.messages import Ask
 from server.runtime.plans import Plan, SessionError
@@ -72,7 +72,7 @@ class World:
         self.config = ServerConfig(
             models=self.models, model="tiny", poll_s=10, runtime_dir=runtime, **settings
         )
-        self.place = self.config.places[0]
+        self.engine_dir = self.config.engine_dirs[0]
         self.clock, self.hall, self.notes = Clock(), Hall(), Notes()
         self.loads = []
         self.failed = []
@@ -88,15 +88,15 @@ class World:
             os._exit(9)
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
-        served = Served(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
+        served = ServedModel(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
         return Loaded(served, PLAN, self.failed)
 
     def start(self):
-        self.place.folder.mkdir(exist_ok=True)
-        self.keeper = Keeper(self.config, self.load, self.notes, self.place, self.clock)
-        for loaded in self.keeper.start():
+        self.engine_dir.folder.mkdir(exist_ok=True)
+        self.lifecycle = Lifecycle(self.config, self.load, self.notes, self.engine_dir, self.clock)
+        for loaded in self.lifecycle.start():
             self.hall.add(loaded.served)
-        self.keeper._hall = self.hall  # without the thread: a test says when to look
+        self.lifecycle._hall = self.hall  # without the thread: a test says when to look
         return self
 
     def dies(self, act=None):
@@ -109,16 +109,16 @@ class World:
 
     def look(self, after_s=10.0):
         self.clock.now += after_s
-        self.keeper.look()
+        self.lifecycle.look()
 
     def ask(self, action, name, version=""):
         told = []
-        self.keeper._do(Ask(1, action, name, version), told.append)
+        self.lifecycle._do(Ask(1, action, name, version), told.append)
         return told[0]
 
     @property
     def catalog(self):
-        return Catalog.read(self.place.catalog)
+        return Catalog.read(self.engine_dir.catalog)
 
     @property
     def ready(self):
@@ -248,7 +248,7 @@ def test_error_that_nobody_expects_is_a_refusal_too(world, monkeypatch):
     def fail(_):
         raise MemoryError("no 4 GB")
 
-    monkeypatch.setattr(world.keeper, "_load", fail)
+    monkeypatch.setattr(world.lifecycle, "_load", fail)
     world.look()
     world.look()
     assert world.reason("tiny/2") == "MemoryError: no 4 GB"
@@ -265,7 +265,7 @@ def test_deleted_version_gives_way_to_the_one_before_which_is_still_warm(world):
     shutil.rmtree(folder)
     world.look(0)
     world.clock.now += 10 - RETIRE_S / 2
-    world.keeper._settle_all(force=False, default=world.catalog.default)
+    world.lifecycle._settle_all(force=False, default=world.catalog.default)
     assert world.catalog.default == "tiny/1"
     assert world.loads == ["tiny/1", "tiny/2"]
     world.look(RETIRE_S)
@@ -351,7 +351,7 @@ def test_version_that_two_engines_died_of_is_refused_and_the_one_before_serves(w
     assert world.notes.refusals == {"tiny/2": True, "tiny/1": False}
     for _ in range(3):
         world.look()
-    world.place.rescan.touch()
+    world.engine_dir.rescan.touch()
     world.look()
     assert world.loads == ["tiny/1"]
 
@@ -363,7 +363,7 @@ def test_version_that_an_engine_died_beside_is_tried_again(world):
         world.dies()
         world.start()
         assert world.catalog.default == "tiny/2"
-        assert not world.place.all_loads
+        assert not world.engine_dir.all_loads
 
 
 def test_version_that_engines_died_of_is_tried_once_its_files_change(world):
@@ -486,7 +486,7 @@ def test_engine_that_finds_no_catalog_starts_as_if_nothing_had_been_asked_for(tm
     world.start()
     world.write("4", name="other")
     world.ask("load", "other", "4")
-    world.place.catalog.unlink()
+    world.engine_dir.catalog.unlink()
     after = World(tmp_path, world.write).start()
     assert after.ready == ["tiny/1"]
 
@@ -496,7 +496,7 @@ def test_catalog_that_is_lost_is_written_anew(tmp_path, world):
     never.config = replace(never.config, poll_s=0)
     never.start()
     before = never.catalog
-    never.place.catalog.unlink()
+    never.engine_dir.catalog.unlink()
     never.look(0)
     assert never.catalog == before
     assert never.hall.announced == 1
@@ -512,30 +512,30 @@ def test_note_in_the_runtime_directory_has_it_look_at_once(tmp_path, world):
     never.look()
     never.look()
     assert never.catalog.default == "tiny/1"
-    never.place.rescan.touch()
+    never.engine_dir.rescan.touch()
     never.look(0)
     assert never.catalog.default == "tiny/2"
-    assert not never.place.rescan.exists()
+    assert not never.engine_dir.rescan.exists()
 
 
 def test_nothing_new_is_no_news(world):
     world.start()
     world.look()
-    written = world.place.catalog.stat().st_mtime_ns
+    written = world.engine_dir.catalog.stat().st_mtime_ns
     world.look()
     world.look()
     assert world.hall.announced == 0
-    assert world.place.catalog.stat().st_mtime_ns == written
+    assert world.engine_dir.catalog.stat().st_mtime_ns == written
 
 
 def test_old_version_stays_until_every_engine_has_the_new_one(tmp_path, write_bundle, monkeypatch):
     monkeypatch.setattr("server.engine.models.PAUSE_S", 0)
     write_bundle("1")
     world = World(tmp_path, write_bundle, engines=2)
-    other = world.config.places[1]
+    other = world.config.engine_dirs[1]
     other.folder.mkdir()
     world.start()
-    shutil.copy(world.place.catalog, other.catalog)
+    shutil.copy(world.engine_dir.catalog, other.catalog)
     write_bundle("2")
     world.look()
     world.look()
@@ -543,7 +543,7 @@ def test_old_version_stays_until_every_engine_has_the_new_one(tmp_path, write_bu
     assert world.ready == ["tiny/1", "tiny/2"]
     world.look(after_s=100)
     assert world.ready == ["tiny/1", "tiny/2"], "the other engine still answers with version 1"
-    shutil.copy(world.place.catalog, other.catalog)
+    shutil.copy(world.engine_dir.catalog, other.catalog)
     world.look(after_s=1)
     assert world.ready == ["tiny/2"]
     assert world.catalog.newest == {"tiny": "2"}
@@ -557,17 +557,17 @@ def test_two_engines_that_hold_a_version_for_each_other_let_go_of_it(
     write_bundle("7", name="boats")
     newer = write_bundle("8", name="boats")
     world = World(tmp_path, write_bundle, engines=2, serve="boats/7, boats")
-    other = world.config.places[1]
+    other = world.config.engine_dirs[1]
     other.folder.mkdir()
     world.start()
     assert world.catalog.newest["boats"] == "8"
-    shutil.copy(world.place.catalog, other.catalog)
+    shutil.copy(world.engine_dir.catalog, other.catalog)
     world.config = replace(world.config, serve="boats/7")
     shutil.rmtree(newer)
-    world.keeper._config = world.config
+    world.lifecycle._config = world.config
     world.look()
     assert world.catalog.newest["boats"] == "7"
     assert "boats/8" in world.ready
-    shutil.copy(world.place.catalog, other.catalog)  # it holds version 8 too, for this one
+    shutil.copy(world.engine_dir.catalog, other.catalog)  # it holds version 8 too, for this one
     world.look()
     assert world.ready == ["boats/7", "tiny/1"]

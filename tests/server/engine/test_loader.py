@@ -12,23 +12,23 @@ from bundles import copy_version
 from server.bundle.manifest import BundleError, load_bundle
 from server.config import ServerConfig
 from server.engine import loader
-from server.engine.loader import DEATHS, LOW, Loader, noted, politely
-from server.ipc.engine_dir import Place
+from server.engine.loader import DEATHS, LOW, Loader, at_low_priority, noted
+from server.ipc.engine_dir import EngineDir
 from server.runtime.session import open_session
 
 DEFAULT = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1"
 
 
 @pytest.fixture
-def place(tmp_path):
-    place = Place(tmp_path / "engine-0")
-    place.prepare()
-    return place
+def engine_dir(tmp_path):
+    engine_dir = EngineDir(tmp_path / "engine-0")
+    engine_dir.prepare()
+    return engine_dir
 
 
 @pytest.mark.parametrize("replaced", [False, True])
 def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
-    tmp_path, place, monkeypatch, replaced
+    tmp_path, engine_dir, monkeypatch, replaced
 ):
     folder = Path(shutil.copytree(DEFAULT, tmp_path / "cars-dcgan" / "1"))
 
@@ -40,7 +40,7 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
 
     monkeypatch.setattr(loader, "open_session", open_and_replace)
     config = ServerConfig(provider="cpu", threads=1, streams=1, max_batch_size=1)
-    load = Loader(config, place, time.monotonic)
+    load = Loader(config, engine_dir, time.monotonic)
     if replaced:
         with pytest.raises(BundleError, match=r"generator\.onnx is not what was exported"):
             load(load_bundle(folder))
@@ -48,7 +48,7 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
         assert len(load(load_bundle(folder)).served.runs) == 1
 
 
-def test_batch_size_is_measured_once_for_all_bundles_and_engines(tmp_path, place, monkeypatch):
+def test_batch_size_is_measured_once_for_all_bundles_and_engines(tmp_path, engine_dir, monkeypatch):
     measured = []
 
     def measure(streams, dim, clock):
@@ -58,35 +58,38 @@ def test_batch_size_is_measured_once_for_all_bundles_and_engines(tmp_path, place
     monkeypatch.setattr(loader, "measured_batch_size", measure)
     bundles = [load_bundle(copy_version(tmp_path, version)) for version in ("1", "2")]
     config = ServerConfig(provider="cpu", threads=1, streams=1)
-    engine, following = (Loader(config, place, time.monotonic) for _ in range(2))
+    engine, following = (Loader(config, engine_dir, time.monotonic) for _ in range(2))
     for bundle in bundles:
         assert engine(bundle).served.batcher.max_batch_size == 3
     assert following(bundles[1]).served.batcher.max_batch_size == 3
     assert measured == [1]
 
 
-def test_note_of_a_load_is_there_until_it_ends_or_fails(place, write_bundle):
+def test_note_of_a_load_is_there_until_it_ends_or_fails(engine_dir, write_bundle):
     bundle = load_bundle(write_bundle())
-    with noted(place, bundle, insist=False):
-        assert place.all_loads
-    assert not place.all_loads
-    with pytest.raises(MemoryError), noted(place, bundle, insist=False):
+    with noted(engine_dir, bundle, insist=False):
+        assert engine_dir.all_loads
+    assert not engine_dir.all_loads
+    with pytest.raises(MemoryError), noted(engine_dir, bundle, insist=False):
         raise MemoryError
-    assert not place.all_loads
+    assert not engine_dir.all_loads
 
 
-def test_bundle_that_engines_died_of_is_loaded_only_if_somebody_insists(place, write_bundle):
+def test_bundle_that_engines_died_of_is_loaded_only_if_somebody_insists(engine_dir, write_bundle):
     bundle = load_bundle(write_bundle())
-    place.loads(bundle.key).write_text("tiny\n" * (DEATHS - 1))
-    with noted(place, bundle, insist=False):
+    engine_dir.loads(bundle.key).write_text("tiny\n" * (DEATHS - 1))
+    with noted(engine_dir, bundle, insist=False):
         pass
-    place.loads(bundle.key).write_text("tiny\n" * DEATHS)
-    with pytest.raises(BundleError, match="2 engines died"), noted(place, bundle, insist=False):
+    engine_dir.loads(bundle.key).write_text("tiny\n" * DEATHS)
+    with (
+        pytest.raises(BundleError, match="2 engines died"),
+        noted(engine_dir, bundle, insist=False),
+    ):
         pytest.fail("it was loaded")
-    assert place.all_loads
-    with noted(place, bundle, insist=True):
-        assert len(place.loads(bundle.key).read_text().splitlines()) == DEATHS + 1
-    assert not place.all_loads
+    assert engine_dir.all_loads
+    with noted(engine_dir, bundle, insist=True):
+        assert len(engine_dir.loads(bundle.key).read_text().splitlines()) == DEATHS + 1
+    assert not engine_dir.all_loads
 
 
 def priority(thread=None):
@@ -95,13 +98,13 @@ def priority(thread=None):
 
 def test_work_has_low_priority_and_the_caller_its_own():
     usual = priority()
-    assert politely(priority, threads_a_stream=1) == LOW
+    assert at_low_priority(priority, threads_a_stream=1) == LOW
     assert priority() == usual
 
 
 def test_error_of_the_work_is_the_callers():
     with pytest.raises(ZeroDivisionError):
-        politely(lambda: 1 / 0, threads_a_stream=1)
+        at_low_priority(lambda: 1 / 0, threads_a_stream=1)
 
 
 @pytest.mark.parametrize("permitted", [True, False])
@@ -126,7 +129,7 @@ def test_threads_that_the_work_starts_serve_with_the_usual_priority(monkeypatch,
         return priority()
 
     usual = priority()
-    assert politely(work, threads_a_stream=4) == (LOW if permitted else usual)
+    assert at_low_priority(work, threads_a_stream=4) == (LOW if permitted else usual)
     assert priority(ids[0]) == usual
     end.set()
     thread.join()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from server.observability import gpus
-from server.observability.gpus import Devices
+from server.observability.gpus import Gpus
 
 
 class NVMLError(Exception):
@@ -43,7 +43,7 @@ class FakeNvml:
 
 
 def told(visible=None, library=FakeNvml):
-    metrics = Devices(library and library(), visible).collect()
+    metrics = Gpus(library and library(), visible).collect()
     return {
         (metric.name, sample.labels["gpu"]): sample.value
         for metric in metrics

@@ -10,9 +10,9 @@ from subprocess import PIPE
 
 import pytest
 
-from server.observability.process_stats import Processes, enter, wait_for_a_turn
+from server.observability.process_stats import Processes, enter, schedule_as_batch
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def measured(folder):
@@ -73,7 +73,7 @@ def test_a_thread_that_waits_for_its_turn_leaves_the_others_as_they_were():
     before, policies = os.sched_getscheduler(0), []
 
     def wait():
-        wait_for_a_turn()
+        schedule_as_batch()
         policies.append(os.sched_getscheduler(0))
 
     thread = threading.Thread(target=wait)
@@ -97,11 +97,13 @@ def forked(folder, noted=()):
         import queue, runpy, types
         hooks = runpy.run_path("server/gunicorn.conf.py")
         worker = types.SimpleNamespace(slot=3)
-        server = types.SimpleNamespace(crowd="crowd", SIG_QUEUE=queue.SimpleQueue())
+        server = types.SimpleNamespace(
+            connection_balance="balance", SIG_QUEUE=queue.SimpleQueue()
+        )
         for number in {list(map(int, noted))}:
             server.SIG_QUEUE.put(number)
         hooks["post_fork"](server, worker)
-        print(worker.crowd)
+        print(worker.connection_balance)
     """
     env = {**os.environ, "CARFRONT_RUNTIME_DIR": str(folder), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", program]
@@ -111,7 +113,7 @@ def forked(folder, noted=()):
 def test_http_worker_that_cannot_be_noted_starts_all_the_same(tmp_path):
     (tmp_path / "processes").touch()
     run = forked(tmp_path)
-    assert (run.returncode, run.stdout) == (0, "crowd\n"), run.stderr
+    assert (run.returncode, run.stdout) == (0, "balance\n"), run.stderr
     assert "http-3 is not measured" in run.stderr
 
 
@@ -122,4 +124,4 @@ def test_http_worker_ends_that_was_told_to_before_it_could_hear(tmp_path, number
 
 
 def test_what_only_an_arbiter_is_told_does_not_end_an_http_worker(tmp_path):
-    assert forked(tmp_path, [signal.SIGCHLD, signal.SIGHUP]).stdout == "crowd\n"
+    assert forked(tmp_path, [signal.SIGCHLD, signal.SIGHUP]).stdout == "balance\n"

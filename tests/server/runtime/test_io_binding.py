@@ -7,7 +7,7 @@ import onnxruntime as ort
 import pytest
 
 from server.bundle.latents import latents
-from server.runtime.io_binding import Bound, bucket_of, is_out_of_memory
+from server.runtime.io_binding import IoBinding, bucket_of, is_out_of_memory
 
 MODEL = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1" / "generator.onnx"
 
@@ -18,8 +18,8 @@ def session():
 
 
 @pytest.fixture
-def bound(session):
-    return Bound(session, ("cpu", 0), 100, (32, 32, 3))
+def io_binding(session):
+    return IoBinding(session, ("cpu", 0), 100, (32, 32, 3))
 
 
 class Full:
@@ -46,60 +46,60 @@ def test_bucket_is_the_next_power_of_two():
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 7, 8, 13])
-def test_images_are_those_of_the_session_whatever_the_padding(session, bound, rows):
+def test_images_are_those_of_the_session_whatever_the_padding(session, io_binding, rows):
     batch = latents(range(rows), 100)
     (wanted,) = session.run(None, {"latents": batch})
-    bound.run(latents(range(100, 116), 100))  # what a bucket held before
-    assert (bound.run(batch) == wanted).all()
-    assert (bound.run(batch[::-1]) == wanted[::-1]).all()
+    io_binding.run(latents(range(100, 116), 100))  # what a bucket held before
+    assert (io_binding.run(batch) == wanted).all()
+    assert (io_binding.run(batch[::-1]) == wanted[::-1]).all()
 
 
-def test_images_stay_as_they_are_when_the_next_batch_runs(bound):
-    first = bound.run(latents(range(4), 100))
+def test_images_stay_as_they_are_when_the_next_batch_runs(io_binding):
+    first = io_binding.run(latents(range(4), 100))
     kept = first.copy()
-    bound.run(latents(range(50, 54), 100))
+    io_binding.run(latents(range(50, 54), 100))
     assert (first == kept).all()
 
 
-def test_prepared_buckets_are_all_there_are_to_be(bound):
-    bound.prepare(12)
-    assert bound.sizes == [1, 2, 4, 8, 16]
+def test_prepared_buckets_are_all_there_are_to_be(io_binding):
+    io_binding.prepare(12)
+    assert io_binding.sizes == [1, 2, 4, 8, 16]
     for rows in (1, 5, 12):
-        bound.run(latents(range(rows), 100))
-    assert bound.sizes == [1, 2, 4, 8, 16]
+        io_binding.run(latents(range(rows), 100))
+    assert io_binding.sizes == [1, 2, 4, 8, 16]
 
 
 def test_full_device_goes_on_with_smaller_buckets(session, caplog):
     full = Full(session, 4)
-    bound = Bound(full, ("cpu", 0), 100, (32, 32, 3))
-    bound.prepare(64)
-    assert (bound.sizes, bound.limit) == ([1, 2, 4], 4)
+    io_binding = IoBinding(full, ("cpu", 0), 100, (32, 32, 3))
+    io_binding.prepare(64)
+    assert (io_binding.sizes, io_binding.limit) == ([1, 2, 4], 4)
     assert "no memory for 8 images at once; from now on 4 at most" in caplog.text
     batch = latents(range(11), 100)
     full.ran.clear()
-    assert (bound.run(batch) == session.run(None, {"latents": batch})[0]).all()
+    assert (io_binding.run(batch) == session.run(None, {"latents": batch})[0]).all()
     assert full.ran == [4, 4, 4]
 
 
 def test_memory_that_others_take_later_halves_the_largest_bucket(session):
     full = Full(session, 16)
-    bound = Bound(full, ("cpu", 0), 100, (32, 32, 3))
-    bound.prepare(16)
+    io_binding = IoBinding(full, ("cpu", 0), 100, (32, 32, 3))
+    io_binding.prepare(16)
     full.rows = 3
     batch = latents(range(16), 100)
-    assert (bound.run(batch) == session.run(None, {"latents": batch})[0]).all()
-    assert (bound.sizes, bound.limit) == ([1, 2], 2)
+    assert (io_binding.run(batch) == session.run(None, {"latents": batch})[0]).all()
+    assert (io_binding.sizes, io_binding.limit) == ([1, 2], 2)
 
 
 def test_device_without_room_for_one_is_an_error(session):
     with pytest.raises(RuntimeError, match="Failed to allocate"):
-        Bound(Full(session, 0), ("cpu", 0), 100, (32, 32, 3)).prepare(8)
+        IoBinding(Full(session, 0), ("cpu", 0), 100, (32, 32, 3)).prepare(8)
 
 
-def test_other_errors_are_the_callers(session, bound):
+def test_other_errors_are_the_callers(session, io_binding):
     with pytest.raises(Exception, match=r"(?i)shape|dimension|size"):
-        bound.run(np.zeros((2, 7), np.float32))
-    assert bound.limit is None
+        io_binding.run(np.zeros((2, 7), np.float32))
+    assert io_binding.limit is None
 
 
 @pytest.mark.parametrize(

@@ -8,68 +8,68 @@ import gevent
 import pytest
 from tests_engine import until
 
-from server.worker.connection_balance import NOBODY, SLACK, Crowd
+from server.worker.connection_balance import NOBODY, SLACK, ConnectionBalance
 
 
 @pytest.fixture
-def crowd():
-    return Crowd()
+def connection_balance():
+    return ConnectionBalance()
 
 
-def test_worker_is_ahead_of_the_one_with_the_fewest(crowd):
-    crowd.tell(0, 9)
-    crowd.tell(3, 4)
-    crowd.tell(511, 7)
-    assert crowd.is_ahead(0, 4 + SLACK + 1)
-    assert not crowd.is_ahead(0, 4 + SLACK)
-    assert not crowd.is_ahead(3, 7 + SLACK)
-    assert crowd.is_ahead(511, 9)
+def test_worker_is_ahead_of_the_one_with_the_fewest(connection_balance):
+    connection_balance.tell(0, 9)
+    connection_balance.tell(3, 4)
+    connection_balance.tell(511, 7)
+    assert connection_balance.is_ahead(0, 4 + SLACK + 1)
+    assert not connection_balance.is_ahead(0, 4 + SLACK)
+    assert not connection_balance.is_ahead(3, 7 + SLACK)
+    assert connection_balance.is_ahead(511, 9)
 
 
-def test_worker_alone_is_ahead_of_nobody(crowd):
-    crowd.tell(0, 900)
-    assert not crowd.is_ahead(0, 900)
+def test_worker_alone_is_ahead_of_nobody(connection_balance):
+    connection_balance.tell(0, 900)
+    assert not connection_balance.is_ahead(0, 900)
 
 
-def test_worker_that_is_ahead_has_a_surplus_beyond_its_share(crowd):
-    assert crowd.surplus(0) == 0
-    crowd.tell(0, 16)
-    assert crowd.surplus(0) == 0
-    crowd.tell(7, 0)
-    assert crowd.surplus(0) == 8
-    assert crowd.surplus(7) == 0
-    crowd.tell(9, 1)
-    assert crowd.surplus(0) == 10  # the shares are five and two thirds
-    crowd.tell(0, 1 + SLACK)
-    crowd.leave(7)
-    assert crowd.surplus(0) == 0
+def test_worker_that_is_ahead_has_a_surplus_beyond_its_share(connection_balance):
+    assert connection_balance.surplus(0) == 0
+    connection_balance.tell(0, 16)
+    assert connection_balance.surplus(0) == 0
+    connection_balance.tell(7, 0)
+    assert connection_balance.surplus(0) == 8
+    assert connection_balance.surplus(7) == 0
+    connection_balance.tell(9, 1)
+    assert connection_balance.surplus(0) == 10  # the shares are five and two thirds
+    connection_balance.tell(0, 1 + SLACK)
+    connection_balance.leave(7)
+    assert connection_balance.surplus(0) == 0
 
 
-def test_worker_that_accepts_no_more_is_not_counted(crowd):
-    crowd.tell(0, 9)
-    crowd.tell(1, 0)
-    assert crowd.is_ahead(0, 9)
-    crowd.leave(1)
-    assert not crowd.is_ahead(0, 9)
+def test_worker_that_accepts_no_more_is_not_counted(connection_balance):
+    connection_balance.tell(0, 9)
+    connection_balance.tell(1, 0)
+    assert connection_balance.is_ahead(0, 9)
+    connection_balance.leave(1)
+    assert not connection_balance.is_ahead(0, 9)
 
 
-def test_more_connections_than_can_be_written_down_are_many(crowd):
-    crowd.tell(0, 10 * NOBODY)
-    crowd.tell(1, 3)
-    assert crowd.is_ahead(0, 10 * NOBODY)
-    assert not crowd.is_ahead(1, 3)
+def test_more_connections_than_can_be_written_down_are_many(connection_balance):
+    connection_balance.tell(0, 10 * NOBODY)
+    connection_balance.tell(1, 3)
+    assert connection_balance.is_ahead(0, 10 * NOBODY)
+    assert not connection_balance.is_ahead(1, 3)
 
 
-def test_processes_forked_later_see_the_counts_of_each_other(crowd):
+def test_processes_forked_later_see_the_counts_of_each_other(connection_balance):
     if not (child := os.fork()):
-        crowd.tell(1, 2)
+        connection_balance.tell(1, 2)
         os._exit(0)
     os.waitpid(child, 0)
-    assert crowd.is_ahead(0, 9)
+    assert connection_balance.is_ahead(0, 9)
 
 
 @pytest.fixture
-def two_servers(crowd, monkeypatch):
+def two_servers(connection_balance, monkeypatch):
     """Two HTTP workers' servers on one socket; each holds its connections open."""
     from gevent.pool import Pool
 
@@ -83,7 +83,7 @@ def two_servers(crowd, monkeypatch):
             application=None,
             spawn=Pool(1000),
             environ={"wsgi.multiprocess": True},
-            worker=SimpleNamespace(crowd=crowd, slot=slot),
+            worker=SimpleNamespace(connection_balance=connection_balance, slot=slot),
         )
         for slot in range(2)
     ]
@@ -109,20 +109,20 @@ def test_connections_that_come_together_are_shared_out(two_servers):
 
 
 def test_connection_that_nobody_else_takes_is_accepted_after_the_pause(
-    two_servers, crowd, monkeypatch
+    two_servers, connection_balance, monkeypatch
 ):
     monkeypatch.setattr("server.worker.gunicorn_worker.PAUSE_S", 0.001)
     one, other = two_servers
     other.stop_accepting()  # it hangs; its count stays
     callers = [socket.create_connection(one.address) for _ in range(10)]
     until(lambda: len(one.pool) == 10)
-    assert crowd.is_ahead(0, 10)
+    assert connection_balance.is_ahead(0, 10)
     for caller in callers:
         caller.close()
 
 
-def test_every_connection_is_left_to_the_others_once(two_servers, crowd, monkeypatch):
-    monkeypatch.setattr(crowd, "is_ahead", lambda slot, connections: True)
+def test_every_connection_is_left_to_the_others_once(two_servers, connection_balance, monkeypatch):
+    monkeypatch.setattr(connection_balance, "is_ahead", lambda slot, connections: True)
     one, other = two_servers
     other.stop_accepting()
     for _ in range(3):

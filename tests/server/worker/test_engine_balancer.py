@@ -18,15 +18,15 @@ from tests_engine import (
 from server.bundle.latents import latents_range
 from server.errors import EngineUnavailable, InferenceFailed, LoadFailed, QueueFull
 from server.ipc.arena import Arena
-from server.ipc.engine_dir import Place
+from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Result, Status
 from server.worker.engine_balancer import Balancer
 from server.worker.engine_client import EngineClient
 from server.worker.inflight import LOSSES
-from server.worker.request_terms import HOLDS_S, Refusal, Terms
+from server.worker.request_terms import HOLDS_S, Refusal, RequestTerms
 
 MODEL = key_of("tiny/1")
-TERMS = Terms(10.0)
+TERMS = RequestTerms(10.0)
 
 
 class Stub:
@@ -52,7 +52,7 @@ def balancer(paths):
     )
     balancer.close()
     for backend in balancer.backends:
-        backend.line = Stub(up=True)
+        backend.connection = Stub(up=True)
         balancer._come(backend)
     yield balancer
     arena.close()
@@ -60,7 +60,7 @@ def balancer(paths):
 
 def goes(balancer, backend):
     """Have ``backend`` go, as its line would tell."""
-    backend.line.up = False
+    backend.connection.up = False
     balancer._go(backend)
 
 
@@ -158,7 +158,7 @@ def test_only_engines_that_serve_the_model_are_asked(balancer, paths):
 
 
 def draw(client, seed, n=1, timeout_s=10.0):
-    with client.generate(seed, n, Terms(timeout_s)) as generated:
+    with client.generate(seed, n, RequestTerms(timeout_s)) as generated:
         return generated.images.copy()
 
 
@@ -179,8 +179,8 @@ def test_engines_share_the_work_and_each_answers_with_its_own_seeds(paths, clien
         calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(100)]
         gevent.joinall(calls, raise_error=True)
         assert min(sum(engine.notes.batches) for engine in (one, other)) > 400
-    for seed, call in enumerate(calls):
-        assert (call.value == expected(seed, 1 + seed % 40)).all()
+    for seed, request in enumerate(calls):
+        assert (request.value == expected(seed, 1 + seed % 40)).all()
 
 
 def test_what_a_dead_engine_had_goes_to_another_at_once(paths, client):
@@ -189,11 +189,11 @@ def test_what_a_dead_engine_had_goes_to_another_at_once(paths, client):
         until(lambda: all(client.engines))
         calls = [gevent.spawn(draw, client, seed, 30) for seed in range(20)]
         until(gate.entered.is_set)
-        client._balancer.backends[0].line.close()  # for good
+        client._balancer.backends[0].connection.close()  # for good
         gevent.joinall(calls, raise_error=True)
         assert client.engines == [False, True]
         gate.open.set()
-    assert all((call.value == expected(seed, 30)).all() for seed, call in enumerate(calls))
+    assert all((request.value == expected(seed, 30)).all() for seed, request in enumerate(calls))
 
 
 def test_request_that_engine_after_engine_dies_with_is_given_to_no_other(paths):
@@ -203,17 +203,17 @@ def test_request_that_engine_after_engine_dies_with_is_given_to_no_other(paths):
         for path, gate in zip(paths, gates, strict=True):
             stack.enter_context(running(path, [gate]))
         until(lambda: all(client.engines))
-        call = gevent.spawn(draw, client, 666)
+        request = gevent.spawn(draw, client, 666)
         for _ in paths:
             until(lambda: any(gate.entered.is_set() for gate in gates))
             gate = next(gate for gate in gates if gate.entered.is_set())
             gates.remove(gate)
-            backend = next(iter(client._calls)).backend
-            backend.line.hang_up()  # it takes the engine with it
+            backend = next(iter(client._inflight)).backend
+            backend.connection.hang_up()  # it takes the engine with it
             stack.callback(gate.open.set)
         with pytest.raises(InferenceFailed):
-            call.get()
-        assert not client._calls
+            request.get()
+        assert not client._inflight
         for gate in gates:
             gate.open.set()
     client.close()
@@ -225,11 +225,11 @@ def test_request_that_only_waits_survives_any_number_of_engines(paths, client):
         runs = gevent.spawn(draw, client, 5, 16)
         until(gate.entered.is_set)
         waits = gevent.spawn(draw, client, 7, 3)
-        until(lambda: len(client._calls) == 2)
+        until(lambda: len(client._inflight) == 2)
         for _ in range(LOSSES + 1):
             until(lambda: client.engines[0])
-            client._balancer.backends[0].line.hang_up()
-        assert [call.lost for call in client._calls] == [1, 0]
+            client._balancer.backends[0].connection.hang_up()
+        assert [request.lost for request in client._inflight] == [1, 0]
         gate.open.set()
         assert (runs.get() == expected(5, 16)).all()
         assert (waits.get() == expected(7, 3)).all()
@@ -267,7 +267,7 @@ def test_callers_move_to_a_new_version_once_every_engine_has_it(paths, client):
 
 
 def test_worker_that_finds_no_catalog_serves_once_the_engine_has_written_one(paths):
-    client = EngineClient([Place(paths[0].parent)], 2**20)
+    client = EngineClient([EngineDir(paths[0].parent)], 2**20)
     with pytest.raises(EngineUnavailable):
         client.catalog.find()
     with running(paths[0]) as engine:
@@ -303,8 +303,8 @@ def test_nobody_waits_for_the_word_of_an_engine_that_is_gone(paths, client):
     with running(paths[0]):
         with running(paths[1], on_ask=lambda wish, answer: asked.set()):
             until(lambda: all(client.engines))
-            call = gevent.spawn(client.administer, "load", "tiny", "", 10)
+            request = gevent.spawn(client.administer, "load", "tiny", "", 10)
             until(asked.is_set)
-        client._balancer.backends[0].line.hang_up()
+        client._balancer.backends[0].connection.hang_up()
         with pytest.raises(EngineUnavailable, match="ended while it was at it"):
-            call.get()
+            request.get()

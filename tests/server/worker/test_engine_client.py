@@ -21,7 +21,7 @@ from server.errors import (
     QueueFull,
 )
 from server.ipc.messages import Result, Status
-from server.worker.request_terms import HOLDS_S, Terms
+from server.worker.request_terms import HOLDS_S, RequestTerms
 
 ARENA = 2**20
 
@@ -34,7 +34,7 @@ def client(path):
 
 
 def draw(client, seed, n=1, timeout_s=10.0, **terms):
-    with client.generate(seed, n, Terms(timeout_s, **terms)) as generated:
+    with client.generate(seed, n, RequestTerms(timeout_s, **terms)) as generated:
         return generated.images.copy()
 
 
@@ -58,10 +58,10 @@ def test_requests_of_many_greenlets_share_batches(path, client):
     with running(path, [gate]) as engine:
         calls = [gevent.spawn(draw, client, seed) for seed in range(20)]
         until(gate.entered.is_set)
-        until(lambda: len(client._calls) == 20)
+        until(lambda: len(client._inflight) == 20)
         gate.open.set()
         gevent.joinall(calls, raise_error=True)
-        assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+        assert all((request.value == expected(seed)).all() for seed, request in enumerate(calls))
         assert len(engine.notes.batches) < 20
 
 
@@ -69,16 +69,16 @@ def test_two_streams_answer_each_request_with_its_own_images(path, client):
     with running(path, [picture, picture]):
         calls = [gevent.spawn(draw, client, seed, 1 + seed % 40) for seed in range(150)]
         gevent.joinall(calls, raise_error=True)
-    for seed, call in enumerate(calls):
-        assert (call.value == expected(seed, 1 + seed % 40)).all()
+    for seed, request in enumerate(calls):
+        assert (request.value == expected(seed, 1 + seed % 40)).all()
 
 
 def test_request_sent_before_the_engine_listens_is_answered_when_it_does(path, client):
-    call = gevent.spawn(draw, client, 9)
-    until(lambda: client._calls)
+    request = gevent.spawn(draw, client, 9)
+    until(lambda: client._inflight)
     assert not client.ready
     with running(path):
-        assert (call.get() == expected(9)).all()
+        assert (request.get() == expected(9)).all()
         assert client.ready
 
 
@@ -87,11 +87,13 @@ def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
     with running(path, [gate]):
         calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
         until(gate.entered.is_set)
-        client._balancer.backends[0].line.hang_up()  # what a killed engine looks like from here
+        client._balancer.backends[
+            0
+        ].connection.hang_up()  # what a killed engine looks like from here
         with running(path):
             gevent.joinall(calls, raise_error=True)
         gate.open.set()
-    assert all((call.value == expected(seed)).all() for seed, call in enumerate(calls))
+    assert all((request.value == expected(seed)).all() for seed, request in enumerate(calls))
 
 
 def test_request_without_any_engine_ends_at_its_deadline(client):
@@ -105,7 +107,7 @@ def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
         blocker = gevent.spawn(draw, client, 0)
         until(gate.entered.is_set)
         late = gevent.spawn(draw, client, 1, timeout_s=0.05)
-        until(lambda: len(client._calls) == 2)
+        until(lambda: len(client._inflight) == 2)
         deadline = time.monotonic() + 0.05
         until(lambda: time.monotonic() > deadline)
         gate.open.set()
@@ -113,7 +115,7 @@ def test_late_request_is_refused_and_its_slot_is_not_lost(path, client):
             late.get()
         assert (blocker.get() == expected(0)).all()
         assert engine.notes.dropped_rows == {"deadline": 1}
-    assert client._calls._room.taken == 0, "a slot was never given back"
+    assert client._inflight._slots.taken == 0, "a slot was never given back"
 
 
 def test_poisonous_request_fails_alone(path, client):
@@ -132,7 +134,7 @@ def test_poisonous_request_fails_alone(path, client):
 
     with running(path, [gated]):
         calls = {seed: gevent.spawn(draw, client, seed) for seed in (1, 2, 666, 3)}
-        until(lambda: len(client._calls) == 4)
+        until(lambda: len(client._inflight) == 4)
         gate.open.set()
         gevent.joinall(list(calls.values()))
     with pytest.raises(InferenceFailed):
@@ -149,15 +151,15 @@ def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, clie
         return gate(latents)
 
     with running(path, [model, model]) as engine:
-        call = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
+        request = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
         until(gate.entered.is_set)
         until(lambda: engine.served.batcher.rows == 0 and engine._running == 1)
         with pytest.raises(InferenceFailed):
             draw(client, 5)  # an answer to the first would have arrived before this one's
-        assert not call.ready()
+        assert not request.ready()
         gate.open.set()
         with pytest.raises(InferenceFailed):
-            call.get()
+            request.get()
 
 
 def test_full_queue_refuses_with_its_length_and_limit(path, client):
@@ -166,9 +168,9 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
         first = gevent.spawn(draw, client, 0)
         until(gate.entered.is_set)
         waiting = gevent.spawn(draw, client, 0, 3000)
-        until(lambda: len(client._calls) == 2)
+        until(lambda: len(client._inflight) == 2)
         over = gevent.spawn(draw, client, 0, 1500)
-        until(lambda: len(client._calls) == 3)
+        until(lambda: len(client._inflight) == 3)
         gate.open.set()
         with pytest.raises(QueueFull) as full:
             over.get()
@@ -214,7 +216,7 @@ def test_request_that_finds_no_room_waits_for_others_to_finish(path):
         until(gate.entered.is_set)
         gate.open.set()
         gevent.joinall(calls, raise_error=True)
-        assert all((call.value == expected(s, 90)).all() for s, call in enumerate(calls, 1))
+        assert all((request.value == expected(s, 90)).all() for s, request in enumerate(calls, 1))
         with pytest.raises(InvalidRequest, match="n is 4096; wanted at most"):
             draw(small, 0, 4096)
     small.close()
@@ -243,7 +245,7 @@ def test_request_that_would_wait_too_long_for_room_is_refused_at_once(path):
         assert full.value.limit == 4096
         assert 10.0 < full.value.wait_s < 10.9
         second = gevent.spawn(draw, small, 2, 90, timeout_s=60.0)
-        until(lambda: list(small._calls._room.waiting))
+        until(lambda: list(small._inflight._slots.waiting))
         with pytest.raises(QueueFull) as full:
             draw(small, 3, 90, timeout_s=5.0)
         assert full.value.rows == 180  # itself, and the one before it
@@ -261,13 +263,13 @@ def test_caller_that_hangs_up_while_it_waits_for_room_waits_no_more(path):
         first = gevent.spawn(draw, small, 1, 90)
         until(gate.entered.is_set)
         second = gevent.spawn(draw, small, 2, 90, peer=here.fileno())
-        until(lambda: list(small._calls._room.waiting))
+        until(lambda: list(small._inflight._slots.waiting))
         there.close()
         with pytest.raises(ClientGone):
             second.get()
         gate.open.set()
         assert (first.get() == expected(1, 90)).all()
-    assert small._calls._room.taken == 0
+    assert small._inflight._slots.taken == 0
     small.close()
 
 
@@ -279,7 +281,7 @@ def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
         until(gate.entered.is_set)
         until(lambda: other.ready)
         theirs = gevent.spawn(draw, other, 2, 50)
-        until(lambda: other._calls)
+        until(lambda: other._inflight)
         gevent.sleep(0.01)  # let the submit leave
         other.close()
         theirs.kill()
@@ -297,7 +299,7 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
         until(gate.entered.is_set)
         left = gevent.spawn(draw, client, 2, 50, peer=here.fileno())
         stays = gevent.spawn(draw, client, 3, peer=other.fileno())
-        until(lambda: len(client._calls) == 3)
+        until(lambda: len(client._inflight) == 3)
         there.close()
         with pytest.raises(ClientGone):
             left.get()
@@ -308,33 +310,33 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
         assert sum(engine.notes.batches) == 2
     for end in (here, other, others):
         end.close()
-    assert client._calls._room.taken == 0, "a slot was never given back"
+    assert client._inflight._slots.taken == 0, "a slot was never given back"
 
 
 def test_request_taken_back_while_it_runs_frees_its_slot_afterwards(path, client):
     gate = Gate()
     with running(path, [gate]) as engine:
-        call = gevent.spawn(draw, client, 1, 40)
+        request = gevent.spawn(draw, client, 1, 40)
         until(gate.entered.is_set)
-        call.kill()
+        request.kill()
         gevent.sleep(0.01)  # let the word leave
-        assert client._calls._room.taken, "the engine may still write there"
+        assert client._inflight._slots.taken, "the engine may still write there"
         gate.open.set()
-        until(lambda: not client._calls)
+        until(lambda: not client._inflight)
         assert engine.notes.dropped_rows == {"client_gone": 24}, "one batch of 16 ran"
-    assert client._calls._room.taken == 0
+    assert client._inflight._slots.taken == 0
 
 
 def test_abandoned_request_gives_its_slot_back_once_the_engine_is_done_with_it(path, client):
     gate = Gate()
     with running(path, [gate]):
-        call = gevent.spawn(draw, client, 1)
+        request = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
-        call.kill()
-        assert client._calls._room.taken, "the engine may still write there"
+        request.kill()
+        assert client._inflight._slots.taken, "the engine may still write there"
         gate.open.set()
-        until(lambda: not client._calls)
-    assert client._calls._room.taken == 0
+        until(lambda: not client._inflight)
+    assert client._inflight._slots.taken == 0
 
 
 def test_model_that_is_named_draws(path, client):
@@ -343,19 +345,19 @@ def test_model_that_is_named_draws(path, client):
     with running(path) as engine:
         engine.add(serving([brighter], "other/3"))
         until(lambda: client.ready)
-        with client.generate(5, 2, Terms(10), "other") as generated:
+        with client.generate(5, 2, RequestTerms(10), "other") as generated:
             assert (generated.images == expected(5, 2) // 2).all()
             assert str(generated.model) == "other/3"
         assert (draw(client, 5, 2) == expected(5, 2)).all()
         with (
             pytest.raises(ModelNotFound, match="no model 'other/4'"),
-            client.generate(5, 2, Terms(10), "other", "4"),
+            client.generate(5, 2, RequestTerms(10), "other", "4"),
         ):
             pass
 
 
 def test_model_that_only_the_engine_knows_is_not_missing_before_it_has_spoken(path, client):
-    with pytest.raises(EngineUnavailable), client.generate(5, 2, Terms(10), "other"):
+    with pytest.raises(EngineUnavailable), client.generate(5, 2, RequestTerms(10), "other"):
         pass
 
 
@@ -378,7 +380,7 @@ def test_request_for_a_model_that_went_is_drawn_by_the_one_that_came(path, clien
         assert engine.remove(key_of("tiny/1"))
         assert client.catalog.default == "tiny/1"
         assert (draw(client, 5, 40) == expected(5, 40) // 2).all()
-    assert client._calls._room.taken == 0, "a slot was never given back"
+    assert client._inflight._slots.taken == 0, "a slot was never given back"
 
 
 def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_error(path, client):
@@ -393,11 +395,11 @@ def test_model_that_the_engine_does_not_have_though_the_catalog_says_so_is_an_er
 def test_model_somebody_waits_for_is_not_removed(path, client):
     gate = Gate()
     with running(path, [gate]) as engine:
-        call = gevent.spawn(draw, client, 1, 40)
+        request = gevent.spawn(draw, client, 1, 40)
         until(gate.entered.is_set)
         assert not engine.remove(key_of("tiny/1"))
         gate.open.set()
-        assert (call.get() == expected(1, 40)).all()
+        assert (request.get() == expected(1, 40)).all()
         until(lambda: engine.remove(key_of("tiny/1")))
 
 
@@ -425,16 +427,16 @@ def test_what_administrators_want_at_once_reaches_the_engine_at_once(path, clien
             gevent.spawn(client.administer, "load", name, "", timeout_s=10)
         until(lambda: len(asked) == 5)
         assert sorted(asked) == names
-    client._balancer.backends[0].line.hang_up()
+    client._balancer.backends[0].connection.hang_up()
 
 
 def test_administrator_is_told_when_the_engine_ends_meanwhile(path, client):
     asked = threading.Event()
     with running(path, on_ask=lambda ask, answer: asked.set()):
         until(lambda: client.ready)
-        call = gevent.spawn(client.administer, "load", "tiny", "", timeout_s=60)
+        request = gevent.spawn(client.administer, "load", "tiny", "", timeout_s=60)
         until(asked.is_set)
     with pytest.raises(EngineUnavailable, match="ended while it was at it"):
-        call.get()
+        request.get()
     with pytest.raises(EngineUnavailable):
         client.administer("load", "tiny", "", timeout_s=1)

@@ -9,7 +9,7 @@ from tests_engine import until
 from server.ipc.arena import Arena
 from server.ipc.engine_socket import listen, receive_hello
 from server.ipc.messages import MAX_PACKET, Cancel, Submit, unpack
-from server.worker.engine_connection import Line
+from server.worker.engine_connection import EngineConnection
 
 ARENA = 2**16
 
@@ -18,7 +18,7 @@ ARENA = 2**16
 def line(path):
     """A line to an engine of which there is nothing but its socket."""
     heard, arena = [], Arena.create(ARENA)
-    line = Line(path, arena, heard.append, lambda: None, lambda: None)
+    line = EngineConnection(path, arena, heard.append, lambda: None, lambda: None)
     line.heard = heard
     yield line
     line.close()

@@ -6,7 +6,7 @@ from functools import partial
 from types import SimpleNamespace
 
 from server.worker import gunicorn_worker
-from server.worker.connection_balance import Crowd
+from server.worker.connection_balance import ConnectionBalance
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ def test_stopping_worker_ends_connections_that_are_silent_and_leaves_the_others_
     ended = []
     me = object.__new__(gunicorn_worker.Worker)  # gunicorn's own beginning needs a server around it
     me.alive, me.cfg, me.waiting = True, SimpleNamespace(keepalive=75), {}
-    me.slot, me.crowd = 0, Crowd()
+    me.slot, me.connection_balance = 0, ConnectionBalance()
     for since in (0.0, 99.0, 99.9):
         me.waiting[Silent(partial(ended.append, since))] = since
     monkeypatch.setattr(gunicorn_worker.GeventPyWSGIWorker, "notify", lambda self: None)

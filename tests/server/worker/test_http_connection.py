@@ -10,7 +10,7 @@ import gevent
 import pytest
 from gevent import socket
 
-from server.worker.connection_balance import Crowd
+from server.worker.connection_balance import ConnectionBalance
 from server.worker.gunicorn_worker import Server
 from server.worker.http_connection import Connection
 
@@ -36,7 +36,12 @@ def connected():
 
     def connect(kind, application, **settings):
         me = SimpleNamespace(
-            waiting={}, alive=True, slot=0, crowd=Crowd(), surplus=0, logs_access=False
+            waiting={},
+            alive=True,
+            slot=0,
+            connection_balance=ConnectionBalance(),
+            surplus=0,
+            logs_access=False,
         )
         workers.append(me)
         connection = partial(Connection, worker=me)
