@@ -27,8 +27,8 @@ from bundles import copy_version
 from PIL import Image
 
 from loadtests.serving import serving
-from server.engine.engine import DRAIN_S
 from server.engine.process import JOIN_S, RETRY_S
+from server.engine.shutdown import DRAIN_S
 from tests.chaos.callers import Clients
 from tests.chaos.faults import family, held, kill, victim
 

@@ -17,7 +17,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic, TypeVar
 
 from server.engine.fair_order import Entry, FairOrder
 from server.errors import QueueFull
@@ -45,55 +45,59 @@ BACKLOG = 4
 a few rows waiting now and then; how fast these drain says nothing of how fast many would."""
 
 MOST_DONE = 64
-"""Jobs that are done and still among those whose deadlines are looked at, about."""
+"""Requests that are done and still among those whose deadlines are looked at, about."""
 
 
 @dataclass(eq=False, slots=True)
-class Job:
-    """One request in the queue; ``owner`` means something to the caller only."""
+class QueuedRequest:
+    """One request in the queue."""
 
     rows: int
     deadline: float
-    owner: Any = None
+    """The deadline in seconds of the batcher's clock."""
     bulk: bool = False
-    """It may wait behind others."""
+    """Whether the request may wait behind others."""
     arrived: float = 0.0
+    """The time at which the request entered the queue."""
     started: float = 0.0
-    """When its first rows left the queue."""
+    """The time at which the request's first rows left the queue."""
     taken: int = 0
-    """Rows that left the queue."""
+    """The number of rows that left the queue."""
     done: int = 0
-    """Rows that have run."""
+    """The number of rows that have run."""
     gone: bool = False
-    """Nobody waits for it any more."""
+    """Whether nobody waits for the request any more."""
 
     @property
     def left(self) -> int:
-        """Rows that are still in the queue."""
+        """Return how many rows are still in the queue."""
         return self.rows - self.taken
 
     @property
     def express(self) -> bool:
-        """Whether it takes the express lane."""
+        """Return whether the request takes the express lane."""
         return self.rows <= EXPRESS_ROWS and not self.bulk
 
 
-@dataclass(slots=True)
-class Slice:
-    """The rows ``start`` to ``start + rows`` of one job."""
+R = TypeVar("R", bound=QueuedRequest)
 
-    job: Job
+
+@dataclass(slots=True)
+class Slice(Generic[R]):
+    """The rows ``start`` to ``start + rows`` of one request."""
+
+    request: R
     start: int
     rows: int
 
 
 @dataclass(slots=True)
-class Batch:
-    """Rows that run together, and the jobs whose deadline passed before they could."""
+class Batch(Generic[R]):
+    """Rows that run together, and the requests whose deadline passed before they could."""
 
-    slices: list[Slice] = field(default_factory=list)
+    slices: list[Slice[R]] = field(default_factory=list)
     rows: int = 0
-    expired: list[Job] = field(default_factory=list)
+    expired: list[R] = field(default_factory=list)
 
 
 class Drained:
@@ -124,7 +128,7 @@ class Drained:
             self.measured_at = now
 
 
-class Batcher:
+class Batcher(Generic[R]):
     """The queue of one engine.
 
     ``rows`` counts what is waiting; ``capacity`` is the rows per second of recent batches that were
@@ -150,7 +154,7 @@ class Batcher:
         self._measured = 0
         """How often the capacity was measured."""
         self._measured_at = -math.inf
-        self._express: deque[Job] = deque()
+        self._express: deque[R] = deque()
         self._express_rows = 0
         self._bulk = FairOrder()
         self._small_until = -math.inf
@@ -160,57 +164,58 @@ class Batcher:
         self._drained = Drained()
         self._kept = 0.0
         """Rows that the bulk lane may have of the next batch, whatever the express lane has."""
-        self._deadlines: list[tuple[float, int, Job]] = []
-        """A heap of the jobs by deadline; some that are done or gone may still be in it."""
+        self._deadlines: list[tuple[float, int, R]] = []
+        """A heap of the requests by deadline; some that are done or gone may still be in it."""
         self._numbers = itertools.count()
 
-    def add(self, job: Job, accepted: bool = False) -> None:
-        """Put ``job`` into the queue; one that was ``accepted`` before is not refused.
+    def add(self, request: R, accepted: bool = False) -> None:
+        """Put ``request`` into the queue; one that was ``accepted`` before is not refused.
 
         Raises:
-            QueueFull: the queue is at its limit, or ``job`` would be late, or make another late.
+            QueueFull: the queue is at its limit, or the request would be late, or make another
+                late.
         """
         now = self.clock()
         entry = None
-        if not job.express:
-            entry = self._bulk.entry(job, job.rows, 1 / BULK_SHARE if job.bulk else 1.0)
+        if not request.express:
+            entry = self._bulk.entry(request, request.rows, 1 / BULK_SHARE if request.bulk else 1.0)
         if not accepted:
-            self._admit(job, entry, now)
+            self._admit(request, entry, now)
         if not self.rows:
             self._since = now
-        self._watch(job)
-        job.arrived = now
-        self.rows += job.rows
+        self._watch(request)
+        request.arrived = now
+        self.rows += request.rows
         if entry:
             self._bulk.add(entry)
         else:
-            self._express_rows += job.rows
-            self._express.append(job)
+            self._express_rows += request.rows
+            self._express.append(request)
             self._small_until = now + COMING_S
 
-    def _admit(self, job: Job, entry: Entry | None, now: float) -> None:
-        """Raise QueueFull if ``job`` cannot be served in time."""
-        over = self.rows + job.rows - self.max_queue_rows
-        late = self._late_s(job, entry, now)
-        expired = job.deadline <= now  # take will say so
+    def _admit(self, request: R, entry: Entry | None, now: float) -> None:
+        """Raise QueueFull if ``request`` cannot be served in time."""
+        over = self.rows + request.rows - self.max_queue_rows
+        late = self._late_s(request, entry, now)
+        expired = request.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
             raise QueueFull(
                 self.rows,
                 self.max_queue_rows,
-                self.wait_s(self.rows or job.rows),
+                self.wait_s(self.rows or request.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
 
-    def drop(self, job: Job) -> None:
-        """Forget what is left of ``job``: nobody waits for it any more."""
-        if job.gone:
+    def drop(self, request: R) -> None:
+        """Forget what is left of ``request``: nobody waits for it any more."""
+        if request.gone:
             return
-        job.gone = True
-        self.rows -= job.left
-        if job.express:
-            self._express_rows -= job.left
+        request.gone = True
+        self.rows -= request.left
+        if request.express:
+            self._express_rows -= request.left
         else:
-            self._bulk.remove(job)
+            self._bulk.remove(request)
         if not self.rows:
             self._drained.until(self.clock())  # nobody waits from now on
 
@@ -224,9 +229,9 @@ class Batcher:
         latest = self._deadlines[0][0] - MARGIN * self.wait_s(self.rows)
         return max(0.0, min(self._since + self.max_delay_s, latest) - self.clock())
 
-    def take(self) -> Batch:
+    def take(self) -> Batch[R]:
         """Return the rows to run next; an empty batch when nothing waits."""
-        batch = Batch()
+        batch: Batch[R] = Batch()
         size, now = self.max_batch_size, self.clock()
         self._drained.until(now)
         self._expire(batch, now)
@@ -269,8 +274,12 @@ class Batcher:
         rate = self.drain_rate
         return rows / rate if rate else 0.0
 
-    def _late_s(self, job: Job, entry: Entry | None, now: float) -> float:
-        """Return by how much ``job`` would be late, or make another late that would not be.
+    def state(self, rows: int) -> tuple[int, int, float, float]:
+        """Return what an answer says of the queue while ``rows`` rows wait or run."""
+        return rows, self.max_queue_rows, self.wait_s(rows), 0.0
+
+    def _late_s(self, request: R, entry: Entry | None, now: float) -> float:
+        """Return by how much ``request`` would be late, or make another late that would not be.
 
         ``entry`` is its place in the bulk lane, None in the express lane. 0 or less if nobody would
         be. Where nothing waits, what was measured long ago keeps nobody out: the request runs, and
@@ -280,38 +289,38 @@ class Batcher:
         if not self.rows:
             if not self.capacity or now - self._measured_at >= FRESH_S:
                 return 0.0
-            return now + job.rows / self.capacity - job.deadline
+            return now + request.rows / self.capacity - request.deadline
         if entry is None:
             if len(self._bulk):
                 ahead = ahead * BULK_SHARE // (BULK_SHARE - 1)
-            return now + MARGIN * self.wait_s(ahead) - job.deadline
+            return now + MARGIN * self.wait_s(ahead) - request.deadline
         before, after = self._bulk.around(entry)
-        ahead += sum(other.left for other in before) + job.rows
-        late = now + MARGIN * self.wait_s(ahead) - job.deadline
+        ahead += sum(other.left for other in before) + request.rows
+        late = now + MARGIN * self.wait_s(ahead) - request.deadline
         for other in after:
             ahead += other.left
             then = now + MARGIN * self.wait_s(ahead) - other.deadline
-            if then > 0 >= then - MARGIN * self.wait_s(job.rows):
+            if then > 0 >= then - MARGIN * self.wait_s(request.rows):
                 late = max(late, then)
         return late
 
-    def _watch(self, job: Job) -> None:
-        """Have ``job`` expire when it is time; now and then, forget those that need not."""
+    def _watch(self, request: R) -> None:
+        """Have ``request`` expire when it is time; now and then, forget those that need not."""
         if len(self._deadlines) > 2 * (len(self._express) + len(self._bulk)) + MOST_DONE:
             self._deadlines = [x for x in self._deadlines if x[2].left and not x[2].gone]
             heapq.heapify(self._deadlines)
-        heapq.heappush(self._deadlines, (job.deadline, next(self._numbers), job))
+        heapq.heappush(self._deadlines, (request.deadline, next(self._numbers), request))
 
-    def _expire(self, batch: Batch, now: float) -> None:
-        """Drop the jobs whose deadline has passed, wherever they are in the queue."""
+    def _expire(self, batch: Batch[R], now: float) -> None:
+        """Drop the requests whose deadline has passed, wherever they are in the queue."""
         while self._deadlines and self._deadlines[0][0] <= now:
-            _, _, job = heapq.heappop(self._deadlines)
-            if job.left and not job.gone:
-                self.drop(job)
-                batch.expired.append(job)
+            _, _, request = heapq.heappop(self._deadlines)
+            if request.left and not request.gone:
+                self.drop(request)
+                batch.expired.append(request)
 
     def _forget_done(self) -> None:
-        """Take the jobs that are done or gone off the top of the deadlines."""
+        """Take the requests that are done or gone off the top of the deadlines."""
         while self._deadlines and (self._deadlines[0][2].gone or not self._deadlines[0][2].left):
             heapq.heappop(self._deadlines)
 
@@ -323,42 +332,42 @@ class Batcher:
         self._kept = self._kept % 1 + size / BULK_SHARE
         return min(int(self._kept), self.rows - self._express_rows)
 
-    def _take_express(self, batch: Batch, limit: int, now: float) -> None:
+    def _take_express(self, batch: Batch[R], limit: int, now: float) -> None:
         """Move rows of small requests into ``batch`` until it has ``limit`` rows."""
         while self._express and batch.rows < limit:
-            job = self._express[0]
-            if not job.gone and self._in_time(batch, job, now):
-                self._move(batch, job, limit, now)
-            if job.gone or not job.left:
+            request = self._express[0]
+            if not request.gone and self._in_time(batch, request, now):
+                self._move(batch, request, limit, now)
+            if request.gone or not request.left:
                 self._express.popleft()
 
-    def _take_bulk(self, batch: Batch, limit: int, now: float) -> None:
+    def _take_bulk(self, batch: Batch[R], limit: int, now: float) -> None:
         """Move rows of the others into ``batch`` until it has ``limit`` rows."""
         while len(self._bulk) and batch.rows < limit:
-            job = self._bulk.first()
-            if self._in_time(batch, job, now):
-                self._bulk.ran(self._move(batch, job, limit, now))
-                if not job.left:
+            request = self._bulk.first()
+            if self._in_time(batch, request, now):
+                self._bulk.ran(self._move(batch, request, limit, now))
+                if not request.left:
                     self._bulk.pop()
 
-    def _in_time(self, batch: Batch, job: Job, now: float) -> bool:
-        """Drop ``job`` if its deadline has passed, or will before its last row can be done."""
-        known = job.taken or now - self._measured_at < FRESH_S
-        needs = job.left / self.capacity if self.capacity and known else 0.0
-        if job.deadline <= now + needs:
-            self.drop(job)
-            batch.expired.append(job)
-        return not job.gone
+    def _in_time(self, batch: Batch[R], request: R, now: float) -> bool:
+        """Drop ``request`` if its deadline has passed, or will before its last row can be done."""
+        known = request.taken or now - self._measured_at < FRESH_S
+        needs = request.left / self.capacity if self.capacity and known else 0.0
+        if request.deadline <= now + needs:
+            self.drop(request)
+            batch.expired.append(request)
+        return not request.gone
 
-    def _move(self, batch: Batch, job: Job, limit: int, now: float) -> int:
-        """Move as many rows of ``job`` as there are, or as fit, and return how many."""
-        rows = min(job.left, limit - batch.rows)
-        if not job.taken:
-            job.started = now
-        batch.slices.append(Slice(job, job.taken, rows))
+    def _move(self, batch: Batch[R], request: R, limit: int, now: float) -> int:
+        """Move as many rows of ``request`` as there are, or as fit, and return how many."""
+        rows = min(request.left, limit - batch.rows)
+        if not request.taken:
+            request.started = now
+        batch.slices.append(Slice(request, request.taken, rows))
         batch.rows += rows
         self.rows -= rows
-        if job.express:
+        if request.express:
             self._express_rows -= rows
-        job.taken += rows
+        request.taken += rows
         return rows

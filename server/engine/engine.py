@@ -1,22 +1,23 @@
-"""The engine's loop: receive requests, batch them, run them, scatter the images, answer.
+"""The engine: receive requests, batch them, run them, scatter the images, answer.
 
-A thread a stream; they take turns at gathering (leader and followers). The one whose turn it is
-reads the sockets and takes a batch, hands the turn on, runs its batch and answers. So the next
-batch is gathered while others run, and nothing is handed from thread to thread.
+A thread a stream; the threads take turns at gathering (leader and followers). The thread whose turn
+it is reads the sockets and takes a batch, hands the turn on, runs its batch and answers. So the
+next batch is gathered while others run, and nothing is handed from thread to thread.
 """
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from server.engine.batcher import Batch, Batcher, Job
+from server.engine.batcher import Batch
 from server.engine.models import Models, Run, ServedModel
-from server.engine.run_batch import Request, draw
+from server.engine.run_batch import EngineRequest, run_batch
+from server.engine.running_batches import RunningBatches
+from server.engine.shutdown import DRAIN_S, Shutdown, parent_process
 from server.engine.worker_connections import WorkerConnection, WorkerConnections
 from server.errors import QueueFull
 from server.ipc.arena import Arena
@@ -24,15 +25,8 @@ from server.ipc.messages import Ask, Cancel, Changed, Result, Status, Submit, To
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 29.0
-"""How long a stopping engine serves on, while HTTP workers finish what they accepted: a second less
-than gunicorn leaves it, see ``gunicorn.conf.py``."""
-CONNECT_S = 1.0
-"""How long after it began to listen a stopping engine without HTTP workers waits for them: each
-tries every 50 ms."""
 IDLE_S = 0.25
 """How often an idle engine refreshes its gauges and looks whether it should stop."""
-
 TELL_S = 0.1
 """How often the gauges are refreshed while batches run."""
 FAILURES = 8
@@ -44,9 +38,9 @@ Answer = Callable[[str], None]
 
 
 class Metrics(Protocol):
-    """Whom the engine tells what it does, one thread at a time.
+    """The metrics that the engine tells what it does, one thread at a time.
 
-    ``server.observability.metrics.EngineMetrics`` is one.
+    ``server.observability.metrics.EngineMetrics`` has them.
     """
 
     def batch(self, rows: int, seconds: float) -> None: ...
@@ -55,12 +49,20 @@ class Metrics(Protocol):
     def queue(self, rows: int, capacity: float | None) -> None: ...
 
 
+class Gathered(NamedTuple):
+    """A batch that is to run next, the model that draws it, and how."""
+
+    served: ServedModel
+    batch: Batch[EngineRequest]
+    run: Run
+
+
 class Engine:
     """Serves all HTTP workers that connect at ``path``, one batch in flight for each stream.
 
     ``on_ask`` is called with what administrators want, from a stream's thread: it must not wait.
-    It stops by itself when ``parent``, the process that watches it, does not any more; None is the
-    one that this process has now.
+    The engine stops by itself when ``parent``, the process that watches it, does not any more; None
+    is the parent that this process has now.
     """
 
     def __init__(
@@ -73,8 +75,6 @@ class Engine:
         parent: int | None = None,
     ) -> None:
         self._stream_count = streams
-        self.streams: set[int] = set()
-        """Linux's ids of the threads that run batches."""
         self._models = Models()
         self._metrics = metrics
         self._clock = clock
@@ -82,27 +82,23 @@ class Engine:
         self._connections = WorkerConnections(
             path, self._submit, self._cancel, self._ask, self._forget
         )
-        self._parent = os.getppid() if parent is None else parent
-        self._connect_by = clock() + CONNECT_S
-        self._stop_at: float | None = None
+        self._shutdown = Shutdown(clock, parent, parent_process)
+        self._running = RunningBatches(clock)
         self._look_at = 0.0
         """When to see whether the socket is still there."""
         self._tell_at = 0.0
         """When to refresh the gauges again."""
-        self._running = 0
-        self._running_rows = 0
-        self._load = (0, 0, 0.0, 0.0)
+        self._queue_state = (0, 0, 0.0, 0.0)
         """What answers say of the queue, see ``Result``."""
         self._capacity: float | None = None
-        """Of the model that ran last."""
+        """The capacity of the model that ran last."""
         self._failures = 0
-        """Requests that failed since one did not."""
-        self._began: dict[int, float] = {}
-        """When each stream's batch began, while one runs."""
+        """How many requests have failed since one did not."""
         self._turn = threading.Lock()
         """Held by the thread that gathers, while it waits too."""
         self._state = threading.Lock()
-        """Held for every look at links, jobs and batchers, never while waiting or running."""
+        """Held for every look at connections, requests and batchers, never while waiting or
+        running."""
 
     def add(self, served: ServedModel) -> None:
         """Serve one more bundle, from now on."""
@@ -110,7 +106,7 @@ class Engine:
             self._models.add(served)
 
     def remove(self, key: int) -> bool:
-        """Serve a bundle no more, unless somebody still waits for its images; say which."""
+        """Serve a bundle no more, unless somebody still waits for its images; return which."""
         with self._state:
             served = self._models.get(key)
             if served is not None and not served.idle:
@@ -126,16 +122,11 @@ class Engine:
 
     def stop(self, within_s: float = DRAIN_S) -> None:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
-        self._stop_at = self._clock() + within_s
+        self._shutdown.stop(within_s)
 
-    def oldest(self) -> tuple[float, int]:
-        """Return for how long the oldest batch has been running, 0 while none is, and in which.
-
-        The thread that runs it is one of ``streams``.
-        """
-        now = self._clock()
-        running = [(now - began, stream) for stream, began in list(self._began.items())]
-        return max(running, default=(0.0, 0))
+    def oldest_s(self) -> float:
+        """Return for how many seconds the oldest batch has been running; 0 while none is."""
+        return self._running.oldest_s()
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.
@@ -154,14 +145,12 @@ class Engine:
             self._connections.close()
 
     def _loop(self, stream: int) -> None:
-        self.streams.add(threading.get_native_id())
-        while (taken := self._gather()) is not None:
-            served, batch = taken
-            self._serve(served, batch, served.runs[stream])
+        while (gathered := self._gather(stream)) is not None:
+            self._serve(gathered, stream)
 
     # gathering
 
-    def _gather(self) -> tuple[ServedModel, Batch] | None:
+    def _gather(self, stream: int) -> Gathered | None:
         """Return the next batch as soon as there is one, None once the engine should end."""
         with self._turn:
             while True:
@@ -172,12 +161,12 @@ class Engine:
                         return None
                     for key in keys:
                         self._connections.receive(key)
-                    taken = self._take()
+                    gathered = self._take(stream)
                     self._connections.send()
-                    if taken:
-                        return taken
+                    if gathered:
+                        return gathered
 
-    def _take(self) -> tuple[ServedModel, Batch] | None:
+    def _take(self, stream: int) -> Gathered | None:
         """Return the next batch, if one is due and not all of it has expired."""
         taken = self._models.take()
         if taken is None:
@@ -185,40 +174,36 @@ class Engine:
             return None
         served, batch = taken
         self._capacity = served.batcher.capacity or self._capacity
-        for job in batch.expired:
-            self._metrics.dropped("deadline", job.left)
-            self._end(job, Status.EXPIRED)
+        for request in batch.expired:
+            self._metrics.dropped("deadline", request.left)
+            self._end(request, Status.EXPIRED)
+        self._tell_now_and_then()
+        if not batch.slices:
+            return None
+        run = served.run_for(stream, batch.rows, alone=not len(self._running))
+        for part in batch.slices:
+            part.request.begin()
+        served.running += 1
+        self._running.begin(stream, batch.rows)
+        return Gathered(served, batch, run)
+
+    def _tell_now_and_then(self) -> None:
         if self._clock() >= self._tell_at:
             self._tell_at = self._clock() + TELL_S
             self._metrics.queue(self._models.rows, self._capacity)
-        if not batch.slices:
-            return None
-        for part in batch.slices:
-            part.job.owner.begin()
-        served.running += 1
-        self._running += 1
-        self._running_rows += batch.rows
-        return served, batch
-
-    def _measure_load(self, batcher: Batcher) -> tuple[int, int, float, float]:
-        """Return what an answer says of the queue: by it the HTTP workers choose an engine."""
-        rows = self._models.rows + self._running_rows
-        return rows, batcher.max_queue_rows, batcher.wait_s(rows), 0.0
 
     def _submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
         served = self._models.get(submit.model)
         if served is None:
-            connection.results.append(
-                Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._load)
-            )
+            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._queue_state)
+            connection.results.append(stale)
             return
-        request = Request(connection, arena, submit, served)
-        job = Job(submit.rows, submit.deadline, request, submit.bulk)
-        connection.jobs[submit.request_id] = job
+        request = EngineRequest(connection, arena, submit, served)
+        connection.requests[submit.request_id] = request
         try:
-            served.batcher.add(job, submit.accepted)
+            served.batcher.add(request, submit.accepted)
         except QueueFull as full:
-            self._answer(job, Status.FULL, full)
+            self._answer(request, Status.FULL, full)
 
     def _ask(self, connection: WorkerConnection, ask: Ask) -> None:
         """Pass on what an administrator wants; the answer goes the same way, if it is there."""
@@ -232,39 +217,31 @@ class Engine:
             self._on_ask(ask, answer)
 
     def _cancel(self, connection: WorkerConnection, cancel: Cancel) -> None:
-        """Nobody waits any more: its rows are dropped, those that run already run in vain."""
-        job = connection.jobs.get(cancel.request_id)
-        if job is not None and not job.gone:
-            late = job.deadline <= self._clock()
-            self._metrics.dropped("deadline" if late else "client_gone", job.left)
-            job.owner.served.batcher.drop(job)
-            self._end(job, Status.CANCELLED)
+        """Drop the rows of a request that nobody waits for; those that run already run in vain."""
+        request = connection.requests.get(cancel.request_id)
+        if request is not None and not request.gone:
+            late = request.deadline <= self._clock()
+            self._metrics.dropped("deadline" if late else "client_gone", request.left)
+            request.served.batcher.drop(request)
+            self._end(request, Status.CANCELLED)
 
     def _forget(self, connection: WorkerConnection) -> None:
-        """The worker is gone: its rows are dropped, nobody else's are."""
-        for job in connection.jobs.values():
-            if not job.gone:
-                self._metrics.dropped("worker_gone", job.left)
-                job.owner.served.batcher.drop(job)
-        connection.jobs.clear()
+        """Drop the rows of a worker that is gone, and nobody else's."""
+        for request in connection.requests.values():
+            if not request.gone:
+                self._metrics.dropped("worker_gone", request.left)
+                request.served.batcher.drop(request)
+        connection.requests.clear()
 
     def _finished(self) -> bool:
-        if self._stop_at is None:
-            if os.getppid() == self._parent:
-                self._look_after_the_socket()
-                return False
-            log.warning("gunicorn's arbiter is gone; finishing what was accepted")
-            self.stop()
+        """Return whether the engine should end now."""
+        if not self._shutdown.begun:
+            self._look_after_the_socket()
+            return False
         replaced = self._connections.replaced()
         if replaced:  # send the workers to the newer engine
-            for connection in [
-                connection for connection in self._connections.open if not connection.jobs
-            ]:
-                self._connections.hang_up(connection)
-        now = self._clock()
-        if not self._connections.open and (replaced or now >= self._connect_by):
-            return True
-        return now >= (self._stop_at or 0)
+            self._connections.hang_up_idle()
+        return self._shutdown.is_over(len(self._connections.open), replaced)
 
     def _look_after_the_socket(self) -> None:
         if self._clock() >= self._look_at:
@@ -273,33 +250,27 @@ class Engine:
 
     # running
 
-    def _serve(self, served: ServedModel, batch: Batch, run: Run) -> None:
-        """Run ``batch`` and answer the jobs that are done with it."""
-        thread = threading.get_native_id()
-        began = self._began[thread] = self._clock()
-        failed = draw(batch.slices, served.latent_dim, run)
+    def _serve(self, gathered: Gathered, stream: int) -> None:
+        """Run a batch and answer the requests that are done with it."""
+        served, batch, run = gathered
+        began = self._clock()
+        failed = run_batch(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began
-        del self._began[thread]
         with self._state:
             if not failed:
                 self._metrics.batch(batch.rows, seconds)
-                served.batcher.observe(batch.rows, seconds / self._running)
-            self._running -= 1
-            self._running_rows -= batch.rows
+                served.batcher.observe(batch.rows, seconds / len(self._running))
+            self._running.end(stream)
             served.running -= 1
-            self._load = self._measure_load(served.batcher)
+            rows = self._models.rows + self._running.rows
+            self._queue_state = served.batcher.state(rows)
             for part in batch.slices:
-                part.job.done += part.rows
-                part.job.owner.infer_s += seconds
-                part.job.owner.ran(part.job.done < part.job.taken)
-            for job in failed:
-                served.batcher.drop(job)
-                self._end(job, Status.FAILED)
+                part.request.ran(part.rows, seconds)
+            for request in failed:
+                served.batcher.drop(request)
+                self._end(request, Status.FAILED)
             for part in batch.slices:
-                if part.job.done == part.job.rows:
-                    self._end(part.job, Status.OK)
-                elif part.job.owner.verdict is not None:
-                    self._end(part.job, part.job.owner.verdict)
+                self._end_if_done(part.request)
             self._connections.send()
             self._count_failures(len(failed), len(batch.slices))
 
@@ -311,22 +282,29 @@ class Engine:
 
     # answering
 
-    def _end(self, job: Job, verdict: Status) -> None:
-        """Answer ``job``, once no other stream runs rows of it: the slot is free after that."""
-        request: Request = job.owner
+    def _end_if_done(self, request: EngineRequest) -> None:
+        if request.done == request.rows:
+            self._end(request, Status.OK)
+        elif request.verdict is not None:
+            self._end(request, request.verdict)
+
+    def _end(self, request: EngineRequest, verdict: Status) -> None:
+        """Answer a request, once no other stream runs rows of it: its slot is free after that."""
         if request.verdict is None:
             request.verdict = verdict
-        if job.done == job.taken:
-            self._answer(job, request.verdict)
+        if request.done == request.taken:
+            self._answer(request, request.verdict)
 
-    def _answer(self, job: Job, status: Status, full: QueueFull | None = None) -> None:
-        request: Request = job.owner
-        if request.connection.jobs.pop(request.request_id, None) is not job:
-            return  # answered already, or nobody is there any more
-        queue_s = max(0.0, job.started - job.arrived)
+    def _answer(
+        self, request: EngineRequest, status: Status, full: QueueFull | None = None
+    ) -> None:
+        if request.connection.requests.pop(request.request_id, None) is not request:
+            return  # it was answered already, or nobody is there any more
+        queue_s = max(0.0, request.started - request.arrived)
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)
-        queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._load
-        request.connection.results.append(
-            Result(request.request_id, status, queue_s, request.infer_s, *queue)
+        state = (
+            (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._queue_state
         )
+        result = Result(request.request_id, status, queue_s, request.infer_s, *state)
+        request.connection.results.append(result)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,14 +11,18 @@ from server.engine.batcher import Batch, Batcher
 from server.ipc.arena import SlotShape
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""Latents float32 [N, latent_dim] to images uint8 [N, H, W, C]."""
+"""Draws latents float32 [N, latent_dim] as images uint8 [N, H, W, C]."""
 
 PAUSE_S = 0.05
-"""Between two sessions that are let go: the others' batches run then."""
+"""The pause between two sessions that are let go: the others' batches run then."""
 
 
 class ServedModel:
-    """One loaded bundle."""
+    """One loaded bundle: the sessions that draw with it, and its queue.
+
+    ``runs`` has a session for each stream. ``lone`` is a session on all processors, for a batch of
+    up to ``lone_rows`` rows beside which nothing runs; None leaves such a batch to its stream's.
+    """
 
     def __init__(
         self,
@@ -25,27 +30,37 @@ class ServedModel:
         latent_dim: int,
         shape: SlotShape,
         runs: Iterable[Run],
-        batcher: Batcher,
+        batcher: Batcher[Any],
+        lone: Run | None = None,
+        lone_rows: int = 0,
     ) -> None:
         self.key = key
-        """The bundle's, see ``server.bundle.manifest.Bundle.key``."""
+        """The bundle's key, see ``server.bundle.manifest.Bundle.key``."""
         self.latent_dim = latent_dim
         self.shape = shape
         self.runs = list(runs)
-        """A session for each stream."""
         self.batcher = batcher
+        self.lone = lone
+        self.lone_rows = lone_rows
         self.running = 0
-        """Batches in flight."""
+        """The number of batches in flight."""
+
+    def run_for(self, stream: int, rows: int, alone: bool) -> Run:
+        """Return what runs a batch of ``rows`` rows in ``stream``; ``alone`` if no other runs."""
+        if alone and self.lone is not None and rows <= self.lone_rows:
+            return self.lone
+        return self.runs[stream]
 
     def close(self) -> None:
         """Let go of the sessions one by one: each keeps Python's lock for as long as it takes."""
+        self.lone = None
         while self.runs:
             self.runs.pop()
             time.sleep(PAUSE_S)
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for its images."""
+        """Return whether nobody waits for images of the bundle."""
         return not self.running and not self.batcher.rows
 
 
@@ -63,16 +78,16 @@ class Models:
         return self._served.get(key)
 
     def add(self, served: ServedModel) -> None:
-        """Serve one more."""
+        """Serve one more bundle."""
         self._served = {**self._served, served.key: served}  # others may be looking
 
     def remove(self, key: int) -> None:
-        """Serve one less."""
+        """Serve one bundle less."""
         self._served = {k: x for k, x in self._served.items() if k != key}
 
     @property
     def rows(self) -> int:
-        """Images that wait."""
+        """Return how many images wait."""
         return sum(served.batcher.rows for served in self)
 
     def due_in_s(self) -> float | None:
@@ -80,11 +95,11 @@ class Models:
         due = [x for served in self if (x := served.batcher.due_in_s()) is not None]
         return min(due, default=None)
 
-    def take(self) -> tuple[ServedModel, Batch] | None:
+    def take(self) -> tuple[ServedModel, Batch[Any]] | None:
         """Return the next batch and whose it is, None when none is due."""
         for served in self:
             if served.batcher.due_in_s() == 0:
-                if len(self._served) > 1:  # to the end of the line
+                if len(self._served) > 1:  # its turn is the last one now
                     self.remove(served.key)
                     self.add(served)
                 return served, served.batcher.take()

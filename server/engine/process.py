@@ -17,9 +17,10 @@ from gunicorn.dirty import DirtyApp
 
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
-from server.engine.engine import DRAIN_S, Engine
+from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
+from server.engine.shutdown import DRAIN_S
 from server.engine.watchdog import watch
 from server.observability import gpus
 from server.observability.process_stats import enter, schedule_as_batch

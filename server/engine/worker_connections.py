@@ -5,8 +5,8 @@ import selectors
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from server.engine.batcher import Job
 from server.ipc.arena import Arena
 from server.ipc.engine_socket import listen, receive_hello
 from server.ipc.messages import (
@@ -21,6 +21,9 @@ from server.ipc.messages import (
     unpack,
 )
 
+if TYPE_CHECKING:
+    from server.engine.run_batch import EngineRequest
+
 log = logging.getLogger(__name__)
 
 
@@ -30,12 +33,12 @@ class WorkerConnection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.arena: Arena | None = None
-        self.jobs: dict[int, Job] = {}
-        """By request id."""
+        self.requests: dict[int, EngineRequest] = {}
+        """The worker's requests that are not answered, by their ids."""
         self.results: list[Result] = []
-        """What waits to be sent."""
+        """The results that wait to be sent."""
         self.running = 0
-        """Parts of batches in flight whose images will be written to its arena."""
+        """The number of parts of batches in flight that will write to the worker's arena."""
         self.ended = False
 
     def end(self) -> None:
@@ -113,6 +116,11 @@ class WorkerConnections:
         self._selector.unregister(connection.sock)
         self.open.discard(connection)
         connection.end()
+
+    def hang_up_idle(self) -> None:
+        """End the connections of workers that wait for nothing."""
+        for connection in [x for x in self.open if not x.requests]:
+            self.hang_up(connection)
 
     def replaced(self) -> bool:
         """Tell whether a newer engine listens at the path."""

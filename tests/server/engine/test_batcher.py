@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import FRESH_S, MARGIN, MOST_DONE, Batcher, Job
+from server.engine.batcher import FRESH_S, MARGIN, MOST_DONE, Batcher, QueuedRequest
 from server.errors import QueueFull
 from tests.clock import Clock
 
@@ -24,13 +24,13 @@ def batcher(clock):
 
 
 def add(batcher, rows, deadline=NEVER, bulk=False):
-    job = Job(rows, deadline, bulk=bulk)
-    batcher.add(job)
-    return job
+    request = QueuedRequest(rows, deadline, bulk=bulk)
+    batcher.add(request)
+    return request
 
 
-def rows_of(batch, job):
-    return sum(part.rows for part in batch.slices if part.job is job)
+def rows_of(batch, request):
+    return sum(part.rows for part in batch.slices if part.request is request)
 
 
 def test_partial_batch_leaves_at_once_when_the_engine_is_idle(batcher):
@@ -43,10 +43,10 @@ def test_empty_queue_gives_an_empty_batch(batcher):
 
 
 def test_requests_that_wait_become_one_batch(batcher):
-    jobs = [add(batcher, 1) for _ in range(30)]
+    requests = [add(batcher, 1) for _ in range(30)]
     batch = batcher.take()
     assert batch.rows == 30
-    assert [part.job for part in batch.slices] == jobs
+    assert [part.request for part in batch.slices] == requests
 
 
 def test_nothing_is_due_while_nothing_waits(batcher):
@@ -146,14 +146,16 @@ def test_bulk_that_needs_less_than_its_quarter_keeps_no_more(batcher):
     assert batch.rows == 64
 
 
-def ends(batcher, jobs):
+def ends(batcher, requests):
     """Return after how many batches each of ``jobs`` is done."""
     batches, found = 0, {}
-    while len(found) < len(jobs):
+    while len(found) < len(requests):
         batcher.take()
         batches += 1
-        found |= {i: batches for i, job in enumerate(jobs) if not job.left and i not in found}
-    return [found[i] for i in range(len(jobs))]
+        found |= {
+            i: batches for i, request in enumerate(requests) if not request.left and i not in found
+        }
+    return [found[i] for i in range(len(requests))]
 
 
 def test_equal_requests_run_one_after_the_other(batcher):
@@ -176,7 +178,7 @@ def test_request_that_is_nearly_done_lets_nobody_go_first(batcher):
 def test_no_request_ends_later_than_if_all_took_turns(arrivals):
     """A row a batch, so that the two can be compared row by row."""
     batcher = Batcher(1, 10**6, Clock())
-    jobs, turns, passed = [], {}, 0
+    requests, turns, passed = [], {}, 0
     late = []
 
     def run():
@@ -193,13 +195,13 @@ def test_no_request_ends_later_than_if_all_took_turns(arrivals):
                 turns[index] -= each
                 if turns[index] <= 1e-6:
                     del turns[index]
-                    late.extend([index] if jobs[index].left else [])
+                    late.extend([index] if requests[index].left else [])
 
     for pause, rows in arrivals:
         for _ in range(pause * 50):
             run()
-        turns[len(jobs)] = float(rows)
-        jobs.append(add(batcher, rows))
+        turns[len(requests)] = float(rows)
+        requests.append(add(batcher, rows))
     while batcher.rows:
         run()
     assert late == []
@@ -219,13 +221,13 @@ def test_small_bulk_requests_do_not_take_the_express_lane(batcher):
     patient = [add(batcher, 1, bulk=True) for _ in range(100)]
     eager = [add(batcher, 1) for _ in range(48)]
     batch = batcher.take()
-    assert sum(rows_of(batch, job) for job in eager) == 48
-    assert sum(rows_of(batch, job) for job in patient) == 16
+    assert sum(rows_of(batch, request) for request in eager) == 48
+    assert sum(rows_of(batch, request) for request in patient) == 16
 
 
 def test_bulk_requests_alone_have_the_whole_batch(batcher):
-    job = add(batcher, 1000, bulk=True)
-    assert rows_of(batcher.take(), job) == 64
+    request = add(batcher, 1000, bulk=True)
+    assert rows_of(batcher.take(), request) == 64
 
 
 def test_turn_cut_short_by_a_full_batch_goes_on_in_the_next(batcher):
@@ -242,16 +244,16 @@ def test_expired_request_never_costs_inference(batcher, clock):
     clock.now = 1.0
     batch = batcher.take()
     assert batch.expired == [late]
-    assert [part.job for part in batch.slices] == [fine]
+    assert [part.request for part in batch.slices] == [fine]
     assert batcher.rows == 0
 
 
 def test_request_that_cannot_be_done_in_time_any_more_costs_no_more_inference(batcher, clock):
-    job = add(batcher, 1000, deadline=20.0)
+    request = add(batcher, 1000, deadline=20.0)
     batcher.observe(rows=100, seconds=1.0)
     assert batcher.take().rows == 64
     clock.now = 12.0  # 936 rows take 9.36 seconds
-    assert batcher.take().expired == [job]
+    assert batcher.take().expired == [request]
 
 
 def test_expired_request_is_found_wherever_it_waits(batcher, clock):
@@ -263,7 +265,7 @@ def test_expired_request_is_found_wherever_it_waits(batcher, clock):
     assert set(batch.expired) == {behind, small_behind}
     assert batcher.rows + batch.rows == 200 + 160
     assert not first.gone
-    assert not any(job.gone for job in small)
+    assert not any(request.gone for request in small)
 
 
 def test_deadlines_of_what_has_run_are_not_kept(batcher):
@@ -330,10 +332,10 @@ def test_engine_that_stood_still_refuses_for_a_while_only(batcher, clock):
 def test_accepted_request_is_not_refused_by_another_engine(batcher):
     batcher.observe(rows=100, seconds=1.0)
     add(batcher, 1000)
-    job = Job(1000, deadline=15.0)
+    request = QueuedRequest(1000, deadline=15.0)
     with pytest.raises(QueueFull):
-        batcher.add(job)
-    batcher.add(job, accepted=True)
+        batcher.add(request)
+    batcher.add(request, accepted=True)
     assert batcher.rows == 2000
 
 
@@ -349,10 +351,10 @@ def test_bulk_has_its_quarter_of_small_batches_too(clock, size):
 
 
 def test_rest_of_a_running_request_expires_too(batcher, clock):
-    job = add(batcher, 100, deadline=1.0)
+    request = add(batcher, 100, deadline=1.0)
     assert batcher.take().rows == 64
     clock.now = 2.0
-    assert batcher.take().expired == [job]
+    assert batcher.take().expired == [request]
     assert batcher.rows == 0
 
 
@@ -423,7 +425,7 @@ def test_under_overload_nearly_everything_that_is_accepted_comes_in_time(clock, 
         seconds = 32 / 8000 / (slower if clock.now % 6 < 3 else 1.0)
         batcher.observe(batch.rows, seconds)
         clock.now += seconds
-    delivered = 512 * sum(not job.left for job in accepted)
+    delivered = 512 * sum(not request.left for request in accepted)
     assert ran >= 0.99 * 30 * 8000 * (1 + slower) / 2
     assert delivered >= 0.99 * ran
     assert late <= 0.01 * len(accepted)
@@ -494,11 +496,11 @@ def test_few_that_wait_for_a_moment_say_nothing_of_how_fast_many_would_drain(bat
 
 def test_time_without_anybody_waiting_is_not_the_queues(batcher, clock):
     """The last ones in the queue hang up, and nobody comes for a while."""
-    job = add(batcher, 64 * 50)
+    request = add(batcher, 64 * 50)
     for _ in range(10):
         batcher.take()
         clock.now += 0.02
-    batcher.drop(job)
+    batcher.drop(request)
     clock.now += FRESH_S / 2
     add(batcher, 64)
     batcher.take()
@@ -518,25 +520,25 @@ def test_drain_rate_forgets_what_was_seconds_ago(batcher, clock):
 
 def test_queue_delay_counts_from_arrival_to_the_first_rows(batcher, clock):
     clock.now = 1.0
-    job = add(batcher, 100)
+    request = add(batcher, 100)
     clock.now = 3.0
     batcher.take()
     clock.now = 4.0
     batcher.take()
-    assert (job.arrived, job.started) == (1.0, 3.0)
+    assert (request.arrived, request.started) == (1.0, 3.0)
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=60), st.integers(1, 100))
 def test_every_row_runs_once_in_order_and_no_batch_is_too_big(sizes, max_batch_size):
     batcher = Batcher(max_batch_size, 10**6, Clock())
-    jobs = [add(batcher, rows) for rows in sizes]
-    seen = {id(job): 0 for job in jobs}
+    requests = [add(batcher, rows) for rows in sizes]
+    seen = {id(request): 0 for request in requests}
     waiting = sum(sizes)
     while batcher.rows:
         batch = batcher.take()
         assert batch.rows == min(max_batch_size, waiting), "the engine had work and was not filled"
         waiting -= batch.rows
         for part in batch.slices:
-            assert part.start == seen[id(part.job)]
-            seen[id(part.job)] += part.rows
-    assert seen == {id(job): job.rows for job in jobs}
+            assert part.start == seen[id(part.request)]
+            seen[id(part.request)] += part.rows
+    assert seen == {id(request): request.rows for request in requests}

@@ -6,14 +6,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import gevent
 import pytest
 import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
-from server.engine.batcher import Job
+from server.engine.batcher import QueuedRequest
 from server.engine.engine import FAILURES, TELL_S, Engine
 from server.errors import InferenceFailed
 from server.ipc.arena import Arena
@@ -22,6 +21,13 @@ from server.ipc.messages import MAX_PACKET, Changed, Submit, pack, unpack
 from server.worker.request_terms import RequestTerms
 
 ROOT = Path(__file__).parents[3]
+
+
+class Unanswered(QueuedRequest):
+    """A request that no worker waits for."""
+
+    def begin(self):
+        pass
 
 
 def connect(path):
@@ -228,14 +234,13 @@ def test_batch_that_hangs_is_seen_while_it_does(path):
 
     client = tests_engine.connect(path)
     with running(path, [model]) as engine:
-        assert engine.oldest() == (0, 0)
+        assert engine.oldest_s() == 0
         call = gevent.spawn(draw)
         until(entered.is_set)
-        until(lambda: engine.oldest()[0] > 0)
-        assert engine.oldest()[1] in engine.streams
+        until(lambda: engine.oldest_s() > 0)
         leave.set()
         assert call.get().shape == (1, 4, 4, 3)
-        until(lambda: engine.oldest() == (0, 0))
+        until(lambda: engine.oldest_s() == 0)
     client.close()
 
 
@@ -260,11 +265,11 @@ def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
     engine = Engine(path, 1, Clocked(), clock=lambda: now[0])
     served = serving([picture], max_batch_size=1)
     engine.add(served)
-    owner = SimpleNamespace(begin=lambda: None)
-    served.batcher.add(Job(200, float("inf"), owner))
+    request = Unanswered(200, float("inf"))
+    served.batcher.add(request)
     for tick in range(100):
         now[0] = tick * TELL_S / 4
-        assert engine._take()
+        assert engine._take(stream=0)
     engine._connections.close()
     assert len(told) > 15
     assert all(0.9 * TELL_S < later - told_at < 1.5 * TELL_S for told_at, later in pairwise(told))
@@ -273,5 +278,5 @@ def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
 def test_engine_whose_parent_is_gone_ends_by_itself(path, monkeypatch):
     with running(path) as engine:
         monkeypatch.setattr(os, "getppid", lambda: 1)
-        until(lambda: engine._stop_at is not None)
+        until(lambda: engine._shutdown.begun)
         until(lambda: not path.exists())

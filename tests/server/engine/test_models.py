@@ -3,7 +3,7 @@
 import pytest
 from tests_engine import picture, serving
 
-from server.engine.batcher import Job
+from server.engine.batcher import QueuedRequest
 from server.engine.models import Models
 
 
@@ -16,7 +16,7 @@ def with_work(models, ref, rows=0, **batching):
     served = serving([picture], ref, **batching)
     models.add(served)
     if rows:
-        served.batcher.add(Job(rows, deadline=float("inf")))
+        served.batcher.add(QueuedRequest(rows, deadline=float("inf")))
     return served
 
 

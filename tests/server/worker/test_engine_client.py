@@ -153,7 +153,7 @@ def test_failed_request_is_answered_once_no_stream_writes_to_its_slot(path, clie
     with running(path, [model, model]) as engine:
         request = gevent.spawn(draw, client, 0, 20)  # 16 rows wait at the gate, 4 fail beside them
         until(gate.entered.is_set)
-        until(lambda: engine.served.batcher.rows == 0 and engine._running == 1)
+        until(lambda: engine.served.batcher.rows == 0 and len(engine._running) == 1)
         with pytest.raises(InferenceFailed):
             draw(client, 5)  # an answer to the first would have arrived before this one's
         assert not request.ready()
