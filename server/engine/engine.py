@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from server.engine import accepted_requests
+from server.engine.accepted_requests import AcceptedRequests
 from server.engine.batcher import Batch
 from server.engine.models import Models, Run, ServedModel
 from server.engine.run_batch import EngineRequest, run_batch
 from server.engine.running_batches import RunningBatches
 from server.engine.shutdown import DRAIN_S, Shutdown, parent_process
 from server.engine.worker_connections import WorkerConnection, WorkerConnections
-from server.errors import QueueFull
-from server.ipc.arena import Arena
-from server.ipc.messages import Ask, Cancel, Changed, Result, Status, Submit, Told
+from server.ipc.messages import Ask, Changed, Told
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +37,13 @@ Answer = Callable[[str], None]
 """Takes an error for an administrator, or an empty text: it is done."""
 
 
-class Metrics(Protocol):
+class Metrics(accepted_requests.Metrics, Protocol):
     """The metrics that the engine tells what it does, one thread at a time.
 
     ``server.observability.metrics.EngineMetrics`` has them.
     """
 
     def batch(self, rows: int, seconds: float) -> None: ...
-    def queue_delay(self, seconds: float) -> None: ...
-    def dropped(self, reason: str, rows: int) -> None: ...
     def queue(self, rows: int, capacity: float | None) -> None: ...
 
 
@@ -79,8 +77,9 @@ class Engine:
         self._metrics = metrics
         self._clock = clock
         self._on_ask = on_ask
+        self._requests = AcceptedRequests(self._models, metrics, clock)
         self._connections = WorkerConnections(
-            path, self._submit, self._cancel, self._ask, self._forget
+            path, self._requests.submit, self._requests.cancel, self._ask, self._requests.forget
         )
         self._shutdown = Shutdown(clock, parent, parent_process)
         self._running = RunningBatches(clock)
@@ -88,8 +87,6 @@ class Engine:
         """When to see whether the socket is still there."""
         self._tell_at = 0.0
         """When to refresh the gauges again."""
-        self._queue_state = (0, 0, 0.0, 0.0)
-        """What answers say of the queue, see ``Result``."""
         self._capacity: float | None = None
         """The capacity of the model that ran last."""
         self._failures = 0
@@ -175,8 +172,7 @@ class Engine:
         served, batch = taken
         self._capacity = served.batcher.capacity or self._capacity
         for request in batch.expired:
-            self._metrics.dropped("deadline", request.left)
-            self._end(request, Status.EXPIRED)
+            self._requests.expire(request)
         self._tell_now_and_then()
         if not batch.slices:
             return None
@@ -192,19 +188,6 @@ class Engine:
             self._tell_at = self._clock() + TELL_S
             self._metrics.queue(self._models.rows, self._capacity)
 
-    def _submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
-        served = self._models.get(submit.model)
-        if served is None:
-            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._queue_state)
-            connection.results.append(stale)
-            return
-        request = EngineRequest(connection, arena, submit, served)
-        connection.requests[submit.request_id] = request
-        try:
-            served.batcher.add(request, submit.accepted)
-        except QueueFull as full:
-            self._answer(request, Status.FULL, full)
-
     def _ask(self, connection: WorkerConnection, ask: Ask) -> None:
         """Pass on what an administrator wants; the answer goes the same way, if it is there."""
 
@@ -215,23 +198,6 @@ class Engine:
 
         if self._on_ask:
             self._on_ask(ask, answer)
-
-    def _cancel(self, connection: WorkerConnection, cancel: Cancel) -> None:
-        """Drop the rows of a request that nobody waits for; those that run already run in vain."""
-        request = connection.requests.get(cancel.request_id)
-        if request is not None and not request.gone:
-            late = request.deadline <= self._clock()
-            self._metrics.dropped("deadline" if late else "client_gone", request.left)
-            request.served.batcher.drop(request)
-            self._end(request, Status.CANCELLED)
-
-    def _forget(self, connection: WorkerConnection) -> None:
-        """Drop the rows of a worker that is gone, and nobody else's."""
-        for request in connection.requests.values():
-            if not request.gone:
-                self._metrics.dropped("worker_gone", request.left)
-                request.served.batcher.drop(request)
-        connection.requests.clear()
 
     def _finished(self) -> bool:
         """Return whether the engine should end now."""
@@ -263,14 +229,13 @@ class Engine:
             self._running.end(stream)
             served.running -= 1
             rows = self._models.rows + self._running.rows
-            self._queue_state = served.batcher.state(rows)
+            self._requests.queue_state = served.batcher.state(rows)
             for part in batch.slices:
                 part.request.ran(part.rows, seconds)
             for request in failed:
-                served.batcher.drop(request)
-                self._end(request, Status.FAILED)
+                self._requests.fail(request)
             for part in batch.slices:
-                self._end_if_done(part.request)
+                self._requests.end_if_done(part.request)
             self._connections.send()
             self._count_failures(len(failed), len(batch.slices))
 
@@ -279,32 +244,3 @@ class Engine:
         self._failures = self._failures + failed if failed == of else 0
         if self._failures >= FAILURES:
             raise RuntimeError(f"{self._failures} requests failed one after the other")
-
-    # answering
-
-    def _end_if_done(self, request: EngineRequest) -> None:
-        if request.done == request.rows:
-            self._end(request, Status.OK)
-        elif request.verdict is not None:
-            self._end(request, request.verdict)
-
-    def _end(self, request: EngineRequest, verdict: Status) -> None:
-        """Answer a request, once no other stream runs rows of it: its slot is free after that."""
-        if request.verdict is None:
-            request.verdict = verdict
-        if request.done == request.taken:
-            self._answer(request, request.verdict)
-
-    def _answer(
-        self, request: EngineRequest, status: Status, full: QueueFull | None = None
-    ) -> None:
-        if request.connection.requests.pop(request.request_id, None) is not request:
-            return  # it was answered already, or nobody is there any more
-        queue_s = max(0.0, request.started - request.arrived)
-        if status is Status.OK:
-            self._metrics.queue_delay(queue_s)
-        state = (
-            (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._queue_state
-        )
-        result = Result(request.request_id, status, queue_s, request.infer_s, *state)
-        request.connection.results.append(result)

@@ -144,6 +144,7 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     engine = Engine(engine_dir.socket, streams, engine_metrics, on_ask=lifecycle.ask, parent=parent)
     for each in loaded:
         engine.add(each.served)
-    lifecycle.follow(engine)
+    lifecycle.serve_on(engine)
+    lifecycle.follow()
     log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine

@@ -1,4 +1,4 @@
-"""What is served follows the repository, and a bad bundle never takes a good one's engine_dir."""
+"""What is served follows the repository, and a bad bundle never takes a good one's place."""
 
 import json
 import multiprocessing
@@ -24,7 +24,7 @@ from tests.clock import Clock
 PLAN = Plan("cpu", "f32")
 
 
-class Hall:
+class FakeEngine:
     """Serves whatever it is given, and notes it."""
 
     def __init__(self):
@@ -62,7 +62,7 @@ class Notes:
 
 
 class World:
-    """A repository, and a keeper with a hall that serve from it."""
+    """A repository, and a lifecycle with an engine that serve from it."""
 
     def __init__(self, folder, write_bundle, **settings):
         self.models = folder / "models"
@@ -73,7 +73,7 @@ class World:
             models=self.models, model="tiny", poll_s=10, runtime_dir=runtime, **settings
         )
         self.engine_dir = self.config.engine_dirs[0]
-        self.clock, self.hall, self.notes = Clock(), Hall(), Notes()
+        self.clock, self.engine, self.notes = Clock(), FakeEngine(), Notes()
         self.loads = []
         self.failed = []
         self.broken = set()
@@ -95,8 +95,8 @@ class World:
         self.engine_dir.folder.mkdir(exist_ok=True)
         self.lifecycle = Lifecycle(self.config, self.load, self.notes, self.engine_dir, self.clock)
         for loaded in self.lifecycle.start():
-            self.hall.add(loaded.served)
-        self.lifecycle._hall = self.hall  # without the thread: a test says when to look
+            self.engine.add(loaded.served)
+        self.lifecycle.serve_on(self.engine)  # without the thread: a test says when to look
         return self
 
     def dies(self, act=None):
@@ -170,22 +170,22 @@ def test_plan_that_had_to_take_another_ones_place_is_told(world):
 
 def test_new_version_takes_over_and_the_old_one_goes_when_nobody_needs_it(world):
     world.start()
-    (old,) = world.hall.keys
+    (old,) = world.engine.keys
     world.write("2")
     world.look()  # it may still be being copied
     assert world.catalog.default == "tiny/1"
     world.look()
     assert world.catalog.default == "tiny/2"
     assert world.catalog.newest == {"tiny": "2"}
-    assert world.hall.announced
-    assert world.hall.keys[0] == old  # requests for it may be on their way
+    assert world.engine.announced
+    assert world.engine.keys[0] == old  # requests for it may be on their way
     assert world.notes.serves == ["1", "2"]
-    world.hall.busy.add(old)
+    world.engine.busy.add(old)
     world.look(RETIRE_S)
-    assert old in world.hall.keys
-    world.hall.busy.clear()
+    assert old in world.engine.keys
+    world.engine.busy.clear()
     world.look(RETIRE_S)
-    assert world.hall.keys == [world.catalog.entries["tiny/2"].key]
+    assert world.engine.keys == [world.catalog.entries["tiny/2"].key]
     assert world.notes.serves == ["2"]
 
 
@@ -248,7 +248,7 @@ def test_error_that_nobody_expects_is_a_refusal_too(world, monkeypatch):
     def fail(_):
         raise MemoryError("no 4 GB")
 
-    monkeypatch.setattr(world.lifecycle, "_load", fail)
+    monkeypatch.setattr(world.lifecycle._bundles, "_load", fail)
     world.look()
     world.look()
     assert world.reason("tiny/2") == "MemoryError: no 4 GB"
@@ -257,7 +257,7 @@ def test_error_that_nobody_expects_is_a_refusal_too(world, monkeypatch):
 
 def test_deleted_version_gives_way_to_the_one_before_which_is_still_warm(world):
     world.start()
-    (old,) = world.hall.keys
+    (old,) = world.engine.keys
     folder = world.write("2")
     world.look()
     world.look()
@@ -269,7 +269,7 @@ def test_deleted_version_gives_way_to_the_one_before_which_is_still_warm(world):
     assert world.catalog.default == "tiny/1"
     assert world.loads == ["tiny/1", "tiny/2"]
     world.look(RETIRE_S)
-    assert world.hall.keys == [old]
+    assert world.engine.keys == [old]
     assert "tiny/2" not in world.catalog.entries
 
 
@@ -291,12 +291,12 @@ def test_repository_that_vanishes_changes_nothing(world):
     world.look()
     world.look()
     assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
-    assert len(world.hall.keys) == 1
+    assert len(world.engine.keys) == 1
 
 
 def test_version_that_is_replaced_in_place_is_served_anew(world):
     world.start()
-    (old,) = world.hall.keys
+    (old,) = world.engine.keys
     shutil.rmtree(world.models / "tiny" / "1")
     world.write("1", lineage={"seed": 2})
     world.look()
@@ -304,7 +304,7 @@ def test_version_that_is_replaced_in_place_is_served_anew(world):
     assert world.loads == ["tiny/1", "tiny/1"]
     assert world.catalog.find().key not in (old, 0)
     world.look(RETIRE_S)
-    assert world.hall.keys == [world.catalog.find().key]
+    assert world.engine.keys == [world.catalog.find().key]
 
 
 def test_version_that_is_spoilt_in_place_goes_on_as_it_was(world):
@@ -431,7 +431,7 @@ def test_other_models_and_versions_serve_beside_the_default(tmp_path, world, ser
     several = World(tmp_path, world.write, serve=serve).start()
     assert several.ready == ready
     assert several.catalog.default == "tiny/2"
-    assert len(several.hall.keys) == len(ready)
+    assert len(several.engine.keys) == len(ready)
 
 
 def test_administrator_loads_and_unloads(world):
@@ -499,9 +499,9 @@ def test_catalog_that_is_lost_is_written_anew(tmp_path, world):
     never.engine_dir.catalog.unlink()
     never.look(0)
     assert never.catalog == before
-    assert never.hall.announced == 1
+    assert never.engine.announced == 1
     never.look(0)
-    assert never.hall.announced == 1
+    assert never.engine.announced == 1
 
 
 def test_note_in_the_runtime_directory_has_it_look_at_once(tmp_path, world):
@@ -524,7 +524,7 @@ def test_nothing_new_is_no_news(world):
     written = world.engine_dir.catalog.stat().st_mtime_ns
     world.look()
     world.look()
-    assert world.hall.announced == 0
+    assert world.engine.announced == 0
     assert world.engine_dir.catalog.stat().st_mtime_ns == written
 
 
@@ -564,7 +564,7 @@ def test_two_engines_that_hold_a_version_for_each_other_let_go_of_it(
     shutil.copy(world.engine_dir.catalog, other.catalog)
     world.config = replace(world.config, serve="boats/7")
     shutil.rmtree(newer)
-    world.lifecycle._config = world.config
+    world.lifecycle._wanted._config = world.config
     world.look()
     assert world.catalog.newest["boats"] == "7"
     assert "boats/8" in world.ready

@@ -1,0 +1,103 @@
+"""The requests that an engine has from its HTTP workers: taken in, given up, and answered."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from server.engine.models import Models
+from server.engine.run_batch import EngineRequest
+from server.engine.worker_connections import WorkerConnection
+from server.errors import QueueFull
+from server.ipc.arena import Arena
+from server.ipc.messages import Cancel, Result, Status, Submit
+
+
+class Metrics(Protocol):
+    """The metrics that are told of requests."""
+
+    def queue_delay(self, seconds: float) -> None: ...
+    def dropped(self, reason: str, rows: int) -> None: ...
+
+
+class AcceptedRequests:
+    """Puts requests into the queues of ``models``, and answers each of them once.
+
+    An answer waits at its worker's connection until that is told to send.
+    """
+
+    def __init__(self, models: Models, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._clock = clock
+        self.queue_state = (0, 0, 0.0, 0.0)
+        """What answers say of the queue, see ``Result``."""
+
+    def submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
+        """Put a request into the queue of its model, or answer why not."""
+        served = self._models.get(submit.model)
+        if served is None:
+            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, *self.queue_state)
+            connection.results.append(stale)
+            return
+        request = EngineRequest(connection, arena, submit, served)
+        connection.requests[submit.request_id] = request
+        try:
+            served.batcher.add(request, submit.accepted)
+        except QueueFull as full:
+            self._answer(request, Status.FULL, full)
+
+    def cancel(self, connection: WorkerConnection, cancel: Cancel) -> None:
+        """Drop the rows of a request that nobody waits for; those that run already run in vain."""
+        request = connection.requests.get(cancel.request_id)
+        if request is not None and not request.gone:
+            late = request.deadline <= self._clock()
+            self._drop(request, "deadline" if late else "client_gone")
+            self.end(request, Status.CANCELLED)
+
+    def forget(self, connection: WorkerConnection) -> None:
+        """Drop the rows of a worker that is gone, and nobody else's."""
+        for request in connection.requests.values():
+            if not request.gone:
+                self._drop(request, "worker_gone")
+        connection.requests.clear()
+
+    def expire(self, request: EngineRequest) -> None:
+        """End a request whose deadline passed before its last row could run."""
+        self._metrics.dropped("deadline", request.left)
+        self.end(request, Status.EXPIRED)
+
+    def fail(self, request: EngineRequest) -> None:
+        """End a request that the runtime raised on."""
+        request.served.batcher.drop(request)
+        self.end(request, Status.FAILED)
+
+    def end_if_done(self, request: EngineRequest) -> None:
+        """Answer a request of which rows have run, if it waits for no others."""
+        if request.done == request.rows:
+            self.end(request, Status.OK)
+        elif request.verdict is not None:
+            self.end(request, request.verdict)
+
+    def end(self, request: EngineRequest, verdict: Status) -> None:
+        """Answer a request, once no other stream runs rows of it: its slot is free after that."""
+        if request.verdict is None:
+            request.verdict = verdict
+        if request.done == request.taken:
+            self._answer(request, request.verdict)
+
+    def _drop(self, request: EngineRequest, reason: str) -> None:
+        self._metrics.dropped(reason, request.left)
+        request.served.batcher.drop(request)
+
+    def _answer(
+        self, request: EngineRequest, status: Status, full: QueueFull | None = None
+    ) -> None:
+        if request.connection.requests.pop(request.request_id, None) is not request:
+            return  # it was answered already, or nobody is there any more
+        queue_s = max(0.0, request.started - request.arrived)
+        if status is Status.OK:
+            self._metrics.queue_delay(queue_s)
+        state = (
+            (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self.queue_state
+        )
+        result = Result(request.request_id, status, queue_s, request.infer_s, *state)
+        request.connection.results.append(result)

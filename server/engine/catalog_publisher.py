@@ -1,0 +1,104 @@
+"""The catalog that one engine publishes: what it serves, and why it does not serve the rest."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+
+from server.bundle import repository
+from server.bundle.manifest import Bundle, BundleError
+from server.engine.loader import Loaded
+from server.ipc.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
+from server.ipc.engine_dir import EngineDir
+
+log = logging.getLogger(__name__)
+
+
+class CatalogPublisher:
+    """Keeps the entry of every bundle, and writes the catalog when something in it has changed.
+
+    ``announce`` is called after each change, once it is set: it tells the HTTP workers.
+    """
+
+    def __init__(self, engine_dir: EngineDir) -> None:
+        self._engine_dir = engine_dir
+        self.catalog = _catalog_of(engine_dir)
+        """The catalog as it was published last, perhaps by the engine before."""
+        self.entries: dict[str, Entry] = {}
+        self.announce: Callable[[], None] | None = None
+
+    @property
+    def default(self) -> str:
+        """Return the bundle that answers those who name no model, as ``name/version``."""
+        return self.catalog.default
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether somebody removed the file."""
+        return not self._engine_dir.catalog.exists()
+
+    def found(self, refs: Iterable[str]) -> None:
+        """Note the bundles that the repository has; new ones were not asked for so far."""
+        for ref in refs:
+            self.entries.setdefault(ref, _entry(ref, UNAVAILABLE, NOT_ASKED))
+
+    def loading(self, ref: str) -> None:
+        """Note that a bundle is being loaded which was not served before."""
+        self.entries[ref] = _entry(ref, LOADING, "")
+
+    def serves(self, ref: str, bundle: Bundle, loaded: Loaded) -> None:
+        """Note that a bundle is served, and how."""
+        facts = facts_of(bundle.manifest)
+        instead_of = str(loaded.failed[0]) if loaded.failed else ""
+        self.entries[ref] = _entry(ref, READY, "", bundle.key, facts, str(loaded.plan), instead_of)
+
+    def unchanged(self, ref: str) -> None:
+        """Note that what lies there is what is served."""
+        self.entries[ref] = replace(self.entries[ref], reason="")
+
+    def refuses(self, ref: str, reason: str, is_served: bool) -> None:
+        """Note why a bundle cannot be served, or not as it lies there now."""
+        if is_served:
+            reason = f"what is on the disk now is refused: {reason}"
+            self.entries[ref] = replace(self.entries[ref], reason=reason)
+        else:
+            self.entries[ref] = _entry(ref, UNAVAILABLE, reason)
+
+    def retired(self, ref: str, why: str) -> None:
+        """Note that a bundle is served no more."""
+        self.entries[ref] = _entry(ref, UNAVAILABLE, why)
+
+    def publish(self, default: str, serving: Collection[str], asked: Iterable[str]) -> None:
+        """Write the catalog and tell the HTTP workers, if anything in it has changed.
+
+        ``serving`` are the bundles that are served and wanted; without the ``default`` among them
+        the file stays as the last engine wrote it.
+        """
+        names = {ref.partition("/")[0] for ref in serving}
+        newest = {name: repository.versions(serving, name)[0] for name in names}
+        if default in serving:
+            name, _, newest_version = default.partition("/")
+            newest[name] = newest_version
+        catalog = Catalog(default, dict(sorted(self.entries.items())), tuple(asked), newest)
+        if catalog == self.catalog and not self.is_lost:
+            return
+        if default != self.default and self.announce:
+            log.info("%s answers now, instead of %s", default, self.default)
+        self.catalog = catalog
+        if default in serving:
+            catalog.write(self._engine_dir.catalog)
+            if self.announce:
+                self.announce()
+
+
+def _catalog_of(engine_dir: EngineDir) -> Catalog:
+    """Return what the engine before served; somebody may have removed the file."""
+    try:
+        return Catalog.read(engine_dir.catalog)
+    except BundleError as error:
+        log.error("an engine starts as if nothing had been asked for: %s", error)
+        return Catalog()
+
+
+def _entry(ref: str, state: str, reason: str, *more: object) -> Entry:
+    name, version = ref.split("/")
+    return Entry(name, version, state, reason, *more)  # type: ignore[arg-type]

@@ -1,0 +1,153 @@
+"""The bundles that one engine has loaded: brought beside what serves, refused, and retired."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from server.bundle import repository
+from server.bundle.manifest import Bundle, BundleError
+from server.engine.catalog_publisher import CatalogPublisher
+from server.engine.draining import Draining
+from server.engine.loader import Loaded, at_low_priority, noted
+from server.engine.models import ServedModel
+from server.ipc.engine_dir import EngineDir
+from server.runtime.plans import Plan, SessionError
+
+log = logging.getLogger(__name__)
+
+
+class Metrics(Protocol):
+    """The metrics that are told what is served."""
+
+    def serving(self, bundle: Bundle, plan: Plan, failed: list[Plan]) -> None: ...
+    def retired(self, bundle: Bundle) -> None: ...
+    def refused(self, ref: str, is_refused: bool) -> None: ...
+
+
+class ServingEngine(Protocol):
+    """What serves the bundles that are loaded; ``server.engine.engine.Engine`` does."""
+
+    def add(self, served: ServedModel) -> None: ...
+    def remove(self, key: int) -> bool: ...
+    def announce(self) -> None: ...
+
+
+class LoadedBundles:
+    """Loads bundles of the repository ``models`` by ``load``, and tells ``publisher`` of each.
+
+    Until ``engine`` is set nothing is served yet, and a load takes all of the machine; from then on
+    a load gives way to what is served.
+    """
+
+    def __init__(
+        self,
+        models: Path,
+        load: Callable[[Bundle], Loaded],
+        metrics: Metrics,
+        engine_dir: EngineDir,
+        publisher: CatalogPublisher,
+        clock: Callable[[], float],
+        threads_a_stream: int,
+    ) -> None:
+        self._models = models
+        self._load = load
+        self._metrics = metrics
+        self._engine_dir = engine_dir
+        self._publisher = publisher
+        self._clock = clock
+        self._threads_a_stream = threads_a_stream
+        self._draining = Draining(metrics, clock)
+        self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
+        self.engine: ServingEngine | None = None
+
+    def __contains__(self, ref: str) -> bool:
+        return ref in self._loaded
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._loaded)
+
+    def loaded(self) -> list[Loaded]:
+        """Return what is loaded."""
+        return [loaded for _, loaded in self._loaded.values()]
+
+    def key(self, ref: str) -> int:
+        """Return the key of the bundle that is loaded as ``ref``."""
+        return self._loaded[ref][0].key
+
+    def bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> None:
+        """Load the bundle ``ref`` and have it served; refuse what cannot be, whatever is wrong.
+
+        What the bundle replaces is retired. ``before_load`` is called before a load that others
+        wait for; with ``insist`` a bundle is loaded although engines died of it.
+        """
+        try:
+            self._bring(ref, insist, before_load)
+        except Exception as error:  # whatever is wrong with it, the others go on
+            self._refuse(ref, error)
+
+    def retire(self, ref: str, why: str) -> None:
+        """Have the bundle ``ref`` answer nobody any more who asks from now on."""
+        bundle, loaded = self._loaded.pop(ref)
+        log.info("%s is retired: %s", ref, why)
+        self._draining.add(bundle, loaded)
+        self._publisher.retired(ref, why)
+
+    def forget(self, ref: str) -> None:
+        """Forget a bundle that is not in the repository any more, and is not loaded."""
+        self._metrics.refused(ref, False)
+        del self._publisher.entries[ref]
+
+    def let_go(self) -> None:
+        """Free the retired bundles that nobody waits for."""
+        self._draining.let_go(self.engine.remove if self.engine else lambda _: True)
+
+    def _bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> None:
+        bundle = repository.load(self._models, ref)
+        old = self._loaded.get(ref)
+        self._metrics.refused(ref, False)
+        if old and old[0].key == bundle.key:
+            self._publisher.unchanged(ref)
+            return
+        loaded = self._draining.take_back(bundle.key)
+        if loaded is None:
+            if self.engine and not old:
+                self._publisher.loading(ref)
+                before_load()
+            loaded = self._open(bundle, ref, insist)
+        if old:
+            self.retire(ref, "another took its place")
+        self._loaded[ref] = bundle, loaded
+        self._publisher.serves(ref, bundle, loaded)
+        self._metrics.serving(bundle, loaded.plan, loaded.failed)
+        if self.engine:
+            self.engine.add(loaded.served)
+
+    def _open(self, bundle: Bundle, ref: str, insist: bool) -> Loaded:
+        began = self._clock()
+        with noted(self._engine_dir, bundle, insist):
+            if self.engine:
+                loaded = at_low_priority(lambda: self._load(bundle), self._threads_a_stream)
+            else:
+                loaded = self._load(bundle)
+        log.info(
+            "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
+            "ready after %.1f s",
+            ref,
+            loaded.plan.provider,
+            loaded.plan.precision,
+            loaded.plan.reason,
+            len(loaded.served.runs),
+            self._threads_a_stream,
+            loaded.served.batcher.max_batch_size,
+            self._clock() - began,
+        )
+        return loaded
+
+    def _refuse(self, ref: str, error: Exception) -> None:
+        """Tell everywhere that ``ref`` cannot be served, or not as it is now."""
+        expected = isinstance(error, (BundleError, SessionError))
+        reason = str(error) if expected else f"{type(error).__name__}: {error}"
+        log.error("%s is refused: %s", ref, reason, exc_info=not expected)
+        self._metrics.refused(ref, True)
+        self._publisher.refuses(ref, reason, ref in self._loaded)
