@@ -9,8 +9,9 @@ import re
 from functools import lru_cache
 from typing import BinaryIO
 
-FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n")
-"""A name with the colon right behind it, and a value in one line."""
+FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*+([^\0\r\n]*+)\r?\n")
+"""A name with the colon right behind it, and a value in one line. The possessive quantifiers keep
+a line of spaces that is no field from being tried in every way: that took time by its cube."""
 LONGEST_LINE = 65536
 MOST_FIELDS = 100
 LENGTH, CODING = "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"
@@ -35,7 +36,7 @@ def read_fields(file: BinaryIO) -> dict[str, str]:
         if not left:
             raise ValueError(f"more than {MOST_FIELDS} header fields")
         left -= 1
-        name, value = _key(field[1]), field[2].decode("latin-1")
+        name, value = _key(field[1]), field[2].rstrip(b" \t").decode("latin-1")
         if name not in fields:
             fields[name] = value
         elif name in (LENGTH, CODING):

@@ -2,12 +2,13 @@
 
 import http.client
 import io
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.worker.headers import MOST_FIELDS, read_fields
+from server.worker.headers import FIELD, MOST_FIELDS, read_fields
 
 NAMES = st.text("abcXYZ019!#$%&'*+-.^`|~", min_size=1, max_size=12)
 VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=20)
@@ -98,3 +99,18 @@ def test_as_many_fields_as_may_be_are_read():
 def test_request_that_ends_before_its_fields_do_is_refused():
     with pytest.raises(ValueError, match="no header field: b''"):
         read_fields(io.BytesIO(b"Host: cars\r\n"))
+
+
+@pytest.mark.parametrize("end", ["\0\r\n", "x\r\n"])
+def test_time_for_a_line_of_spaces_grows_no_faster_than_the_line(end):
+    """It grew by the cube: one line of 64 KiB would have held a worker for days."""
+
+    def seconds(spaces):
+        line = b"A:" + b" " * spaces + end.encode()
+        began = time.process_time()
+        for _ in range(20):
+            FIELD.fullmatch(line)
+        return time.process_time() - began
+
+    short, long = (min(seconds(spaces) for _ in range(5)) for spaces in (50, 400))
+    assert long < 32 * short
