@@ -71,7 +71,7 @@ class ServerConfig:
     threads: int = 0
     """Inference threads of all streams of an engine together; 0 takes one a processor."""
     max_batch_size: int = 0
-    """Images of one inference at most; 0 measures at the start what this host is fastest with."""
+    """Images of one inference at most; 0 takes what this host is fast with."""
     max_queue_delay_ms: int = 0
     """How long a batch that is not full waits for more; 0 runs what is there."""
     max_queue_rows: int = 16384
@@ -158,6 +158,14 @@ class ServerConfig:
         that wait for each other after each layer lose both cores' time when one is interrupted.
         """
         return self.streams or min(4, self.inference_threads)
+
+    @property
+    def lone_threads(self) -> int:
+        """How many threads run a batch beside which no other runs; all, but for very many.
+
+        An image of 32 pixels has no work for more.
+        """
+        return max(self.threads_a_stream, min(self.inference_threads, 8))
 
     @property
     def threads_a_stream(self) -> int:

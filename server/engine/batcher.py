@@ -168,6 +168,11 @@ class Batcher(Generic[R]):
         """A heap of the requests by deadline; some that are done or gone may still be in it."""
         self._numbers = itertools.count()
 
+    def resize(self, max_batch_size: int, mixed_batch_size: int) -> None:
+        """Form batches of at most ``max_batch_size`` rows from now on."""
+        self.max_batch_size = max_batch_size
+        self.mixed_batch_size = mixed_batch_size
+
     def add(self, request: R, accepted: bool = False) -> None:
         """Put ``request`` into the queue; one that was ``accepted`` before is not refused.
 

@@ -225,7 +225,7 @@ class Engine:
         with self._state:
             if not failed:
                 self._metrics.batch(batch.rows, seconds)
-                served.batcher.observe(batch.rows, seconds / len(self._running))
+                served.observe(batch.rows, seconds, beside=len(self._running))
             self._running.end(stream)
             served.running -= 1
             rows = self._models.rows + self._running.rows

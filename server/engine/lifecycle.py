@@ -101,6 +101,7 @@ class Lifecycle:
         self._inbox.put((ask, answer))
 
     def _follow(self) -> None:
+        self._bundles.finish()
         while True:
             try:
                 self._do(*self._inbox.get(timeout=LOOK_S))

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from server.bundle import repository
 from server.bundle.manifest import Bundle, BundleError
@@ -15,6 +15,8 @@ from server.ipc.engine_dir import EngineDir
 from server.runtime.plans import Plan, SessionError
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Metrics(Protocol):
@@ -86,6 +88,17 @@ class LoadedBundles:
         except Exception as error:  # whatever is wrong with it, the others go on
             self._refuse(ref, error)
 
+    def finish(self) -> None:
+        """Do what is left to do for full speed of what was loaded before the engine served."""
+        for ref, (_, loaded) in self._loaded.items():
+            began = self._clock()
+            try:
+                self._at_low_priority(loaded.finish)
+            except (BundleError, SessionError) as error:
+                log.error("%s is served by one session only: %s", ref, error)
+            else:
+                log.info("%s is warm for all batch sizes after %.1f s", ref, self._clock() - began)
+
     def retire(self, ref: str, why: str) -> None:
         """Have the bundle ``ref`` answer nobody any more who asks from now on."""
         bundle, loaded = self._loaded.pop(ref)
@@ -127,12 +140,12 @@ class LoadedBundles:
         began = self._clock()
         with noted(self._engine_dir, bundle, insist):
             if self.engine:
-                loaded = at_low_priority(lambda: self._load(bundle), self._threads_a_stream)
+                loaded = self._at_low_priority(lambda: self._load_and_finish(bundle))
             else:
                 loaded = self._load(bundle)
         log.info(
             "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
-            "ready after %.1f s",
+            "loaded in %.1f s",
             ref,
             loaded.plan.provider,
             loaded.plan.precision,
@@ -143,6 +156,14 @@ class LoadedBundles:
             self._clock() - began,
         )
         return loaded
+
+    def _load_and_finish(self, bundle: Bundle) -> Loaded:
+        loaded = self._load(bundle)
+        loaded.finish()
+        return loaded
+
+    def _at_low_priority(self, work: Callable[[], T]) -> T:
+        return at_low_priority(work, self._threads_a_stream)
 
     def _refuse(self, ref: str, error: Exception) -> None:
         """Tell everywhere that ``ref`` cannot be served, or not as it is now."""

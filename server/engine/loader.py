@@ -1,56 +1,69 @@
 """A bundle made ready to serve: sessions opened, tested on the golden images, and warm.
 
-Beside a model that is serving, this is done politely: the thread that loads has a low
-priority, and what a session does later is done in the threads that run it.
+Beside a model that serves, the thread that loads has a low priority; what a session does later is
+done in the threads that run it.
 """
 
 import logging
 import os
 import resource
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 from server.bundle.manifest import Bundle, BundleError
 from server.config import ServerConfig
+from server.engine.batch_limit import LARGEST, BatchLimit, mixed_rows
 from server.engine.batcher import Batcher
 from server.engine.models import ServedModel
 from server.ipc.arena import SlotShape
 from server.ipc.atomic_file import write_whole
 from server.ipc.engine_dir import EngineDir
-from server.runtime.benchmark import measured_batch_size, mixed_batch_size
+from server.runtime.benchmark import measured_batch_size
 from server.runtime.plans import Plan, choose_plans
 from server.runtime.session import Session, open_session
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
 LOW = 10
 """The priority (nice) of a load. The lowest, 19, was no gentler to those who are served, and took
 5.0 s where this took 3.6, while all processors were busy."""
+LONE_ROWS = 8
+"""The largest batch that runs on all threads where no other runs."""
 STREAMS_ON_GPU = 2
 """While one batch computes, the other is gathered, copied and answered."""
 DEATHS = 2
 """Engines that may die of loading a bundle, one after the other: anybody may have killed one."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Loaded:
     """A bundle that can be served, and how it will be run."""
 
     served: ServedModel
     plan: Plan
     failed: list[Plan]
-    """What was tried before and cannot run it here."""
+    """The plans that were tried before and cannot run it here."""
+    finish: Callable[[], None] = lambda: None
+    """Does what is left to do for full speed; what is served meanwhile stays right."""
 
 
 class Loader:
-    """Loads bundles as the settings say."""
+    """Loads bundles as the settings say, in two steps.
+
+    The first step is quick: one session with all threads, proven on the golden images, serves all
+    streams. The second step, ``Loaded.finish``, gives each stream a session of its own and has
+    every batch size compiled. On a GPU the first step does all.
+    """
 
     def __init__(
         self, config: ServerConfig, engine_dir: EngineDir, clock: Callable[[], float]
@@ -58,69 +71,104 @@ class Loader:
         self._config = config
         self._engine_dir = engine_dir
         self._clock = clock
-        self._batch_size: int | None = None
-        """What the first bundle was measured to be fastest with."""
-        self._streams: int | None = None
+        self._gpu_batch_size: int | None = None
+        """The batch size that the first bundle was measured to be fastest with on the GPU."""
 
     def __call__(self, bundle: Bundle) -> Loaded:
-        """Return ``bundle``, loaded, proven on this host, and warm.
+        """Return ``bundle``, loaded and proven on this host.
 
         Raises:
             BundleError: its files were replaced meanwhile.
             SessionError: no runtime of this host draws its golden images.
         """
         config = self._config
-        manifest = bundle.manifest
         fallback = config.fallback == "yes"
-        plans = choose_plans(config.provider, config.precision, manifest, fallback)
-        threads, cache = config.threads_a_stream, self._engine_dir.compiled
-        session, failed = open_session(bundle, plans, threads, cache)
+        plans = choose_plans(config.provider, config.precision, bundle.manifest, fallback)
+        session, failed = self._open(bundle, plans, config.lone_threads)
+        if session.plan.on_gpu:
+            return self._on_gpu(bundle, session, failed)
+        session.warm_up(1, bundle.manifest.latents.dim)
+        size, limit = config.max_batch_size, None
+        if not size:
+            size, limit = LARGEST, BatchLimit(LARGEST)
+        sessions = [session] * config.inference_streams
+        served = self._served(bundle, sessions, size, mixed_rows(size), limit)
+        finish = partial(self._finish, bundle, served, session)
+        return Loaded(served, session.plan, failed, finish)
+
+    def _finish(self, bundle: Bundle, served: ServedModel, lone: Session) -> None:
+        """Give each stream a session of its own, warm for all sizes; ``lone`` is left for few rows.
+
+        Raises:
+            BundleError, SessionError: as when it was loaded; ``lone`` serves all streams still.
+        """
+        config, dim = self._config, bundle.manifest.latents.dim
+        largest = served.batcher.max_batch_size
+        if config.threads_a_stream == config.lone_threads:
+            lone.warm_up(largest, dim)
+            streams = [lone]
+        else:
+            lone.warm_up(LONE_ROWS, dim)
+            streams = []
+        while len(streams) < config.inference_streams:
+            stream, _ = self._open(bundle, [lone.plan], config.threads_a_stream)
+            stream.warm_up(largest, dim)
+            streams.append(stream)
+        for number, stream in enumerate(streams):
+            served.runs[number] = stream.run
+        if streams[0] is not lone:
+            served.lone, served.lone_rows = lone.run, LONE_ROWS
+
+    def _on_gpu(self, bundle: Bundle, session: Session, failed: list[Plan]) -> Loaded:
+        config, dim = self._config, bundle.manifest.latents.dim
+        threads = config.lone_threads
+        others = (config.streams or STREAMS_ON_GPU) - 1
         streams = [session]
-        for _ in range(self._count_streams(session.plan) - 1):
-            streams += open_session(bundle, [session.plan], threads, cache)[:1]
-        bundle.check_files()  # each stream has read them by itself
-        dim = manifest.latents.dim
+        streams += [self._open(bundle, [session.plan], threads)[0] for _ in range(others)]
         size = config.max_batch_size or self._measured(bundle, streams)
         for stream in streams:
             stream.warm_up(size, dim)
-        served = ServedModel(
-            bundle.key,
-            dim,
-            SlotShape(manifest.image.shape),
-            [stream.run for stream in streams],
-            Batcher(
-                size,
-                config.max_queue_rows,
-                self._clock,
-                config.max_queue_delay_ms / 1000,
-                size if session.plan.on_gpu else mixed_batch_size(size),
-            ),
-        )
-        return Loaded(served, session.plan, failed)
+        return Loaded(self._served(bundle, streams, size, size), session.plan, failed)
 
-    def _count_streams(self, plan: Plan) -> int:
-        """Return how many batches are in flight, the same for all bundles of an engine."""
-        if self._streams is None:
-            streams = STREAMS_ON_GPU if plan.on_gpu else 0
-            self._streams = self._config.streams or streams or self._config.inference_streams
-        return self._streams
+    def _open(self, bundle: Bundle, plans: list[Plan], threads: int) -> tuple[Session, list[Plan]]:
+        """Return a session on the first of ``plans`` that works, and those that did not.
+
+        The files are checked afterwards: the session has read them by itself.
+        """
+        opened = open_session(bundle, plans, threads, self._engine_dir.compiled)
+        bundle.check_files()
+        return opened
+
+    def _served(
+        self,
+        bundle: Bundle,
+        sessions: Sequence[Session],
+        size: int,
+        mixed: int,
+        limit: BatchLimit | None = None,
+    ) -> ServedModel:
+        config, manifest = self._config, bundle.manifest
+        delay_s = config.max_queue_delay_ms / 1000
+        batcher: Batcher[Any] = Batcher(
+            size, config.max_queue_rows, self._clock, delay_s, mixed_batch_size=mixed
+        )
+        runs = [session.run for session in sessions]
+        shape = SlotShape(manifest.image.shape)
+        return ServedModel(bundle.key, manifest.latents.dim, shape, runs, batcher, limit)
 
     def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:
         """Return the measured batch size; the next engine of this server need not measure again.
 
-        What is loaded beside others takes theirs: it could not be measured while they serve.
+        The size is measured for the first bundle: beside others that serve it could not be.
         """
         note = self._engine_dir.batch_size(bundle.key)
-        if self._batch_size is None and note.exists():
-            self._batch_size = int(note.read_text())
-        if self._batch_size is None:
-            own_thread = self._config.threads_a_stream == 1 and not streams[0].plan.on_gpu
-            clock = time.thread_time if own_thread else time.perf_counter
-            dim = bundle.manifest.latents.dim
-            self._batch_size = measured_batch_size(streams, dim, clock)
+        if self._gpu_batch_size is None and note.exists():
+            self._gpu_batch_size = int(note.read_text())
+        if self._gpu_batch_size is None:
+            self._gpu_batch_size = measured_batch_size(streams, bundle.manifest.latents.dim)
         if not note.exists():
-            write_whole(note, str(self._batch_size))
-        return self._batch_size
+            write_whole(note, str(self._gpu_batch_size))
+        return self._gpu_batch_size
 
 
 @contextmanager
@@ -149,14 +197,14 @@ def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]
         note.unlink(missing_ok=True)
 
 
-def at_low_priority(work: Callable[[], Loaded], threads_a_stream: int) -> Loaded:
+def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:
     """Return what ``work`` does, in a thread of low priority.
 
     A session of one thread runs in its caller's later; one of several has threads of its own, which
     ``work`` starts. They get their priority back, or where that is not permitted keep it all along.
     """
 
-    def low() -> Loaded:
+    def low() -> T:
         before = _threads()
         usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         if threads_a_stream == 1 or _may_raise(usual):

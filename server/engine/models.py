@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from server.engine.batch_limit import BatchLimit, mixed_rows
 from server.engine.batcher import Batch, Batcher
 from server.ipc.arena import SlotShape
 
@@ -20,8 +21,9 @@ PAUSE_S = 0.05
 class ServedModel:
     """One loaded bundle: the sessions that draw with it, and its queue.
 
-    ``runs`` has a session for each stream. ``lone`` is a session on all processors, for a batch of
-    up to ``lone_rows`` rows beside which nothing runs; None leaves such a batch to its stream's.
+    ``runs`` has a session for each stream. ``limit`` learns how large a batch may be; None leaves
+    that as it is. ``lone`` is set to a session on all processors, for batches of up to
+    ``lone_rows`` rows beside which no other runs.
     """
 
     def __init__(
@@ -31,8 +33,7 @@ class ServedModel:
         shape: SlotShape,
         runs: Iterable[Run],
         batcher: Batcher[Any],
-        lone: Run | None = None,
-        lone_rows: int = 0,
+        limit: BatchLimit | None = None,
     ) -> None:
         self.key = key
         """The bundle's key, see ``server.bundle.manifest.Bundle.key``."""
@@ -40,8 +41,9 @@ class ServedModel:
         self.shape = shape
         self.runs = list(runs)
         self.batcher = batcher
-        self.lone = lone
-        self.lone_rows = lone_rows
+        self.lone: Run | None = None
+        self.lone_rows = 0
+        self._limit = limit
         self.running = 0
         """The number of batches in flight."""
 
@@ -50,6 +52,13 @@ class ServedModel:
         if alone and self.lone is not None and rows <= self.lone_rows:
             return self.lone
         return self.runs[stream]
+
+    def observe(self, rows: int, seconds: float, beside: int) -> None:
+        """Learn from a batch of ``rows`` rows that took ``seconds``, ``beside`` as many in all."""
+        self.batcher.observe(rows, seconds / beside)
+        if self._limit:
+            self._limit.observe(rows, seconds)
+            self.batcher.resize(self._limit.rows, mixed_rows(self._limit.rows))
 
     def close(self) -> None:
         """Let go of the sessions one by one: each keeps Python's lock for as long as it takes."""

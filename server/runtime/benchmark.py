@@ -28,9 +28,7 @@ SECONDS_OF_BEST = 3.0
 """Of the measurement that the served rate is held against, which is as long."""
 
 SMALLEST, LARGEST = 16, 1024
-"""Between which the largest batch is chosen."""
-LARGEST_ON_CPU = 64
-"""Twice as many no longer fit the caches: 5 % fewer images on two processors."""
+"""The bounds between which the largest batch on a GPU is chosen."""
 GOOD = 0.98
 """What the largest batch has to reach of the best rate: larger ones are longer in the way."""
 ENOUGH = 2
@@ -80,25 +78,17 @@ def _opened(config: ServerConfig) -> tuple[dict[str, str], dict[str, list[Sessio
     return facts, {ONE_SESSION: [one], STREAMS: streams}, manifest.latents.dim
 
 
-def measured_batch_size(
-    sessions: Sequence[Session], latent_dim: int, clock: Callable[[], float] = time.perf_counter
-) -> int:
-    """Return the largest batch that serving should form on this host; takes about a second.
-
-    The HTTP workers start at the same time. Where a session computes in its caller's thread alone,
-    ``time.thread_time`` is the clock that they do not disturb.
-    """
+def measured_batch_size(sessions: Sequence[Session], latent_dim: int) -> int:
+    """Return the largest batch that serving should form on this GPU; takes about a second."""
 
     def both(rows: int) -> tuple[float, float]:
         """Measure in turns: what else the host does then takes from either alike."""
         pairs = [
-            [rate(sessions, size, latent_dim, 0.05, clock) for size in (rows, 2 * rows)]
-            for _ in range(4)
+            [rate(sessions, size, latent_dim, 0.05) for size in (rows, 2 * rows)] for _ in range(4)
         ]
         return max(once for once, _ in pairs), max(twice for _, twice in pairs)
 
-    largest = LARGEST if sessions[0].plan.on_gpu else LARGEST_ON_CPU
-    return best_batch_size(both, len(sessions), largest)
+    return best_batch_size(both, len(sessions))
 
 
 def best_batch_size(
@@ -124,14 +114,6 @@ def best_batch_size(
         size *= 2
     best = max(reached.values())
     return min(size for size, rate in reached.items() if rate >= GOOD * best)
-
-
-def mixed_batch_size(max_batch_size: int) -> int:
-    """Return how much of a batch big requests may fill while small ones come, on a processor.
-
-    Half of it takes half as long, and draws 4 % fewer images. A GPU's batches are short anyway.
-    """
-    return max(max_batch_size // 2, min(max_batch_size, SMALLEST))
 
 
 def rate(

@@ -7,13 +7,14 @@ import time
 from pathlib import Path
 
 import pytest
-from bundles import copy_version
 
+from server.bundle.latents import latents
 from server.bundle.manifest import BundleError, load_bundle
 from server.config import ServerConfig
 from server.engine import loader
 from server.engine.loader import DEATHS, LOW, Loader, at_low_priority, noted
 from server.ipc.engine_dir import EngineDir
+from server.runtime.plans import SessionError
 from server.runtime.session import open_session
 
 DEFAULT = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1"
@@ -48,21 +49,54 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
         assert len(load(load_bundle(folder)).served.runs) == 1
 
 
-def test_batch_size_is_measured_once_for_all_bundles_and_engines(tmp_path, engine_dir, monkeypatch):
-    measured = []
+def test_bundle_serves_before_every_stream_has_a_session_of_its_own(engine_dir, monkeypatch):
+    opened = []
 
-    def measure(streams, dim, clock):
-        measured.append(len(streams))
-        return 3
+    def count(bundle, plans, threads, cache):
+        opened.append(threads)
+        return open_session(bundle, plans, threads, cache)
 
-    monkeypatch.setattr(loader, "measured_batch_size", measure)
-    bundles = [load_bundle(copy_version(tmp_path, version)) for version in ("1", "2")]
-    config = ServerConfig(provider="cpu", threads=1, streams=1)
-    engine, following = (Loader(config, engine_dir, time.monotonic) for _ in range(2))
-    for bundle in bundles:
-        assert engine(bundle).served.batcher.max_batch_size == 3
-    assert following(bundles[1]).served.batcher.max_batch_size == 3
-    assert measured == [1]
+    monkeypatch.setattr(loader, "open_session", count)
+    bundle = load_bundle(DEFAULT)
+    config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=2)
+    loaded = Loader(config, engine_dir, time.monotonic)(bundle)
+    served = loaded.served
+    assert opened == [2]
+    assert served.runs[0] == served.runs[1]
+    batch = latents([7, 8], 100)
+    images = served.runs[0](batch)
+
+    loaded.finish()
+
+    assert opened == [2, 1, 1]
+    assert served.runs[0] != served.runs[1]
+    for run in (*served.runs, served.lone):
+        assert (run(batch) == images).all()
+
+
+def test_one_stream_keeps_the_session_that_was_opened_first(engine_dir):
+    config = ServerConfig(provider="cpu", threads=1, streams=1, max_batch_size=1)
+    loaded = Loader(config, engine_dir, time.monotonic)(load_bundle(DEFAULT))
+    first = loaded.served.runs[0]
+    loaded.finish()
+    assert loaded.served.runs == [first]
+    assert loaded.served.lone is None
+
+
+def test_bundle_whose_streams_cannot_be_opened_is_served_by_its_first_session(
+    engine_dir, monkeypatch
+):
+    config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=1)
+    loaded = Loader(config, engine_dir, time.monotonic)(load_bundle(DEFAULT))
+    first = loaded.served.runs[0]
+
+    def fail(*_):
+        raise SessionError("no memory")
+
+    monkeypatch.setattr(loader, "open_session", fail)
+    with pytest.raises(SessionError, match="no memory"):
+        loaded.finish()
+    assert loaded.served.runs == [first, first]
 
 
 def test_note_of_a_load_is_there_until_it_ends_or_fails(engine_dir, write_bundle):

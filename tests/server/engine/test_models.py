@@ -1,10 +1,12 @@
 """Several bundles in one engine: whose batch is next."""
 
 import pytest
-from tests_engine import picture, serving
+from tests_engine import SHAPE, picture, serving
 
-from server.engine.batcher import QueuedRequest
-from server.engine.models import Models
+from server.engine.batch_limit import BatchLimit
+from server.engine.batcher import Batcher, QueuedRequest
+from server.engine.models import Models, ServedModel
+from tests.clock import Clock
 
 
 @pytest.fixture
@@ -59,3 +61,20 @@ def test_bundle_in_use_is_not_idle(models):
     assert served.idle
     models.remove(served.key)
     assert models.get(served.key) is None
+
+
+def test_small_batch_beside_which_no_other_runs_has_the_session_on_all_processors():
+    served = serving([picture, len])
+    assert served.run_for(1, rows=1, alone=True) is len
+    served.lone, served.lone_rows = max, 8
+    assert served.run_for(1, rows=8, alone=True) is max
+    assert served.run_for(1, rows=9, alone=True) is len
+    assert served.run_for(0, rows=1, alone=False) is picture
+
+
+def test_batches_that_take_long_make_the_next_ones_smaller():
+    limit = BatchLimit(64)
+    served = ServedModel(1, 8, SHAPE, [picture], Batcher(64, 4096, Clock(), 0.0, 32), limit)
+    for _ in range(20):
+        served.observe(64, 60.0, beside=2)
+    assert served.batcher.max_batch_size == served.batcher.mixed_batch_size == 16

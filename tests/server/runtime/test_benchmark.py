@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from server.runtime.benchmark import best_batch_size, mixed_batch_size, rate
+from server.runtime.benchmark import best_batch_size, rate
 
 
 class Counting:
@@ -64,7 +64,3 @@ def test_no_more_than_the_largest_is_tried():
     rates = {16: 9e4, 32: 18e4}
     found = best_batch_size(lambda rows: (rates[rows], rates[2 * rows]), streams=2, largest=32)
     assert found == 32
-
-
-def test_bulk_leaves_half_of_a_batch_to_small_requests_unless_batches_are_small():
-    assert [mixed_batch_size(size) for size in (4, 16, 20, 32, 64)] == [4, 16, 16, 16, 32]
