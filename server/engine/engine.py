@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from server.engine.batcher import Batch, Batcher, Job
-from server.engine.models import Models, Run, ServedModel
+from server.engine.models import Models, ServedModel
 from server.engine.run_batch import Request, draw
 from server.engine.worker_connections import WorkerConnection, WorkerConnections
 from server.errors import QueueFull
@@ -73,8 +73,6 @@ class Engine:
         parent: int | None = None,
     ) -> None:
         self._stream_count = streams
-        self.streams: set[int] = set()
-        """Linux's ids of the threads that run batches."""
         self._models = Models()
         self._metrics = metrics
         self._clock = clock
@@ -128,14 +126,10 @@ class Engine:
         """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
         self._stop_at = self._clock() + within_s
 
-    def oldest(self) -> tuple[float, int]:
-        """Return for how long the oldest batch has been running, 0 while none is, and in which.
-
-        The thread that runs it is one of ``streams``.
-        """
-        now = self._clock()
-        running = [(now - began, stream) for stream, began in list(self._began.items())]
-        return max(running, default=(0.0, 0))
+    def oldest_s(self) -> float:
+        """Return for how long the oldest batch has been running, 0 while none is."""
+        began = list(self._began.values())
+        return self._clock() - min(began) if began else 0.0
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.
@@ -154,10 +148,9 @@ class Engine:
             self._connections.close()
 
     def _loop(self, stream: int) -> None:
-        self.streams.add(threading.get_native_id())
         while (taken := self._gather()) is not None:
             served, batch = taken
-            self._serve(served, batch, served.runs[stream])
+            self._serve(served, batch, stream)
 
     # gathering
 
@@ -273,13 +266,12 @@ class Engine:
 
     # running
 
-    def _serve(self, served: ServedModel, batch: Batch, run: Run) -> None:
+    def _serve(self, served: ServedModel, batch: Batch, stream: int) -> None:
         """Run ``batch`` and answer the jobs that are done with it."""
-        thread = threading.get_native_id()
-        began = self._began[thread] = self._clock()
-        failed = draw(batch.slices, served.latent_dim, run)
+        began = self._began[stream] = self._clock()
+        failed = draw(batch.slices, served.latent_dim, served.runs[stream])
         seconds = self._clock() - began
-        del self._began[thread]
+        del self._began[stream]
         with self._state:
             if not failed:
                 self._metrics.batch(batch.rows, seconds)

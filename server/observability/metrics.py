@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from server.bundle.manifest import Bundle
 from server.observability import multiprocess
 from server.observability.gpus import Gpus
-from server.observability.process_stats import Processes
+from server.observability.process_stats import ProcessStats
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """Where the files of all processes are, see ``multiprocess``."""
@@ -141,7 +141,7 @@ def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> byt
         _EnginesUp(engines_up),
         Gpus.of_this_host(),
     ]
-    collectors += [Processes(processes)] if processes else []
+    collectors += [ProcessStats(processes)] if processes else []
     return b"".join(generate_latest(collector) for collector in collectors)
 
 
