@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from server.bundle.manifest import LATEST, NAME, VERSION
+from server.cpus import available_cpus
 from server.ipc.engine_dir import EngineDir
 
 GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
@@ -79,8 +80,8 @@ class ServerConfig:
     """How long a connection may ask for nothing: longer than proxies in front keep theirs."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
-    """An engine whose batch takes longer hangs, and is replaced; one that gives no sign of life, a
-    little later, see ``silence_s``."""
+    """An engine whose batch takes longer hangs, and is replaced. One that gives no sign of life is
+    replaced a little later, see ``silence_s``."""
     arena_mib: int = 32
     """Shared memory of one HTTP worker, for latents and images on their way."""
     runtime_dir: Path | None = None
@@ -186,21 +187,12 @@ class ServerConfig:
 
     @property
     def processes_path(self) -> Path:
-        """The folder that the server's processes enter, see ``server.observability.process_stats``.
+        """Where the server's processes are registered, see ``server.observability.process_stats``.
 
         Raises:
             ConfigError: as ``engine_dirs`` does.
         """
         return self._runtime() / "processes"
-
-    @property
-    def arbiter_socket(self) -> Path:
-        """Leads to where the engines' arbiter listens, see ``server.arbiter``.
-
-        Raises:
-            ConfigError: as ``engine_dirs`` does.
-        """
-        return self._runtime() / "arbiter.sock"
 
     def _runtime(self) -> Path:
         if self.runtime_dir is None:
@@ -222,24 +214,6 @@ class ServerConfig:
             if environ.get(variable):
                 settings[field.name] = _parse(field.name, field.type, environ[variable])
         return cls(**settings)  # type: ignore[arg-type]
-
-
-def available_cpus() -> int:
-    """Return how many processors this process may use: its affinity and its cgroup's quota."""
-    cpus = len(os.sched_getaffinity(0))
-    quota = cpu_quota(Path("/sys/fs/cgroup"))
-    return cpus if quota is None else max(1, min(cpus, int(quota)))
-
-
-def cpu_quota(cgroup: Path) -> float | None:
-    """Return the processors' time that the cgroup may use, in processors; None without a limit."""
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # v2, v1
-        try:
-            quota, period = " ".join((cgroup / file).read_text() for file in files).split()
-        except (OSError, ValueError):
-            continue
-        return None if quota in ("max", "-1") else int(quota) / int(period)
-    return None
 
 
 def _parse(name: str, kind: object, text: str) -> object:

@@ -10,18 +10,15 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-import gevent
-
-from server import arbiter as engines_arbiter
 from server.bundle import repository
 from server.bundle.manifest import BundleError
 from server.config import ConfigError, ServerConfig
+from server.cpus import schedule_as_batch
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
-from server.observability.process_stats import enter, schedule_as_batch
+from server.observability.process_stats import register_process
 from server.observability.tracing import check_installed
-from server.vigil import ASLEEP, STOPPED, Vigil
 from server.worker.connection_balance import ConnectionBalance
 
 try:
@@ -48,11 +45,13 @@ control_socket_disable = True
 worker_class = "server.worker.gunicorn_worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
-timeout = 15  # for one that is only busy; vigil.py sees sooner to one that hangs
+# A healthy worker is silent too, for seconds, while the reader of its log pauses.
+timeout = 15
 
 # After SIGTERM each limit ends before the next. The engines serve on for DRAIN_S (29 s, loop.py)
 # and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
 # gunicorn what is left; a pod has terminationGracePeriodSeconds (k8s/base/deployment.yaml).
+# A worker that ends sends its traces within the same time: gunicorn looks at no sign until then.
 graceful_timeout = 30
 dirty_graceful_timeout = graceful_timeout
 
@@ -88,7 +87,7 @@ def on_starting(server):
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    enter(processes_dir, "arbiter")
+    register_process(processes_dir, "arbiter")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
 
 
@@ -114,19 +113,13 @@ def on_dirty_starting(arbiter):
     global dirty_arbiter
     dirty_arbiter = arbiter
     _hear_signals(master)
-    engines_arbiter.announce(ServerConfig.from_env().arbiter_socket, arbiter.socket_path)
     for listener in master.LISTENERS:
         listener.sock.close()
 
 
 def dirty_post_fork(arbiter, worker):
-    """Note in the arbiter which number the new engine has; the engine finds the same.
-
-    The engine itself sees to a batch that hangs. While it loads, or waits for a GPU, all its
-    threads may sleep.
-    """
+    """Note in the arbiter which number the new engine has; the engine finds the same."""
     worker.number = _free(x.number for x in arbiter.workers.values() if x is not worker)
-    worker.tmp = Vigil(worker, STOPPED)
 
 
 def dirty_worker_init(worker):
@@ -146,7 +139,6 @@ def when_ready(server):
 def pre_fork(server, worker):
     """Give the worker the lowest slot that is free: its metrics go on where a dead one's ended."""
     worker.slot = _free(other.slot for other in server.WORKERS.values())
-    worker.tmp = Vigil(worker, ASLEEP)
 
 
 def _free(taken):
@@ -159,7 +151,7 @@ def post_fork(server, worker):
     _hear_signals(server)
     name = f"http-{worker.slot}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
-    enter(ServerConfig.from_env().processes_path, name)
+    register_process(ServerConfig.from_env().processes_path, name)
     worker.connection_balance = server.connection_balance
     schedule_as_batch()
     renew()
@@ -183,11 +175,7 @@ def _hear_signals(server):
 
 
 def post_worker_init(worker):
-    """Have an eye on the engines' arbiter, and spare the collector what stays for good.
-
-    It would look through all of it again and again.
-    """
-    gevent.spawn(engines_arbiter.watch, ServerConfig.from_env().arbiter_socket)
+    """Spare the collector what stays for good: it would look through all of it again and again."""
     gc.collect()
     gc.freeze()
 

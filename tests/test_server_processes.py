@@ -1,5 +1,6 @@
 """Real gunicorn processes: what only shows when workers, engine and signals are real."""
 
+import fcntl
 import http.client
 import io
 import json
@@ -11,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -205,6 +207,58 @@ def spoil_golden_images(models):
     np.save(spoilt / "golden.npy", 255 - golden)
     shutil.rmtree(models / "cars-dcgan" / "1")
     copy_version(models, "1", source=spoilt)
+
+
+PIPE_BYTES = 4096
+LINE_BYTES = 300
+"""No line of the access log is longer."""
+PAUSE_S = 6.0
+"""How long the log is not read: gunicorn looks at the workers several times meanwhile."""
+
+
+class LogReader:
+    """Reads a server's log from a pipe that is full after a few lines, but not before it is told.
+
+    ``python`` is an interpreter that has gunicorn log each request, into that pipe.
+    """
+
+    def __init__(self, folder):
+        path, self.python = folder / "log", folder / "python"
+        os.mkfifo(path)
+        self._pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self.python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@" --access-logfile - > {path}\n')
+        self.python.chmod(0o755)
+
+    def make_small(self):
+        """Read what is there, and have no more than a few lines fit."""
+        os.read(self._pipe, 2**16)
+        fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+    def is_full(self):
+        unread = fcntl.ioctl(self._pipe, termios.FIONREAD, bytes(4))
+        return int.from_bytes(unread, sys.byteorder) > PIPE_BYTES - LINE_BYTES
+
+    def read_to_the_end(self):
+        """Read until the server has ended."""
+        os.set_blocking(self._pipe, True)
+        with os.fdopen(self._pipe, "rb") as pipe:
+            return pipe.read()
+
+
+def test_http_worker_that_waits_for_the_reader_of_its_log_is_not_replaced(tmp_path):
+    log = LogReader(tmp_path)
+    with ThreadPoolExecutor(7) as beside, serving(log.python, {"CARFRONT_WORKERS": "2"}) as server:
+        log.make_small()
+        before = family(server.pid)
+        callers = [Caller(server.url) for _ in range(6)]
+        asked = [beside.submit(lambda ask=ask: [ask.png(5) for _ in range(20)]) for ask in callers]
+        until(log.is_full)
+        time.sleep(PAUSE_S)  # the case itself, not a wait for something
+        waited = not all(each.done() for each in asked)
+        beside.submit(log.read_to_the_end)
+        assert all(len(each.result()) == 20 for each in asked)
+        assert family(server.pid) == before
+    assert waited, "the log was never too long for its pipe"
 
 
 def test_removed_socket_keeps_no_new_worker_out(server, runtime_dir):

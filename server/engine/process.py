@@ -17,13 +17,14 @@ from gunicorn.dirty import DirtyApp
 
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
+from server.cpus import schedule_as_batch
 from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
 from server.engine.shutdown import DRAIN_S
 from server.engine.watchdog import watch
 from server.observability import gpus
-from server.observability.process_stats import enter, schedule_as_batch
+from server.observability.process_stats import register_process
 from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
 
 def one_lives(folder: Path) -> bool:
-    """Tell whether one of the HTTP workers that entered ``folder`` lives, see ``processes``."""
+    """Tell whether one of the HTTP workers lives that are registered in ``folder``."""
     for note in folder.glob("http-*"):
         with suppress(OSError):  # it ended
             os.kill(int(note.read_text()), 0)
@@ -134,7 +135,7 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
 
     gpus.take(number)
     began = time.monotonic()
-    engine_metrics = metrics.EngineMetrics(again=enter(config.processes_path, name))
+    engine_metrics = metrics.EngineMetrics(again=register_process(config.processes_path, name))
     engine_dir = config.engine_dirs[number]
     lifecycle = Lifecycle(
         config, Loader(config, engine_dir, time.monotonic), engine_metrics, engine_dir

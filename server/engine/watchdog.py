@@ -21,7 +21,7 @@ class Watched(Protocol):
     """What the watchdog asks an engine."""
 
     def oldest_s(self) -> float:
-        """Return for how many seconds the oldest batch has been running; 0 while none is."""
+        """Return for how long the oldest batch has been running, 0 while none is."""
 
 
 def watch(engine: Watched, limit_s: float, silence_s: float) -> threading.Thread:
@@ -36,7 +36,7 @@ def watch(engine: Watched, limit_s: float, silence_s: float) -> threading.Thread
         while (seconds := engine.oldest_s()) <= limit_s:
             faulthandler.dump_traceback_later(silence_s, exit=True)
             time.sleep(LOOK_S)
-        log.critical("a batch has been running for %.1f s: the engine ends", seconds)
+        log.critical("a batch has been running for %.1f s: the engine hangs, and ends", seconds)
         os._exit(1)
 
     thread = threading.Thread(target=look, name="watchdog", daemon=True)

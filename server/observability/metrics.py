@@ -1,27 +1,21 @@
-"""Every metric of the server, in one place; ``/metrics`` adds up all processes.
+"""Every metric of the server, in one place; ``/metrics`` adds up all processes."""
 
-Each process writes to files of its own slot in ``PROMETHEUS_MULTIPROC_DIR``. A worker that takes a
-dead one's place takes its slot too, so counters go on and the number of files stays the same.
-"""
-
-import fcntl
-import itertools
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.values import MultiProcessValue
 
 from server.bundle.manifest import Bundle
+from server.observability import multiprocess
 from server.observability.gpus import Gpus
-from server.observability.process_stats import Processes
-from server.observability.totals import Totals
+from server.observability.process_stats import ProcessStats
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""Where the files of all processes are, see ``multiprocess``."""
 SLOT = "PROMETHEUS_MULTIPROC_SLOT"
 """Names this process's files; gunicorn's hooks set it after the fork, before this is imported."""
 
@@ -35,43 +29,9 @@ STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-def _take_slot(folder: Path, name: str) -> str:
-    """Return the first of ``name``, ``name.1``, ... that no other process holds, and hold it.
-
-    An engine whose arbiter was killed serves on until the next one is ready: in the same file, each
-    would overwrite what the other counts. What others of ``name`` said of a moment is forgotten.
-    """
-    for pattern in (f"gauge_*_{name}.db", f"gauge_*_{name}.*.db"):
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
-    for number in itertools.count():
-        slot = f"{name}.{number}" if number else name
-        lock = os.open(folder / f"{slot}.lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-        else:
-            return slot  # the lock ends with this process
-    raise AssertionError
-
-
 if DIRECTORY in os.environ:
-    _SLOT = _take_slot(Path(os.environ[DIRECTORY]), os.environ.get(SLOT, f"pid-{os.getpid()}"))
-    _Locked: Any = MultiProcessValue(lambda: _SLOT)  # type: ignore[no-untyped-call]
-
-    class _Value(_Locked):  # type: ignore[misc]
-        """A number to which only one thread at a time adds.
-
-        prometheus_client's own takes a lock each time, in an HTTP worker one of gevent's, and looks
-        whether the process has forked: a tenth of what a worker's Python does for a single image.
-        """
-
-        def inc(self, amount: float) -> None:
-            self._value += amount
-            self._file.write_value(self._key, self._value, 0.0)
-
-    values.ValueClass = _Value
+    _NAME = os.environ.get(SLOT, f"pid-{os.getpid()}")
+    values.ValueClass = multiprocess.value_class(Path(os.environ[DIRECTORY]), _NAME)
 
 REGISTRY = CollectorRegistry()
 
@@ -137,34 +97,34 @@ QUEUE_ROWS = Gauge(
     "carfront_queue_rows",
     "Images that wait for the engines.",
     registry=REGISTRY,
-    multiprocess_mode="sum",
+    multiprocess_mode="livesum",
 )
 CAPACITY = Gauge(
     "carfront_estimated_capacity_images_per_second",
     "Images a second of recent batches, those at least half full, of all engines together.",
     registry=REGISTRY,
-    multiprocess_mode="sum",
+    multiprocess_mode="livesum",
 )
 MODEL_REFUSED = Gauge(
     "carfront_model_refused",
     "1 while a bundle of the model repository cannot be served as it lies there; the log says why.",
     ["model", "version"],
     registry=REGISTRY,
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 MODEL_INFO = Gauge(
     "carfront_model_info",
     "1 for what is served, and with what; 0 for what is served no more.",
     ["model", "version", "digest", "provider", "precision"],
     registry=REGISTRY,
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 PLAN_INFO = Gauge(
     "carfront_plan_info",
     "1 for how something that is served is run, and why so; 0 for how nothing is any more.",
     ["provider", "precision", "reason"],
     registry=REGISTRY,
-    multiprocess_mode="max",
+    multiprocess_mode="livemax",
 )
 
 
@@ -172,14 +132,16 @@ def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> byt
     """Return the metrics of all processes in Prometheus's text format.
 
     ``engines_up`` says of each engine whether it answers the HTTP worker that is asked;
-    ``processes`` is the folder that the server's processes entered; None tells nothing of them.
+    ``processes`` is the folder in which the processes are registered; None tells nothing of them.
     """
     collectors: list[Collector | CollectorRegistry] = [
-        Totals(Path(os.environ[DIRECTORY])) if DIRECTORY in os.environ else REGISTRY,
+        multiprocess.AllProcesses(Path(os.environ[DIRECTORY]))
+        if DIRECTORY in os.environ
+        else REGISTRY,
         _EnginesUp(engines_up),
         Gpus.of_this_host(),
     ]
-    collectors += [Processes(processes)] if processes else []
+    collectors += [ProcessStats(processes)] if processes else []
     return b"".join(generate_latest(collector) for collector in collectors)
 
 

@@ -1,9 +1,8 @@
-"""What each process of the server takes of the machine: its turn at it, and what Linux tells."""
+"""Which process of the server has which name, and what each takes of the machine."""
 
 import logging
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -18,7 +17,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def enter(folder: Path, name: str) -> bool:
+def register_process(folder: Path, name: str) -> bool:
     """Note in ``folder`` that this process is the one called ``name`` from now on.
 
     Returns whether there was one of that name before. Where the file system takes no note, because
@@ -33,37 +32,8 @@ def enter(folder: Path, name: str) -> bool:
     return again
 
 
-def schedule_as_batch() -> None:
-    """Let this thread, and those it starts, wake without interrupting others on the processor.
-
-    The engine then finds more requests waiting, and an HTTP worker more of them and of the answers:
-    batches are larger, inference is interrupted less. With the model, the HTTP workers and their
-    callers on two cores, the engine's patience brought 6 % more single images, that of the HTTP
-    workers 4 % more. Where a processor is idle nobody waits.
-    """
-    if hasattr(os, "SCHED_BATCH"):
-        with suppress(OSError):  # a sandbox may forbid it
-            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-
-
-def facts(path: Path) -> list[str]:
-    """Return what Linux tells of a process or a thread, a folder of ``/proc``, from its state on.
-
-    Source: proc(5), ``/proc/[pid]/stat``.
-
-    Raises:
-        OSError: it ended.
-    """
-    return (path / "stat").read_text().rpartition(")")[2].split()  # its name may hold anything
-
-
-def run_ticks(facts: list[str]) -> int:
-    """Return how long one has run, the kernel for it too, in ``TICKS`` of a second."""
-    return int(facts[11]) + int(facts[12])
-
-
-class Processes(Collector):
-    """Processor time, memory and open files of every process that entered ``folder``.
+class ProcessStats(Collector):
+    """Processor time, memory and open files of every process that is registered in ``folder``.
 
     One that ended is left out, and counts from 0 again when another has taken its name.
     """
@@ -88,7 +58,7 @@ class Processes(Collector):
         for note in sorted(self._folder.glob("[!.]*")):
             try:
                 process = PROC / note.read_text()
-                ticks = run_ticks(facts(process))
+                ticks = _cpu_ticks(process)
                 pages = int((process / "statm").read_text().split()[1])
                 opened = sum(1 for _ in os.scandir(process / "fd"))
             except OSError:
@@ -97,3 +67,15 @@ class Processes(Collector):
             memory.add_metric([note.name], pages * PAGE)
             files.add_metric([note.name], opened)
         return [seconds, memory, files]
+
+
+def _cpu_ticks(process: Path) -> int:
+    """Return how long a process, a folder of ``/proc``, has run, the kernel for it too.
+
+    Source: proc(5), ``/proc/[pid]/stat``, ``utime`` and ``stime``.
+
+    Raises:
+        OSError: the process ended.
+    """
+    stat = (process / "stat").read_text().rpartition(")")[2].split()  # its name may hold anything
+    return int(stat[11]) + int(stat[12])

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from server.bundle import repository
-from server.config import ServerConfig, available_cpus
+from server.config import ServerConfig
+from server.cpus import available_cpus
 from server.runtime.plans import choose_plans
 from server.runtime.session import Session, open_session
 

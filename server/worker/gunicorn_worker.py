@@ -8,10 +8,8 @@ import time
 from functools import partial
 from typing import Any
 
-import gevent
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
 
-from server.vigil import SIGN_S, Vigil
 from server.worker.connection_balance import ConnectionBalance
 from server.worker.http_connection import Connection
 
@@ -35,24 +33,11 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         self.server_class = partial(Server, worker=self)
         self.connection_balance: ConnectionBalance
         self.slot: int
-        self.tmp: Vigil
         self.logs_access = bool(self.cfg.accesslog)
         self.waiting: dict[Connection, float] = {}
         """Connections whose next request is not here yet, and since when."""
         self.surplus = 0
         """How many connections others should have instead."""
-
-    def run(self) -> None:
-        """Serve until told to stop."""
-        signs = gevent.spawn(self._give_signs)
-        super().run()
-        signs.kill()
-        self.tmp.rest(self.cfg.graceful_timeout)
-
-    def _give_signs(self) -> None:
-        while True:
-            self.tmp.notify()
-            gevent.sleep(SIGN_S)
 
     def notify(self) -> None:
         """Tell gunicorn that this worker lives, once a second, and look after the connections."""

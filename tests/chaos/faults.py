@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.serving import Server, get, serving
-from server.engine.watchdog import ASLEEP_S
-from server.vigil import LOOK_S, STILL_S
+from server.config import ServerConfig
 from tests.bundles import copy_version
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
 WITHIN_S = 60.0
+BATCH_HANGS_S = ServerConfig().batch_timeout_ms / 1000
+"""After this time the engine itself takes a batch for one that hangs."""
+ENGINE_HANGS_S = ServerConfig().silence_s + 2
+"""After this time gunicorn has killed an engine that hangs: it looks once a second, and has the
+engine abort first."""
 
 
 @dataclass(frozen=True)
@@ -218,10 +222,9 @@ FAULTS = (
     Fault("freeze the engine", lambda it: freeze(it.engines), noticed_in_s=1),
     Fault("freeze an HTTP worker", lambda it: freeze(it.workers)),
     Fault("freeze the engine's arbiter", lambda it: freeze(it.arbiters)),
-    Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=LOOK_S + STILL_S),
-    Fault("the engine's arbiter hangs", lambda it: hang(it.arbiters)),
+    Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=ENGINE_HANGS_S),
     Fault("an HTTP worker hangs", lambda it: hang(it.workers)),
-    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=ASLEEP_S),
+    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=BATCH_HANGS_S),
     Fault("a batch raises", lambda it: order(it, "raise")),
     Fault("a batch finds no memory", lambda it: order(it, "memory")),
     Fault("remove the socket, kill the engine", remove_socket),

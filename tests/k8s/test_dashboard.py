@@ -70,7 +70,7 @@ def exported() -> dict[str, set[str]]:
     labels = {wrapper._name: set(wrapper._labelnames) for wrapper in wrappers}
     series: dict[str, set[str]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        process_stats.enter(Path(folder), "engine-0")
+        process_stats.register_process(Path(folder), "engine-0")
         text = metrics.exposition(engines_up=[True], processes=Path(folder)).decode()
     text += generate_latest(Gpus(FakeNvml())).decode()
     for family in text_string_to_metric_families(text):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError, ServerConfig, cpu_quota
+from server.config import ConfigError, ServerConfig
 
 
 def test_empty_environment_gives_the_defaults():
@@ -87,20 +87,3 @@ def test_every_engine_has_a_place_of_its_own(tmp_path):
 def test_socket_without_a_runtime_directory_is_an_error():
     with pytest.raises(ConfigError, match="CARFRONT_RUNTIME_DIR"):
         _ = ServerConfig().engine_dirs
-
-
-@pytest.mark.parametrize(
-    ("files", "quota"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_quota_is_read_from_either_version_of_cgroups(tmp_path, files, quota):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert cpu_quota(tmp_path) == quota

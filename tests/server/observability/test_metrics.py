@@ -109,7 +109,9 @@ def test_names_that_begin_alike_are_left_alone(start):
 
 
 def test_scrape_survives_files_that_come_and_go(start, tmp_path):
-    (tmp_path / "gauge_sum_http-1.db").symlink_to(tmp_path / "removed")  # since the folder was read
+    (tmp_path / "gauge_livesum_http-1.db").symlink_to(
+        tmp_path / "removed"
+    )  # since the folder was read
     (tmp_path / "counter_http-1.db").touch()
     assert start("engine-0", 5).told == {"dropped_total": 5, "queue_rows": 5}
 

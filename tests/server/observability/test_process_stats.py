@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 from subprocess import PIPE
 
 import pytest
 
-from server.observability.process_stats import Processes, enter, schedule_as_batch
+from server.observability.process_stats import ProcessStats, register_process
 
 ROOT = Path(__file__).parents[3]
 
@@ -18,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 def measured(folder):
     return {
         (family.name, sample.labels["process"]): sample.value
-        for family in Processes(folder).collect()
+        for family in ProcessStats(folder).collect()
         for sample in family.samples
     }
 
@@ -26,9 +25,9 @@ def measured(folder):
 def test_a_process_is_measured_under_its_name(tmp_path):
     program = """if True:
         import os, pathlib, sys
-        from server.observability.process_stats import enter
-        enter(pathlib.Path(sys.argv[1]), "engine")
-        print("entered", flush=True)
+        from server.observability.process_stats import register_process
+        register_process(pathlib.Path(sys.argv[1]), "engine")
+        print("registered", flush=True)
         input()
         ballast = b"x" * 50_000_000
         files = [open(os.devnull), open(os.devnull)]
@@ -37,7 +36,7 @@ def test_a_process_is_measured_under_its_name(tmp_path):
     """
     command = [sys.executable, "-c", program, tmp_path]
     with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True, bufsize=1) as process:
-        assert process.stdout.readline() == "entered\n"
+        assert process.stdout.readline() == "registered\n"
         before = measured(tmp_path)
         process.stdin.write("grow\n")
         assert process.stdout.readline() == "grown\n"
@@ -55,8 +54,8 @@ def test_a_process_is_measured_under_its_name(tmp_path):
 
 def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
     program = (
-        "import pathlib, sys; from server.observability.process_stats import enter; "
-        "print(enter(pathlib.Path(sys.argv[1]), 'engine'))"
+        "import pathlib, sys; from server.observability.process_stats import register_process; "
+        "print(register_process(pathlib.Path(sys.argv[1]), 'engine'))"
     )
     first = subprocess.run(
         [sys.executable, "-c", program, tmp_path], capture_output=True, text=True, check=True
@@ -64,28 +63,14 @@ def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
     assert first.stdout == "False\n"
     assert measured(tmp_path) == {}  # it has ended
 
-    assert enter(tmp_path, "engine")
+    assert register_process(tmp_path, "engine")
 
     assert {name for _, name in measured(tmp_path)} == {"engine"}
 
 
-def test_a_thread_that_waits_for_its_turn_leaves_the_others_as_they_were():
-    before, policies = os.sched_getscheduler(0), []
-
-    def wait():
-        schedule_as_batch()
-        policies.append(os.sched_getscheduler(0))
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    thread.join()
-    assert policies == [os.SCHED_BATCH]
-    assert os.sched_getscheduler(0) == before
-
-
 def test_process_that_cannot_be_noted_says_so_and_goes_on(tmp_path, caplog):
     (tmp_path / "full").touch()  # no folder can be made here
-    assert not enter(tmp_path / "full" / "processes", "http-3")
+    assert not register_process(tmp_path / "full" / "processes", "http-3")
     (record,) = caplog.records
     assert record.levelname == "ERROR"
     assert "http-3 is not measured" in record.getMessage()
