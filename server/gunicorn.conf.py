@@ -8,7 +8,11 @@ import signal
 import sys
 import tempfile
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
+
+# NumPy's linear algebra is not used here, and its threads would spin beside the start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from server.bundle import repository
 from server.bundle.manifest import BundleError
@@ -129,7 +133,14 @@ def dirty_worker_init(worker):
         app.start(number, dirty_arbiter.pid, lambda: worker.alive)
 
 
+FOR_HTTP_WORKERS = ("flask", "flask.sessions", "gevent.pywsgi", "gevent.threadpool")
+"""What each HTTP worker would import by itself, beside the engine that loads its model."""
+
+
 def when_ready(server):
+    """Say where the server is, and import once what the HTTP workers need: the engine is forked."""
+    for module in FOR_HTTP_WORKERS:
+        import_module(module)
     url = f"http://{server_config.host}:{server_config.port}"
     server.log.info(
         "%s on %s; try: curl %s/v1/images/7.png -o car.png", server_config.model, url, url
