@@ -1,8 +1,11 @@
-"""The server's image has no training library, and must not need one."""
+"""Who may import what: lists of what is allowed, so that nothing new escapes them."""
 
 import subprocess
 import sys
 from pathlib import Path
+
+import grimp
+import pytest
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = ("tensorflow", "keras", "tf2onnx", "onnx", "training", "export", "loadtests")
@@ -41,3 +44,68 @@ def test_locks_hold_hashes_and_no_addresses():
         assert "--find-links" not in text
         pins = [line for line in text.splitlines() if "==" in line and line[0].isalnum()]
         assert text.count("--hash=sha256:") >= len(pins) > 10
+
+
+PROGRAMS = ("server", "export", "training", "loadtests")
+MAY_IMPORT = {
+    "server": (),
+    "export": ("server.bundle", "server.runtime"),
+    "training": (),
+    "loadtests": (),
+}
+"""What each program may import of the others."""
+MAY_BE_IMPORTED_BY = {
+    "flask": ("server.app", "server.api"),
+    "gevent": ("server.worker",),
+    "gunicorn": ("server.engine.process", "server.observability.logs", "server.worker"),
+    "onnxruntime": ("server.runtime", "export", "loadtests.peers"),
+    "prometheus_client": ("server.observability", "server.api.health"),
+    "tensorflow": ("export", "training"),
+    "keras": ("export", "training"),
+    "onnx": ("export",),
+}
+"""Which modules may import a library; whatever else imports it is found."""
+PURE = {
+    "server.engine.batcher": ("server.engine.fair_order", "server.errors", "server.ipc.messages"),
+    "server.engine.batch_limit": (),
+    "server.engine.fair_order": (),
+    "server.engine.running_batches": (),
+    "server.engine.wanted": ("server.bundle.manifest", "server.bundle.repository", "server.config"),
+}
+"""Policy that is tested without sockets, sessions and sleeping, and all that it may import."""
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph(*PROGRAMS, include_external_packages=True, cache_dir=None)
+
+
+def is_in(module, packages):
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_imports_of_the_others_what_it_may(graph, program):
+    others = [other for other in PROGRAMS if other != program]
+    found = {
+        f"{module} imports {imported}"
+        for module in graph.modules
+        if is_in(module, [program])
+        for imported in graph.find_modules_directly_imported_by(module)
+        if is_in(imported, others) and not is_in(imported, MAY_IMPORT[program])
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("library", MAY_BE_IMPORTED_BY)
+def test_library_is_imported_where_it_may_be(graph, library):
+    importers = graph.find_modules_that_directly_import(library)
+    assert importers, "the list is out of date"
+    assert {x for x in importers if not is_in(x, MAY_BE_IMPORTED_BY[library])} == set()
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_policy_imports_nothing_that_does(graph, module):
+    own = graph.find_modules_directly_imported_by(module)
+    assert {x for x in own if is_in(x, ["server"])} <= set(PURE[module])
+    assert not own & {"socket", "threading", "onnxruntime", "gevent", "flask", "time"}
