@@ -144,6 +144,14 @@ def hang(pids: list[int]) -> None:
         await_end(Path(f"/proc/{pid}"))
 
 
+def hang_a_batch(victim: Victim) -> None:
+    """Have the next batch hang, and wait until its engine has ended for it."""
+    engines = victim.engines
+    order(victim, "hang")
+    for pid in engines[:1]:
+        await_end(Path(f"/proc/{pid}"))
+
+
 def order(victim: Victim, how: str) -> None:
     """Have the next batch ``hang``, ``raise``, or find no ``memory``."""
     draft = victim.order.with_suffix(".draft")
@@ -224,7 +232,7 @@ FAULTS = (
     Fault("freeze the engine's arbiter", lambda it: freeze(it.arbiters)),
     Fault("the engine hangs", lambda it: hang(it.engines), noticed_in_s=ENGINE_HANGS_S),
     Fault("an HTTP worker hangs", lambda it: hang(it.workers)),
-    Fault("a batch hangs", lambda it: order(it, "hang"), noticed_in_s=BATCH_HANGS_S),
+    Fault("a batch hangs", hang_a_batch, noticed_in_s=BATCH_HANGS_S),
     Fault("a batch raises", lambda it: order(it, "raise")),
     Fault("a batch finds no memory", lambda it: order(it, "memory")),
     Fault("remove the socket, kill the engine", remove_socket),
