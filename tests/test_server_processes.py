@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -26,14 +25,15 @@ import pytest
 from bundles import copy_version
 from PIL import Image
 
-from loadtests.serving import serving
 from server.engine.engine import DRAIN_S
 from server.engine.process import JOIN_S, RETRY_S
 from tests.chaos.callers import Clients
-from tests.chaos.faults import family, held, kill, victim
+from tests.chaos.faults import held, kill
+from tests.chaos.processes import family
+from tests.servers import MEASURED, PYTHON, serving, victim
 
+pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parents[1]
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 
 
 class Caller:
@@ -87,7 +87,7 @@ def runtime_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(runtime_dir):
     environ = {"CARFRONT_WORKERS": "3", "CARFRONT_RUNTIME_DIR": str(runtime_dir)}
-    with serving(PYTHON, environ) as server:
+    with serving(PYTHON, MEASURED | environ) as server:
         yield server
 
 

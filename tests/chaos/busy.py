@@ -19,7 +19,7 @@ from pathlib import Path
 from loadtests.readings import hardware
 from loadtests.serving import Server, ServerFailed, serving
 from tests.chaos.callers import Client, Clients
-from tests.chaos.faults import family
+from tests.chaos.processes import family
 
 COMPUTE = "while True: pass"
 WRITE = """

@@ -1,11 +1,11 @@
 """Briefly; for a minute by hand, see ``loadtests/README.md``."""
 
-import os
-import sys
+import pytest
 
 from tests.chaos.busy import main
+from tests.servers import PYTHON
 
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+pytestmark = pytest.mark.servers
 
 
 def test_nothing_hangs_that_waits_for_a_processor_or_was_frozen_with_all_others(capsys):

@@ -14,10 +14,10 @@ import pytest
 from prometheus_client import Histogram, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
-from tests.server.test_devices import FakeNvml
 
 from server.observability import metrics, process_stats
 from server.observability.gpus import Gpus
+from tests.server.observability.test_gpus import FakeNvml
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = json.loads((ROOT / "k8s/components/monitoring/carfront.json").read_text())
