@@ -17,6 +17,8 @@ RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) -
 CPU = $(shell grep -som1 $(1) /proc/cpuinfo)
 SERVE := .venvs/serve$(if $(and $(call CPU,AuthenticAMD),$(call CPU,avx512_bf16)),-amd)
 DEV := .venvs/dev
+# Two at a time: tests that start servers beside the others, see tests/conftest.py.
+PARALLEL = --numprocesses 2 --dist loadgroup
 LOADTEST := .venvs/loadtest
 
 help: ## Print this list
@@ -25,11 +27,21 @@ help: ## Print this list
 serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
 	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) exec $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
 
-test: $(DEV)/.done $(LOADTEST)/.done .venvs/serve-amd/.done ## Run all tests
-	$(DEV)/bin/lint-imports
+check: lint ## Check style and types, and run the tests that start no server and no TensorFlow
+	$(DEV)/bin/python -m pytest -m "not servers and not tensorflow" $(PARALLEL) $(ARGS)
+
+test: tools lint $(LOADTEST)/.done .venvs/serve-amd/.done ## Check style and types, and run all tests, as CI does
 	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python \
 	SERVE_AMD_PYTHON=$(abspath .venvs/serve-amd)/bin/python \
-	$(DEV)/bin/python -m pytest $(ARGS)
+	$(DEV)/bin/python -m pytest $(PARALLEL) $(ARGS)
+
+test-slow: tools ## Break, soak and overload a server, a quarter of an hour in all
+	$(MAKE) chaos
+	$(MAKE) soak
+	$(MAKE) overload
+
+tools:
+	@sh tests/require_tools.sh
 
 train: $(DEV)/.done ## Train on photographs of cars into RUN, EPOCHS epochs; goes on where it stopped
 	$(DEV)/bin/python -m training --out $(RUN) --epochs $(EPOCHS) $(RECIPE) $(DATA) $(ARGS)
@@ -65,6 +77,10 @@ lint: $(DEV)/.done ## Check style, types and the import law
 	$(DEV)/bin/mypy
 	$(DEV)/bin/lint-imports
 
+format: $(DEV)/.done ## Format the code, and mend what ruff can
+	$(DEV)/bin/ruff check --fix
+	$(DEV)/bin/ruff format
+
 lock: ## Lock requirements/*.txt anew from pyproject.toml
 	test -x .venvs/lock/bin/uv || ($(PYTHON) -m venv .venvs/lock && .venvs/lock/bin/pip install -q uv)
 	PATH=$(abspath .venvs/lock/bin):$$PATH sh requirements/lock.sh
@@ -77,5 +93,6 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve test train evaluate export loadtest bench soak overload chaos gpu-check lint lock clean
+.PHONY: help serve check test test-slow tools train evaluate export loadtest bench soak overload chaos \
+	gpu-check lint format lock clean
 .DEFAULT_GOAL := help

@@ -169,7 +169,7 @@ class Callers:
             connection = self._idle.pop()
             if not connection.transport.is_closing():
                 return connection
-        loop, place = asyncio.get_running_loop(), self._place
-        _, connection = await loop.create_connection(Connection, place.hostname, place.port)
+        loop, host, port = asyncio.get_running_loop(), self._place.hostname, self._place.port
+        _, connection = await loop.create_connection(Connection, host or "", port or 80)
         self.connections.append(connection)
         return connection

@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="the interpreter of all of them")
     parser.add_argument("--save", type=Path, help="write the result there as JSON")
     args = parser.parse_args(argv)
-    contenders = [Contender(*x.partition("=")[::2], args.python) for x in args.servers]
+    named = [x.partition("=") for x in args.servers]
+    contenders = [Contender(name, place, args.python) for name, _, place in named]
     columns = [x for x in (START, *(load.name for load in LOADS)) if x in (args.only or [x])]
     try:
         wrk.require()

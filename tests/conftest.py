@@ -1,8 +1,13 @@
 """What holds for all tests."""
 
 import signal
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+TENSORFLOW = ("training", "export", "gpu")
+"""Folders whose tests import TensorFlow: that takes seconds, so one process runs all of them."""
 
 # Where a shell starts the tests in the background, Ctrl-C is ignored by them, and so it would be by
 # every program that they start and interrupt.
@@ -13,3 +18,17 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell which tests run in one process, where pytest-xdist has several.
+
+    All servers of tests are in one: they are started one after the other, and no server has to
+    share the machine with another that is killed, soaked or overloaded.
+    """
+    for item in items:
+        folder, *_ = item.path.relative_to(Path(__file__).parent).parts
+        if folder in TENSORFLOW:
+            item.add_marker("tensorflow")
+        kinds = [kind for kind in ("servers", "tensorflow") if item.get_closest_marker(kind)]
+        item.add_marker(pytest.mark.xdist_group((kinds or [item.path.as_posix()])[0]))

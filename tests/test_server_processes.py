@@ -28,14 +28,15 @@ import pytest
 from bundles import copy_version
 from PIL import Image
 
-from loadtests.serving import serving
 from server.engine.process import JOIN_S, RETRY_S
 from server.engine.shutdown import DRAIN_S
 from tests.chaos.callers import Clients
-from tests.chaos.faults import family, held, kill, victim
+from tests.chaos.faults import held, kill
+from tests.chaos.processes import family
+from tests.servers import MEASURED, PYTHON, serving, victim
 
+pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parents[1]
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 
 
 class Caller:
@@ -89,7 +90,7 @@ def runtime_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(runtime_dir):
     environ = {"CARFRONT_WORKERS": "3", "CARFRONT_RUNTIME_DIR": str(runtime_dir)}
-    with serving(PYTHON, environ) as server:
+    with serving(PYTHON, MEASURED | environ) as server:
         yield server
 
 
@@ -146,21 +147,23 @@ def test_killed_engine_loses_no_request(server):
 
 
 def test_server_with_two_engines_is_ready_while_one_of_them_is(tmp_path):
-    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_ENGINES": "2"}
-    settings["CARFRONT_RUNTIME_DIR"] = str(tmp_path)
-    with serving(PYTHON, settings) as server:
-        call = Caller(server.url)
+    def numbered(number):
+        return int((tmp_path / "processes" / f"engine-{number}").read_text())
+
+    settings = {"CARFRONT_ENGINES": "2"}
+    with victim(PYTHON, tmp_path, worker_count=1, env=settings) as harmed:
+        call = Caller(harmed.server.url)
         until(lambda: call("GET", "/readyz") == (200, b'{"ready":true}\n'))
         images = call.npy(0, 100)
-        first, _ = (int((tmp_path / "processes" / f"engine-{i}").read_text()) for i in (0, 1))
-        os.kill(first, signal.SIGKILL)
-        assert (call.npy(0, 100) == images).all()
-        until(lambda: b'"up":1' in call("GET", "/readyz")[1])
-        assert call("GET", "/readyz")[0] == 200
-        assert metric(call, "carfront_engine_up") == 1
+        killed, _ = harmed.engines
+        number = next(number for number in (0, 1) if numbered(number) == killed)
+        with held(harmed, "load") as waiting:
+            assert (call.npy(0, 100) == images).all()
+            until(lambda: b'"up":1' in call("GET", "/readyz")[1])
+            assert call("GET", "/readyz")[0] == 200
+            assert metric(call, "carfront_engine_up") == 1
         until(lambda: metric(call, "carfront_engine_up") == 2)
-        now = int((tmp_path / "processes" / "engine-0").read_text())
-        assert now != first, "the new engine has not taken the dead one's number"
+        assert numbered(number) == waiting, "the new engine has not taken the dead one's number"
         assert (call.npy(0, 100) == images).all()
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -12,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loadtests.serving import serving
 from server.bundle.manifest import load_bundle
+from tests.servers import PYTHON, serving
 
+pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parents[1]
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 
 
 def run(*arguments):

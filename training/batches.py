@@ -6,7 +6,7 @@ import numpy as np
 from training.data import Images
 
 
-class Batches(keras.utils.PyDataset):
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     """Shuffles by the seed and the epoch alone; an epoch's last, smaller batch is left out."""
 
     def __init__(self, images: Images, batch_size: int, seed: int, epoch: int) -> None:

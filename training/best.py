@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Best:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             draft = self._file.with_suffix(".tmp.npz")
             facts = json.dumps({"distance": distance, "epoch": epoch})
-            arrays = {f"w{k:03d}": weight for k, weight in enumerate(weights)}
+            arrays: dict[str, Any] = {f"w{k:03d}": weight for k, weight in enumerate(weights)}
             np.savez(draft, facts=np.array(facts), **arrays)
             draft.replace(self._file)
         return better

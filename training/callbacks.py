@@ -100,7 +100,7 @@ class TensorBoard:
         self._writer.flush()
 
 
-class AfterEachEpoch(keras.callbacks.Callback):
+class AfterEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
     """Saves, draws, judges, tells the time left; ends a run that diverged or is to stop."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -17,13 +18,16 @@ PURPOSES = 16
 """Random draws that a step may make, each numbered."""
 
 
-class DCGAN(keras.Model):
+class DCGAN(keras.Model):  # type: ignore[misc]
     """Generator, discriminator and the averaged generator, trained by ``fit`` on real images.
 
     Every random number of a step comes from the seed, the replica and the step's number, so that
     a resumed run draws what an uninterrupted one would have drawn. Build it in the scope of the
     strategy that trains it.
     """
+
+    train_function: Any
+    """Keras's own: one step, or None until it is built."""
 
     def __init__(self, config: TrainConfig, policy: str) -> None:
         super().__init__(name="dcgan")

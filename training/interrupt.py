@@ -3,6 +3,11 @@
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from types import FrameType
+
+Handler = Callable[[int, FrameType | None], object] | int | None
+"""What a signal does: a function, or one of the numbers of ``signal.SIG_DFL`` and its kind."""
 
 
 class Stopped(Exception):
@@ -14,7 +19,7 @@ class Interrupt:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: object = None
+        self._before: Handler = None
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():

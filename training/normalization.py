@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 @keras.saving.register_keras_serializable("carfront")
-class BatchNormalization(keras.layers.BatchNormalization):
+class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's layer over the last axis of images [N, H, W, C]; what it computes is the same.
 
     Only training is fused: an exported graph holds Keras's own operations.

@@ -25,7 +25,8 @@ def draw(
 
 def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Turn float images in [-1, 1] into uint8 images: round half to even, clip to 0..255."""
-    return np.clip(np.rint((images + 1.0) * 127.5), 0, 255).astype(np.uint8)
+    levels: NDArray[np.float32] = np.rint((images + 1.0) * 127.5)
+    return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def grid(images: NDArray[np.uint8], columns: int, zoom: int = 2) -> Image.Image:

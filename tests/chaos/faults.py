@@ -4,9 +4,8 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from loadtests.serving import Server, get, serving
 from server.config import ServerConfig
 from tests.bundles import copy_version
+from tests.chaos.processes import family, processes
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
@@ -57,8 +57,7 @@ class Victim:
         workers, engines, arbiters = family(self.server.pid)
         if (len(workers), len(engines), len(arbiters)) != (self.worker_count, 1, 1):
             return False
-        command = ["ps", "-o", "pid=", "-s", str(self.server.pid)]
-        found = subprocess.run(command, capture_output=True, text=True).stdout.split()
+        found = [each for each in processes() if each.session == self.server.pid]
         if len(found) != 1 + self.worker_count + 2:
             return False
         try:
@@ -94,8 +93,13 @@ class Fault:
 
 
 @contextmanager
-def victim(python: str | Path, folder: Path, worker_count: int = 2) -> Iterator[Victim]:
-    """Start a server that may be harmed, with its files in ``folder``."""
+def victim(
+    python: str | Path,
+    folder: Path,
+    worker_count: int = 2,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Victim]:
+    """Start a server that may be harmed, with its files in ``folder``, and more ``settings``."""
     copy_version(folder / "models", "1")
     environ = {
         "CARFRONT_RUNTIME_DIR": str(folder),
@@ -103,22 +107,10 @@ def victim(python: str | Path, folder: Path, worker_count: int = 2) -> Iterator[
         "CARFRONT_WORKERS": str(worker_count),
         "PYTHONPATH": os.pathsep.join([str(SABOTAGE), os.environ.get("PYTHONPATH", "")]),
         "SABOTAGE": str(folder / "sabotage"),
+        **(settings or {}),
     }
     with serving(python, environ) as server:
         yield Victim(server, folder, worker_count)
-
-
-def family(arbiter: int) -> tuple[list[int], list[int], list[int]]:
-    """Return the pids of a server's HTTP workers, its engines, and the engines' arbiter."""
-    command = ["ps", "-e", "-o", "pid=,ppid="]
-    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
-    children: dict[int, list[int]] = {}
-    for pid, parent in (map(int, row.split()) for row in rows):
-        children.setdefault(parent, []).append(pid)
-    own = children.get(arbiter, [])
-    arbiters = [pid for pid in own if pid in children]
-    workers = [pid for pid in own if pid not in children]
-    return workers, [pid for each in arbiters for pid in children[each]], arbiters
 
 
 def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:

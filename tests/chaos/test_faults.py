@@ -1,14 +1,12 @@
 """Every fault that ``make chaos`` knows, once, under load that counts."""
 
-import os
-import sys
-
 import pytest
 
 from tests.chaos.callers import Client, Clients
 from tests.chaos.faults import FAULTS, order, until, victim
+from tests.servers import PYTHON
 
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")

@@ -263,7 +263,7 @@ def served_again(server: Any) -> float:
     """Kill the engine, ask for an image, and return after how many seconds it came."""
     import urllib.request
 
-    from tests.chaos.faults import family
+    from tests.chaos.processes import family
 
     os.kill(family(server.pid)[1][0], signal.SIGKILL)
     began = time.monotonic()

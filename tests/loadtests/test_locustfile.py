@@ -7,6 +7,7 @@ import pytest
 from loadtests.serving import ROOT
 from tests.loadtests.fakes import LOADTEST_PYTHON, fake_server
 
+pytestmark = pytest.mark.servers
 PAGE, SHEETS, BULK = "PageView", "SmallBatch", "Bulk"
 
 

@@ -1,15 +1,13 @@
 """What counts as a fault under overload, and that the real server has none in a short run."""
 
-import os
-import sys
 from dataclasses import replace
 
 import pytest
 
 from loadtests import overload
 from loadtests.overload import Outcome, images_a_request, percentile
+from tests.servers import PYTHON, SMALL_BATCHES
 
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 GOOD = Outcome(
     images_a_request=128,
     peak_images_per_s=1000.0,
@@ -57,9 +55,13 @@ def test_percentile_is_one_of_the_values():
     assert percentile([], 0.99) == 0.0
 
 
+@pytest.mark.servers
 def test_real_server_refuses_what_it_cannot_draw_and_answers_the_rest(capsys, monkeypatch):
     monkeypatch.setattr(overload, "GOODPUT", 0.0)  # how fast is measured, not tested
     monkeypatch.setattr(overload, "BATCHES", 1e9)
+    monkeypatch.setattr(overload, "WARM", 1)
+    for name, value in SMALL_BATCHES.items():
+        monkeypatch.setenv(name, value)
 
     phases = ["--rounds", "2", "--seconds", "1.5", "--deadline-ms", "200"]
     status = overload.main([*phases, "--python", PYTHON])

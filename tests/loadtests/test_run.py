@@ -10,6 +10,9 @@ import pytest
 
 from loadtests.serving import ROOT
 from tests.loadtests.fakes import LOADTEST_PYTHON, SERVE_PYTHON, fake_server
+from tests.servers import SMALL_BATCHES
+
+pytestmark = pytest.mark.servers
 
 
 def start(*args: str, **env: str) -> subprocess.Popen[str]:
@@ -17,7 +20,7 @@ def start(*args: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, **env},
+        env={**os.environ, **SMALL_BATCHES, **env},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

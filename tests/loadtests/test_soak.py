@@ -1,16 +1,13 @@
 """What the soak calls a fault, and that a short one of the real server is sound."""
 
 import json
-import os
-import sys
 from xml.etree import ElementTree
 
 import pytest
 
 from loadtests import soak
 from loadtests.soak import Sample, picture, verdict
-
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
+from tests.servers import PYTHON
 
 
 def run(engine=lambda second: 200.0, http=lambda second: 60.0, rate=lambda second: 1000.0):
@@ -50,6 +47,7 @@ def test_picture_has_a_line_for_each_process_and_the_rate():
     assert [len(line.get("points").split()) for line in lines] == [101, 101, 100]
 
 
+@pytest.mark.servers
 def test_short_soak_of_the_real_server(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soak, "EVERY_S", 0.1)
     monkeypatch.setattr(soak, "GROWTH", 3.0)  # it is not warm after so short a time

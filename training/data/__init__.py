@@ -100,6 +100,7 @@ def _folder_of(name: str, path: Path | None) -> Path:
 
 def _list(source: Source, root: Path, settings: dict[str, Any]) -> list[Photo]:
     """Return the photographs that the ``settings`` choose; some of them at least are there."""
+    assert source.photos is not None, "cifar10-cars has its own way"
     photos = source.photos(root, **{name: settings[name] for name in source.choices})
     if not any(photo.file.exists() for photo in photos[:SAMPLE]):
         example = f"lists, and no {photos[0].file}" if photos else "lists that name nothing"

@@ -37,7 +37,7 @@ def digest(images: Images) -> str:
     Of images that are mapped from a cache it is the one that was checked when they were loaded.
     """
     known = _sidecar_of(images)
-    return known["sha256"] if known else hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+    return known["sha256"] if known else _sha256(np.ascontiguousarray(images))
 
 
 def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) -> str:
@@ -136,11 +136,16 @@ def _sidecar_of(images: Images) -> dict[str, Any]:
 
 
 def _facts(images: Images) -> tuple[list[int], str]:
-    return list(images.shape), hashlib.sha256(images).hexdigest()
+    return list(images.shape), _sha256(images)
+
+
+def _sha256(images: Images) -> str:
+    return hashlib.sha256(images.data).hexdigest()
 
 
 def _map(path: Path) -> Images | None:
     try:
-        return np.load(path, mmap_mode="r")
+        images: Images = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError):  # not there, cut short, or not a .npy
         return None
+    return images

@@ -73,9 +73,10 @@ def load_cifar10_cars(path: Path | None = None) -> Images:
 
 def _load(cached: Path) -> Images:
     try:
-        return np.load(cached)
+        images: Images = np.load(cached)
     except (OSError, ValueError, EOFError) as error:  # cut short, or not a .npy
         raise DataError(f"the cached {cached} (delete it to fetch it again): {error}") from error
+    return images
 
 
 def _fetch() -> Images:

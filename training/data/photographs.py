@@ -1,7 +1,7 @@
 """From a source's list of files to images: out of the cache, or prepared and put there."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def load_photographs(
 
 def _prepare(
     photos: list[Photo], size: int, crop_margin: float, report: Report
-) -> Iterator[Images]:
+) -> Generator[Images, None, None]:
     """Yield the pixels of all photographs that can be read; report and show the rest."""
     progress = Progress(len(photos))
     with closing(progress), closing(prepare_all(photos, size, crop_margin)) as results:

@@ -69,7 +69,7 @@ def cut(box: Box | None, width: int, height: int, crop_margin: float) -> Region:
         Unusable: the box is empty, or lies outside the photograph.
     """
     if box is None:
-        side = min(width, height)
+        side = float(min(width, height))
         left, top = (width - side) / 2, (height - side) / 2
         return (left, top, left + side, top + side)
     left, right = max(box[0], 0), min(box[2], width)
@@ -77,8 +77,8 @@ def cut(box: Box | None, width: int, height: int, crop_margin: float) -> Region:
     if left >= right or top >= bottom:
         raise Unusable(f"no part of the box {box} lies in its {width}x{height} pixels")
     side = max(right - left, bottom - top) * (1 + 2 * crop_margin)
-    (left, right), (top, bottom) = _span(left, right, side, width), _span(top, bottom, side, height)
-    return (left, top, right, bottom)
+    columns, rows = _span(left, right, side, width), _span(top, bottom, side, height)
+    return (columns[0], rows[0], columns[1], rows[1])
 
 
 def _span(start: float, end: float, length: float, limit: int) -> tuple[float, float]:

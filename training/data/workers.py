@@ -10,12 +10,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared, prepare
@@ -37,7 +37,7 @@ class Worker(NamedTuple):
 
 def prepare_all(
     photos: list[Photo], size: int, crop_margin: float, processes: int | None = None
-) -> Iterator[Prepared]:
+) -> Generator[Prepared, None, None]:
     """Yield what becomes of each photograph, in order; ``processes`` None means one a processor.
 
     Where the caller stops early, by Ctrl-C or a closed iterator, the processes end at once.
@@ -79,7 +79,7 @@ def in_order(chunks: list[list[Photo]], links: list[Connection]) -> Iterator[Pre
                 link.send(waiting.popleft())
         for index in range(len(chunks)):
             while index not in done:
-                for link in wait(links):
+                for link in cast(list[Connection], wait(links)):
                     number, results = link.recv()
                     done[number] = results
                     if waiting:
@@ -113,7 +113,9 @@ def work(link: Connection, size: int, crop_margin: float) -> None:
 
 def end_with_parent() -> None:
     """End this process when the one that started it is gone, however it went."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 

@@ -5,7 +5,7 @@ a chart is readable in dark mode, too. Sizes are for a phone: the text stays leg
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -61,7 +61,7 @@ def histogram(axes: Axes, samples: dict[str, NDArray[np.float64]]) -> str:
     return line_chart(axes, outlines)
 
 
-def bar_chart(axes: Axes, groups: dict[str, Sequence[float]], names: Sequence[str]) -> str:
+def bar_chart(axes: Axes, groups: Mapping[str, Sequence[float]], names: Sequence[str]) -> str:
     """Return bars side by side: for each group's label, a value for each of two ``names``."""
     highest = max(value for values in groups.values() for value in values)
     plot = _Plot(0, len(groups), 0, 1.12 * highest or 1, x_ticks=False)

@@ -27,7 +27,8 @@ def vectors(images: NDArray[np.uint8]) -> Vectors:
     small = min(size, LARGEST)
     by = size // small
     blocks = images[:, : small * by, : small * by].reshape(count, small, by, small, by, channels)
-    return blocks.mean((2, 4), dtype=np.float32).reshape(count, -1)
+    means: Vectors = blocks.mean((2, 4), dtype=np.float32)
+    return means.reshape(count, -1)
 
 
 def mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -128,7 +129,7 @@ def _blocks(count: int) -> Iterator[slice]:
 
 def _squares(a: Vectors, b: Vectors) -> Vectors:
     """Return the mean squared differences of all pairs, float32 [len(a), len(b)]; never below 0."""
-    squares = a @ b.T
+    squares: Vectors = a @ b.T
     squares *= -2
     squares += np.square(a).sum(1)[:, None]
     squares += np.square(b).sum(1)

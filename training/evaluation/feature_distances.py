@@ -65,7 +65,8 @@ def squared_discrepancy(a: Features, b: Features) -> float:
 
 
 def _kernel(a: Features, b: Features) -> Features:
-    return (a @ b.T / a.shape[1] + 1) ** 3
+    kernel: Features = (a @ b.T / a.shape[1] + 1) ** 3
+    return kernel
 
 
 def _off_diagonal_mean(kernel: Features) -> float:

@@ -54,7 +54,7 @@ def features(network: Any, images: NDArray[np.uint8], progress: Progress) -> NDA
     """Return the pooled features of uint8 images [N, size, size, 3], float32 [N, 2048]."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8)])  # type: ignore[untyped-decorator]
     def run(batch: tf.Tensor) -> tf.Tensor:
         large = tf.image.resize(tf.cast(batch, tf.float32), (SIDE, SIDE), antialias=True)
         return network(large / 127.5 - 1, training=False)

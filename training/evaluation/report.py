@@ -58,9 +58,9 @@ class Report:
             rows.append(_row("KID x 1,000", found.kid, "the same, whatever the number of images"))
         rows.append(_row("colour", found.colour, "largest shift of a channel, grey levels"))
         for name, says in (("pixels", "less is collapse"), ("coarse", "of 16 pixels")):
-            values = [getattr(x, name) for x in (found.diversity, found.real_diversity)]
+            fake, real = (getattr(x, name) for x in (found.diversity, found.real_diversity))
             unit = f"mean distance of two, grey levels; {says}"
-            rows.append((f"diversity, {name}", *(f"{value:.1f}" for value in values), unit))
+            rows.append((f"diversity, {name}", f"{fake:.1f}", f"{real:.1f}", unit))
         near = f"share within {memory.near:.1f} grey levels of a training photograph"
         rows.append(("near", f"{memory.near_share:.2%}", f"{QUANTILE:.2%}", near))
         says = "share that has a twin among the training photographs"

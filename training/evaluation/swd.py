@@ -64,8 +64,8 @@ def sliced_wasserstein(
     for size in _sizes(real.shape[1:3]):
         rng = np.random.default_rng([seed, size])
         corners = rng.integers(0, size - PATCH + 1, (2, len(real), PATCHES))
-        clouds = [descriptors(level_of(images, size), corners) for images in (real, fake)]
-        levels[size] = 1e3 * _distance(*clouds, rng)
+        a, b = (descriptors(level_of(images, size), corners) for images in (real, fake))
+        levels[size] = 1e3 * _distance(a, b, rng)
     return SwdResult(levels, len(real))
 
 
@@ -90,7 +90,7 @@ def descriptors(level: NDArray[np.float32], corners: NDArray[np.int64]) -> NDArr
     views = np.lib.stride_tricks.sliding_window_view(level, window, axis=(1, 2))
     image = np.arange(len(level))[:, None]
     patches = views.transpose(0, 1, 2, 4, 5, 3)[image, *corners]  # [N, patches, 7, 7, C]
-    cloud = patches.reshape(-1, PATCH * PATCH, level.shape[-1])
+    cloud: NDArray[np.float32] = patches.reshape(-1, PATCH * PATCH, level.shape[-1])
     cloud -= _channel_means(cloud)
     deviation = np.sqrt(_channel_means(np.square(cloud)))
     cloud /= np.where(deviation > 0, deviation, 1)  # a flat set stays 0
@@ -98,7 +98,8 @@ def descriptors(level: NDArray[np.float32], corners: NDArray[np.int64]) -> NDArr
 
 
 def _channel_means(cloud: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cloud.mean(0, dtype=np.float64).mean(0).astype(np.float32)
+    means: NDArray[np.float64] = cloud.mean(0, dtype=np.float64).mean(0)
+    return means.astype(np.float32)
 
 
 def _distance(a: NDArray[np.float32], b: NDArray[np.float32], rng: np.random.Generator) -> float:

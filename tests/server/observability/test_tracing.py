@@ -2,7 +2,6 @@
 
 import http.server
 import os
-import sys
 import threading
 import urllib.request
 
@@ -12,12 +11,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from loadtests.serving import serving
 from server.config import ConfigError
 from server.observability import tracing
 from server.observability.tracing import ROUTE, Traced, tell_steps
+from tests.servers import PYTHON, serving
 
-PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
 
@@ -97,6 +95,7 @@ def test_missing_library_is_named(monkeypatch):
         tracing.check_installed()
 
 
+@pytest.mark.servers
 @pytest.mark.skipif("SERVE_PYTHON" in os.environ, reason="the server image has no tracing")
 def test_spans_of_a_real_server_reach_the_collector():
     received = []
@@ -119,7 +118,6 @@ def test_spans_of_a_real_server_reach_the_collector():
         "CARFRONT_TRACES": "otlp",
         "CARFRONT_WORKERS": "1",
         "CARFRONT_PROVIDER": "cpu",
-        "CARFRONT_MAX_BATCH_SIZE": "8",
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server_port}",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
