@@ -116,9 +116,27 @@ def on_dirty_starting(arbiter):
     """Close the engines' copy of the HTTP port: clients would queue there while the server ends."""
     global dirty_arbiter
     dirty_arbiter = arbiter
+    arbiter.spawn_worker = _tried_again(arbiter.spawn_worker, arbiter.log)
     _hear_signals(master)
     for listener in master.LISTENERS:
         listener.sock.close()
+
+
+def _tried_again(start_engine, log):
+    """Return ``start_engine``, which returns None where it failed: gunicorn then tries again.
+
+    What it raises would end gunicorn's task that starts engines, in silence and for good: once no
+    memory for a process, or no room for its heartbeat's file, and no engine ever came back.
+    """
+
+    def start(**options):
+        try:
+            return start_engine(**options)
+        except OSError as error:
+            log.error("an engine could not be started, which is tried again: %s", error)
+            return None
+
+    return start
 
 
 def dirty_post_fork(arbiter, worker):

@@ -123,6 +123,20 @@ def test_same_seed_gives_the_same_bytes_whatever_rides_along(server):
         assert (np.asarray(Image.open(io.BytesIO(pngs[seed]))) == golden[seed]).all()
 
 
+def test_engine_comes_back_although_one_could_not_be_started(tmp_path):
+    """The folder of temporary files is away for a moment, as on a full or lost volume."""
+    folder, away = tmp_path / "tmp", tmp_path / "away"
+    folder.mkdir()
+    own = {"CARFRONT_RUNTIME_DIR": str(tmp_path / "run"), "TMPDIR": str(folder)}
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1"} | own) as server:
+        (engine,) = family(server.pid)[1]
+        folder.rename(away)
+        os.kill(engine, signal.SIGKILL)
+        until(lambda: "an engine could not be started" in server.log.read_text())
+        away.rename(folder)
+        assert Caller(server.url).png(7).startswith(b"\x89PNG")
+
+
 def test_killed_engine_loses_no_request(server):
     """Clients ask without pause; the engine is killed under them, twice; every answer is right."""
     alone = Caller(server.url)
