@@ -37,7 +37,7 @@ def draft_of(target: Path, force: bool) -> Iterator[Path]:
     room = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder))
     lock = os.open(room, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tells a sweeping export that this one is alive
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock tells a sweeping export that this one is alive
         draft = room / "bundle"
         draft.mkdir()
         yield draft
@@ -49,7 +49,7 @@ def draft_of(target: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(room, ignore_errors=True)
         os.close(lock)
         for empty in reversed(made):
-            with suppress(OSError):  # not empty: it holds the bundle
+            with suppress(OSError):  # a directory that holds the bundle is not empty
                 empty.rmdir()
 
 

@@ -45,7 +45,7 @@ class RunFailed(Exception):
 def main(argv: list[str] | None = None) -> int:
     """Run, print one line of verdict, and return the exit status."""
     plan = parse(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops the server
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the exit unwinds and stops the server
     began = time.monotonic()
     try:
         with server_of(plan) as url:

@@ -145,7 +145,7 @@ class DeadlineExceeded(ServingError):
 
 
 class ClientGone(ServingError):
-    """The caller hung up while it waited; what is left of its images is not computed."""
+    """The caller hung up while it waited; the rest of its images is not computed."""
 
     status = 499  # nginx logs this status for it; no caller reads it
 

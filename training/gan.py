@@ -55,7 +55,7 @@ class DCGAN(keras.Model):
         )
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
-        self.built = True  # there is no ``call`` that Keras could build it with
+        self.built = True  # the model has no ``call`` with which Keras could build it
         self.compile(jit_compile=False)  # XLA was three times slower on the CPU
 
     @property

@@ -245,7 +245,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 
 def _read_fields(kind: Any, value: Any, place: str) -> Any:
     names = {f.name for f in fields(kind)}
-    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}  # not in old bundles
+    # Old bundles lack the fields that have a default factory.
+    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}
     if not isinstance(value, dict) or not names - since <= set(value) <= names:
         found = sorted(value) if isinstance(value, dict) else value
         raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")

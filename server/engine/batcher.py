@@ -206,7 +206,7 @@ class Batcher(Generic[R]):
         """Raise QueueFull if ``request`` cannot be served in time."""
         over = self.rows + request.rows - self.max_queue_rows
         late = self._late_s(request, entry, now)
-        expired = request.deadline <= now  # take will say so
+        expired = request.deadline <= now  # ``take`` ends such a request
         if over > 0 or (late > 0 and not expired):
             raise QueueFull(
                 self.rows,

@@ -161,7 +161,7 @@ class Lifecycle:
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 
-    # what is wanted
+    # wanted bundles
 
     def _settle_all(self, force: bool, default: str, insisted: str = "") -> None:
         """Load the bundles that are wanted and can be loaded, and publish the catalog.

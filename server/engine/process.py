@@ -72,7 +72,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             self._thread.join(LOOK_S)
         if self._engine is None:
             self._forget_loads()
-            os._exit(0)  # not through Python's exit: ONNX Runtime is at work in the other thread
+            os._exit(0)  # Python's own exit is not safe while ONNX Runtime works in another thread
         left_s = max(0.0, ends - time.monotonic())
         self._engine.stop(left_s)
         self._thread.join(left_s + JOIN_S)
