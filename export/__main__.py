@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     config = parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        from export.pipeline import export  # after parsing: --help need not wait for ONNX
+        from export.pipeline import export  # --help need not wait for the import of ONNX
 
         bundle = export(config, say=lambda line: print(line, flush=True))
     except (ExportError, OSError) as error:

@@ -1,7 +1,7 @@
-"""How fast every variant of a bundle runs here: ``python -m export.bench models/NAME/VERSION``.
+"""The speed of a bundle's variants on this host: ``python -m export.bench models/NAME/VERSION``.
 
-Every variant, plan and batch size is measured in turn, several times over, so that what else the
-machine does falls on all of them alike; medians of images a second are told.
+Every variant, plan and batch size is measured in turn, several times over, so that other load of
+the machine falls on all of them alike. The results are medians of images a second.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from server.runtime.session import Session
 BATCH_SIZES = (1, 8, 32, 64)
 ROUNDS = 9
 SECONDS = 0.15
-"""Of one measurement; a run that takes longer is measured once."""
+"""The seconds of one measurement; a run that takes longer is measured once."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured: an ONNX file on a plan."""
+    """An ONNX file and the plan on which it is measured."""
 
     variant: str
     path: Path
@@ -52,13 +52,13 @@ def measure(
     clock: Callable[[], float] = time.perf_counter,
     rounds: int = ROUNDS,
 ) -> tuple[list[Rate], list[str]]:
-    """Return the rates, and in words which subjects cannot run here."""
+    """Return the rates, and a text for each subject that cannot run on this host."""
     sessions: list[tuple[Subject, Session]] = []
     failed = []
     for subject in subjects:
         try:
             sessions.append((subject, Session(subject.path, subject.plan, threads)))
-        except Exception as error:  # whatever a provider raises, the others are measured
+        except Exception as error:  # a provider's error of any kind must not stop the others
             failed.append(f"{subject.variant} on {subject.plan}: not measured: {error}")
     rng = np.random.default_rng(0)
     rates = []
@@ -91,7 +91,7 @@ def _runs_per_second(
 
 
 def table(rates: list[Rate], failed: list[str]) -> str:
-    """Return the rates for people: a line for each variant and plan, a column for each size."""
+    """Return the rates as text: a line for each variant and plan, a column for each size."""
     cells = {(rate.variant, rate.plan, rate.rows): rate.images_per_second for rate in rates}
     lines = [f"{'variant':10}{'plan':16}" + "".join(f"{rows:>9}" for rows in BATCH_SIZES)]
     for variant, plan in dict.fromkeys((rate.variant, rate.plan) for rate in rates):
@@ -101,7 +101,7 @@ def table(rates: list[Rate], failed: list[str]) -> str:
 
 
 def plans_of(variant: Variant) -> list[Plan]:
-    """Return the plans on which ``variant`` is measured: its own, or all in float32 and bf16."""
+    """Return the plans on which ``variant`` is measured: its own if it has any, or all."""
     own = [plan.split("/") for plan in variant.plans]
     return [Plan(provider, precision) for provider, precision in own] or choose_plans()
 

@@ -1,6 +1,6 @@
-"""One form for one graph: tf2onnx numbers its tensors anew in every run, and in no fixed order.
+"""The canonical form of a graph, whose tensors tf2onnx numbers anew in every run.
 
-A bundle is known by its digests, so the same SavedModel has to give the same bytes.
+A bundle is identified by its digests, so the same SavedModel has to give the same bytes.
 """
 
 from collections import Counter
@@ -12,10 +12,11 @@ from export.errors import ConversionFailed
 
 
 def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with nodes, weights, attributes and names in an order the graph decides.
+    """Return ``model`` with order and names of nodes, weights and attributes set by the graph.
 
-    The names of the graph's inputs and outputs stay. Node n of an operator is ``<operator>_<n>``,
-    its weight in place i ``<operator>_<n>.<i>``. Weights that nothing uses are left out.
+    The names of the graph's inputs and outputs stay. The n-th node of an operator is called
+    ``<operator>_<n>``, and the weight that is its input i ``<operator>_<n>.<i>``. Unused weights
+    are left out.
 
     Raises:
         ConversionFailed: a node holds a graph of its own (a loop or a branch).
@@ -39,14 +40,14 @@ def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
     return onnx.ModelProto(
         ir_version=model.ir_version,
         producer_name=model.producer_name,
-        producer_version=model.producer_version.partition(" ")[0],  # then a commit, or "None"
+        producer_version=model.producer_version.partition(" ")[0],  # a commit or "None" follows
         opset_import=[x for x in model.opset_import if x.domain in domains],
         graph=graph,
     )
 
 
 def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes that the outputs need, inputs first, in an order free of their names."""
+    """Return the nodes that the outputs need, inputs first; their names do not affect the order."""
     makers = {name: node for node in graph.node for name in node.output if name}
     order: list[onnx.NodeProto] = []
     seen: set[str] = set()
@@ -66,7 +67,7 @@ def _in_order(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def _renamed(weight: onnx.TensorProto, name: str) -> onnx.TensorProto:
-    values = onnx.numpy_helper.to_array(weight)  # one encoding, however tf2onnx stored it
+    values = onnx.numpy_helper.to_array(weight)  # tf2onnx stores weights in several encodings
     return onnx.numpy_helper.from_array(values, name)
 
 

@@ -9,20 +9,20 @@ from server.bundle.manifest import NAME, VERSION
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Which run becomes which version of which model.
+    """The run to export, and the model and version that it becomes.
 
     Raises:
-        ValueError: the name or the version is not one that the server would find.
+        ValueError: the server would not find a bundle of that name or version.
     """
 
     run: Path
-    """The run directory: ``saved_model/`` and ``run.json``."""
+    """The run directory with ``saved_model/`` and ``run.json``."""
     name: str
     version: str
     models: Path = Path("models")
     """The model repository; the bundle becomes ``models/<name>/<version>``."""
     force: bool = False
-    """Replace the version if it is there already."""
+    """Whether to replace a version that exists already."""
 
     def __post_init__(self) -> None:
         _require(NAME, self.name, "name", "at most 63 of a-z, 0-9, '.', '_', '-'")
@@ -30,7 +30,7 @@ class ExportConfig:
 
     @property
     def saved_model(self) -> Path:
-        """Return where the run keeps its SavedModel."""
+        """Return the directory of the run's SavedModel."""
         return self.run / "saved_model"
 
     @property

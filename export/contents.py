@@ -1,4 +1,4 @@
-"""What is in a bundle: the graph, golden images, a picture for people, parity, the manifest."""
+"""The contents of a bundle: graphs, golden images, samples, parity results and the manifest."""
 
 import hashlib
 import json
@@ -40,8 +40,8 @@ from server.runtime.plans import VARIANT
 
 MODEL_FILE = "generator.onnx"
 FLOATS_FILE = "generator-float.onnx"
-"""The same graph without head. As a second output of the first file, its images would cost OpenVINO
-in bf16 an eighth of its speed even where nobody asks for them."""
+"""The file of the graph without its uint8 head. As a second output of ``MODEL_FILE`` these images
+would cost OpenVINO in bf16 an eighth of its speed, even where nobody asks for them."""
 FLOATS = "floats"
 """The variant whose output is ``images_float``, float32 in [-1, 1]."""
 GOLDEN_FILE = "golden.npy"
@@ -52,22 +52,22 @@ SAMPLES_COLUMNS, SAMPLES_ROWS = 16, 8
 SAMPLES_ZOOM = 2
 COLORS = {1: "grey", 3: "RGB"}
 GAP = 2
-"""Pixels between two samples."""
+"""The pixels between two samples."""
 
 
 @dataclass
 class Proven:
-    """One form of the graph and what parity found of it."""
+    """One form of the graph, with the results of its parity check."""
 
     rewrite: str
-    """The rewrites it went through, or ``none``."""
+    """The names of the rewrites that made it, or ``none``."""
     model: Path
     """The ONNX file with the uint8 head."""
     report: Report
     rates: list[Rate] = field(default_factory=list)
-    """How fast it and the converter's graph run on this host."""
+    """The rates of this form and of the converter's graph on this host."""
     trials: list[Trial] = field(default_factory=list)
-    """What became of the other precisions."""
+    """The trials of the other precisions."""
 
 
 def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) -> None:
@@ -96,7 +96,7 @@ def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) 
 
 
 def grid(images: NDArray[np.uint8]) -> Image.Image:
-    """Return uint8 images [N, height, width, channels] row by row on white, enlarged."""
+    """Return ``images``, uint8 [N, height, width, channels], as an enlarged sheet, row by row."""
     _, height, width, _ = images.shape
     rows = -(-len(images) // SAMPLES_COLUMNS)
     size = (SAMPLES_COLUMNS * (width + GAP) + GAP, rows * (height + GAP) + GAP)

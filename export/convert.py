@@ -16,7 +16,7 @@ LATENTS = "latents"
 IMAGES = "images"
 BATCH = "batch"
 LAST_LINES = 12
-"""Lines of a failed converter's output that are shown."""
+"""The number of lines that are shown of a failed converter's output."""
 ONE_EACH = "a generator has one float32 input [batch, latent_dim] and one float32 output of images"
 
 
@@ -29,11 +29,11 @@ def convert(
 ) -> onnx.ModelProto:
     """Return the generator as ONNX, ``latents`` [batch, latent_dim] to ``images`` [batch, *shape].
 
-    ``folder`` is scratch space. The images are float32 in [-1, 1] still, whatever range the
-    generator draws in.
+    ``folder`` is for temporary files. The images are float32 in [-1, 1]; a generator that draws in
+    another ``image_range`` gets a scale and a shift.
 
     Raises:
-        ConversionFailed: tf2onnx gave up, or the graph is not the one that was wanted.
+        ConversionFailed: tf2onnx failed, or the graph cannot serve; the message says why.
     """
     model = _tf2onnx(saved_model, folder / "converted.onnx")
     _check_ops(model)
@@ -45,7 +45,7 @@ def convert(
 
 
 def finish(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with every shape inferred and all of it checked.
+    """Return ``model`` with every shape inferred, checked by ONNX.
 
     Raises:
         ConversionFailed: the ONNX checker or the shape inference objects.
@@ -67,7 +67,7 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
 
 
 def dims(value: onnx.ValueInfoProto) -> list[int | str]:
-    """Return the dimensions of a graph's input or output; a dynamic one is its name or ''."""
+    """Return the dimensions of a graph's input or output; a dynamic one is given by its name."""
     shape = value.type.tensor_type.shape
     return [d.dim_value if d.HasField("dim_value") else d.dim_param for d in shape.dim]
 
@@ -76,7 +76,8 @@ def _tf2onnx(saved_model: Path, path: Path) -> onnx.ModelProto:
     command = [sys.executable, "-m", "tf2onnx.convert", "--saved-model", str(saved_model)]
     command += ["--signature_def", "serving_default", "--tag", "serve"]
     command += ["--opset", str(OPSET), "--output", str(path)]
-    # A process of its own: tf2onnx alters TensorFlow's global state. No GPU: it only reads weights.
+    # tf2onnx has a process of its own, as it alters TensorFlow's global state. It sees no GPU, as
+    # it only reads weights.
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}
     done = subprocess.run(
         command,
@@ -96,7 +97,7 @@ def _tf2onnx(saved_model: Path, path: Path) -> onnx.ModelProto:
 
 
 def _check_ops(model: onnx.ModelProto) -> None:
-    """Refuse what tf2onnx passed on because it has no form for it, by operator and layer."""
+    """Refuse a graph with operators of TensorFlow, for which tf2onnx has no ONNX form."""
     missing = sorted(
         f"{node.op_type} (in {node.name})"
         for node in model.graph.node
@@ -143,7 +144,7 @@ def _name_ends(model: onnx.ModelProto) -> None:
 
 
 def _centre(model: onnx.ModelProto, image_range: tuple[float, float]) -> None:
-    """Bring images in ``image_range`` to [-1, 1]."""
+    """Scale and shift images in ``image_range`` to [-1, 1]."""
     low, high = image_range
     if (low, high) == (-1.0, 1.0):
         return

@@ -1,4 +1,4 @@
-"""How two sets of images differ, in the numbers that the tolerances limit."""
+"""The differences between two sets of images, in the numbers that the tolerances limit."""
 
 import math
 from collections.abc import Iterator
@@ -11,27 +11,30 @@ from export.head import HALF_RANGE, to_uint8
 from export.tolerances import Tolerance
 
 PSNR_CAP = 99.0
-"""Decibels that stand for equal images, whose ratio is infinite."""
+"""The PSNR in decibels that stands for equal images, whose ratio is infinite."""
 FLOAT32_LEVEL = 2.0**-15
-"""Grey levels that float32 cannot tell apart near 255, twice over."""
+"""A difference in grey levels: twice what float32 cannot tell apart near 255."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Images of a session against the SavedModel's, both uint8."""
+    """The difference between a session's images and the SavedModel's, both uint8.
+
+    ``Tolerance`` explains the first four numbers.
+    """
 
     levels: int
     mean_levels: float
     share_above_one: float
     psnr_db: float
     worst_row: int
-    """Row with the largest difference."""
+    """The row with the largest difference."""
     worst: str = ""
-    """The same by its kind of latents, such as "seeds[17]"."""
+    """The name of that row by its kind of latents, such as "seeds[17]"."""
 
 
 def compare(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Difference:
-    """Return how ``images`` differ from those ``wanted``, both uint8 [N, H, W, C]."""
+    """Return the difference of ``images`` from those ``wanted``, both uint8 [N, H, W, C]."""
     off = np.abs(images.astype(np.int16) - wanted.astype(np.int16))
     mse = float(np.square(off, dtype=np.float64).mean())
     psnr = 10 * math.log10(255.0**2 / mse) if mse else PSNR_CAP
@@ -45,7 +48,7 @@ def compare(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> Difference:
 
 
 def exceeded(found: Difference, limit: Tolerance) -> Iterator[str]:
-    """Yield each limit that ``found`` breaks, in words."""
+    """Yield a text for each limit that ``found`` exceeds."""
     if found.levels > limit.levels:
         yield f"largest difference {found.levels} grey levels (limit {limit.levels})"
     if found.mean_levels > limit.mean_levels:
@@ -62,7 +65,7 @@ def off_boundary(
 ) -> NDArray[np.intp]:
     """Return the rows with a byte that differs although its float is far from a rounding boundary.
 
-    ``wanted`` is float32 in [-1, 1]; ``floats`` is how far off a float may be.
+    ``wanted`` is float32 in [-1, 1]; ``floats`` is the largest error of a float in that range.
     """
     levels = (wanted.astype(np.float64) + 1) * HALF_RANGE
     to_boundary = np.abs(levels - np.floor(levels) - 0.5)

@@ -1,10 +1,10 @@
-"""What stops an export; each message is one sentence that says what to do.
+"""The errors that stop an export; each message is one sentence that says what to do.
 
 ExportError
 |-- RunIncomplete      the run directory lacks something, or holds another kind of model
-|-- VersionExists      the version is there already
+|-- VersionExists      the version exists already
 |-- ReferenceFailed    TensorFlow cannot draw with the SavedModel
-|-- ConversionFailed   no ONNX came out, or not the graph that was wanted
+|-- ConversionFailed   the SavedModel did not become an ONNX graph that can serve
 `-- ParityFailed       the ONNX model draws other images than the SavedModel
 
 VariantRefused          a graph in another precision is not worth shipping; the export goes on
@@ -18,15 +18,15 @@ class ExportError(Exception):
 
 
 class RunIncomplete(ExportError):
-    """The run directory has not what an export needs."""
+    """The run directory lacks something that an export needs."""
 
 
 class VersionExists(ExportError):
-    """A published version is never changed by accident."""
+    """The version exists already, and a published version is never changed by accident."""
 
 
 class ReferenceFailed(ExportError):
-    """There is nothing to compare with."""
+    """TensorFlow cannot draw the images with which to compare."""
 
 
 class ConversionFailed(ExportError):
@@ -34,7 +34,7 @@ class ConversionFailed(ExportError):
 
 
 class ParityFailed(ExportError):
-    """The sessions that would serve do not draw what the SavedModel draws."""
+    """The sessions that would serve do not draw the SavedModel's images."""
 
     def __init__(self, misses: Sequence[str]) -> None:
         super().__init__(
@@ -44,4 +44,4 @@ class ParityFailed(ExportError):
 
 
 class VariantRefused(Exception):
-    """A precision cannot draw these images; the bundle does without."""
+    """A precision cannot draw these images; the bundle is made without that variant."""

@@ -1,4 +1,4 @@
-"""The uint8 head: images leave the graph as bytes, a quarter of what floats would be."""
+"""The uint8 head: images leave the graph as bytes, which take a quarter of the floats' memory."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ from export.convert import IMAGES, finish
 IMAGES_FLOAT = "images_float"
 """The output of the graph without head: float32 [batch, height, width, channels] in [-1, 1]."""
 ENTERS, LEAVES = "head.floats", "head.bytes"
-"""What the head makes of what."""
+"""The names of the head's input and output tensors where they are not the graph's output."""
 HALF_RANGE = 127.5
 
 
@@ -24,9 +24,9 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def add_head(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with the head after its float images: ``images`` is uint8 then.
+    """Return ``model`` with the head after its float images, so that ``images`` is uint8.
 
-    Where a Transpose makes the images, it turns bytes from now on, not floats.
+    A Transpose that makes the images is moved behind the head, where it moves bytes, not floats.
     """
     headed = onnx.ModelProto()
     headed.CopyFrom(model)
@@ -45,7 +45,7 @@ def add_head(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def cut_head(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` without the head: the floats of the very graph that serves."""
+    """Return ``model`` without its head, to see the floats of the graph that serves."""
     cut = onnx.ModelProto()
     cut.CopyFrom(model)
     graph = cut.graph
@@ -82,7 +82,7 @@ _CONSTANTS = {
 
 
 def _nodes(leaving: str) -> list[onnx.NodeProto]:
-    """Return the head; ONNX rounds half to even."""
+    """Return the nodes of the head, the last of which makes ``leaving``; Round is half to even."""
     return [
         helper.make_node("Add", [ENTERS, "head.one"], ["head.shifted"], "head.shift"),
         helper.make_node("Mul", ["head.shifted", "head.half_range"], ["head.levels"], "head.scale"),

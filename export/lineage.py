@@ -1,4 +1,4 @@
-"""Where a bundle comes from: the run, the SavedModel, and the libraries that converted it."""
+"""The lineage of a bundle: its run, its SavedModel, and the libraries that converted it."""
 
 import hashlib
 import platform
@@ -14,13 +14,13 @@ from server.bundle.manifest import file_facts
 
 LIBRARIES = ("onnx", "tf2onnx", "onnxruntime", "onnxruntime-ep-openvino", "tensorflow", "numpy")
 CONVERTERS = ("onnx", "tf2onnx", "tensorflow")
-"""The libraries that decide what is in an ONNX file."""
+"""The libraries that determine the contents of an ONNX file."""
 
 
 def stamp(model: onnx.ModelProto, run: Run) -> None:
-    """Write into the properties of ``model`` where it comes from.
+    """Write the lineage into the properties of ``model``.
 
-    No date is among them: the same SavedModel gives the same file on any day.
+    No date is among them, so that the same SavedModel gives the same file on any day.
     """
     facts = {
         "saved_model_sha256": saved_model_digest(run.saved_model),
@@ -33,7 +33,7 @@ def stamp(model: onnx.ModelProto, run: Run) -> None:
 
 
 def lineage(run: Run) -> dict[str, Any]:
-    """Return the lineage as it stands in the manifest."""
+    """Return the lineage that the manifest holds."""
     training = {name: fact for name, fact in run.lineage.items() if name != "schema_version"}
     versions = {"python": platform.python_version()}
     for name in LIBRARIES:
@@ -47,7 +47,7 @@ def lineage(run: Run) -> dict[str, Any]:
 
 
 def _version(name: str) -> str | None:
-    # TensorFlow and ONNX Runtime have a distribution of another name for each kind of hardware.
+    # The distributions of TensorFlow and ONNX Runtime have a name for each kind of hardware.
     for distribution in (name, f"{name}-cpu", f"{name}-gpu"):
         try:
             return version(distribution)
@@ -57,7 +57,7 @@ def _version(name: str) -> str | None:
 
 
 def saved_model_digest(saved_model: Path) -> str:
-    """Return a SHA-256 over the graph and the weights, which ties a bundle to its run."""
+    """Return a SHA-256 of graph and weights, by which a bundle's run can be found."""
     digest = hashlib.sha256()
     for path in (saved_model / "saved_model.pb", *sorted((saved_model / "variables").iterdir())):
         digest.update(f"{path.name} {file_facts(path).sha256}\n".encode())

@@ -1,4 +1,4 @@
-"""``report.html``: what parity found, as one page for people, with everything in it."""
+"""``report.html``: the parity check's results as one page for people, with all images in it."""
 
 import base64
 import io
@@ -14,7 +14,7 @@ from export.parity import PlanParity, Report
 from export.variants.trial import Trial
 
 AMPLIFIED = 32
-"""Times that a difference is shown as large as it is."""
+"""The factor by which a difference between images is amplified in its picture."""
 HEADS = ["plan", "latents", "largest", "mean", "over one", "PSNR", "any batch"]
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #888; }
@@ -64,7 +64,7 @@ def page(
 
 
 def _trial(trial: Trial) -> Iterator[str]:
-    """Yield whether a candidate is in the bundle, why, and how it differs."""
+    """Yield the section of a candidate: whether it is in the bundle, why, and its differences."""
     verdict = "in the bundle" if trial.shipped else "not in the bundle"
     yield f"<h3>{escape(trial.candidate.name)}, {verdict}</h3>"
     yield from (f"<p>{escape(x)}</p>" for x in (trial.done, *trial.told) if x)
@@ -101,7 +101,7 @@ def _floats(report: Report) -> Iterator[str]:
 
 
 def _worst(report: Report, plan: PlanParity) -> Iterator[str]:
-    """Yield the image that is furthest off, beside what it should be."""
+    """Yield the image with the largest difference, beside the SavedModel's image."""
     for kind, found in plan.differences.items():
         if report.wanted is None or plan.images is None or not found.levels:
             continue

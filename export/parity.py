@@ -1,8 +1,8 @@
-"""Proof that the sessions which will serve draw what the SavedModel draws.
+"""The parity check: the proof that the sessions which will serve draw the SavedModel's images.
 
 The images of every plan that the server would try on this host are compared with those of
-TensorFlow, on ordinary and on extreme latents, in several batch sizes. All that is amiss is
-reported together, with the latents that show it worst.
+TensorFlow, on ordinary and on extreme latents, in several batch sizes. All misses are reported
+together, each with the latents that show it worst.
 """
 
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ from server.runtime.plans import Plan
 from server.runtime.session import Session
 
 BATCH_SIZE = 64
-"""In which the images that are compared are drawn."""
+"""The batch size in which the images that are compared with TensorFlow's are drawn."""
 OTHER_SIZES = (1, 2, 3, 5, 7, 8, 13, 16, 17, 29, 31, 32, 33, 47, 63, 65)
-"""In which the same latents have to give the same bits."""
+"""The other batch sizes, in which the same latents have to give the same bits."""
 SAMPLE = 520
-"""Rows at most that are drawn in every one of those sizes, of all kinds of latents alike."""
+"""The largest number of rows, taken evenly from all latents, drawn in each of ``OTHER_SIZES``."""
 GOLDEN_PLAN = Plan("cpu", "f32")
-"""ONNX Runtime's own provider in float32: everywhere, and the most exact."""
+"""The most exact plan, ONNX Runtime's own provider in float32, which every host has."""
 
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -39,20 +39,20 @@ Bytes = NDArray[np.uint8]
 
 @dataclass
 class PlanParity:
-    """What was measured of one plan."""
+    """The results of one plan."""
 
     plan: Plan
     differences: dict[str, Difference] = field(default_factory=dict)
-    """On ordinary and on extreme latents."""
+    """The differences by kind of latents, "ordinary" and "extreme"."""
     same_in_any_batch: bool = False
     misses: list[str] = field(default_factory=list)
-    """Where the images differ by more than the limits."""
+    """The texts of the differences beyond the limits."""
     batch_dependent: list[str] = field(default_factory=list)
-    """Where the same latents gave other bits, if that is asked of the plan."""
+    """The texts of latents that gave other bits in another batch, if the plan must not do so."""
     unavailable: str = ""
-    """Why the plan cannot run on this host; it was not measured then."""
+    """The reason why the plan cannot run on this host; empty if it was measured."""
     images: Bytes | None = field(default=None, repr=False)
-    """Images of all probes, uint8 [rows, height, width, channels]."""
+    """The images of all probes, uint8 [rows, height, width, channels]; None if not drawn."""
 
     @property
     def label(self) -> str:
@@ -60,7 +60,7 @@ class PlanParity:
         return f"{self.plan.provider} {self.plan.precision}"
 
     def facts(self) -> dict[str, Any]:
-        """Return what was measured, as JSON, beside the limits."""
+        """Return the results and the limits, as JSON."""
         if self.unavailable:
             return {"unavailable": self.unavailable}
         return {
@@ -72,27 +72,28 @@ class PlanParity:
 
 @dataclass
 class Report:
-    """What was measured, and everything that is amiss."""
+    """The results of all plans, and every miss."""
 
     probes: list[Probe]
     wanted: Bytes | None = field(default=None, repr=False)
-    """The SavedModel's images of all probes, rounded to uint8."""
+    """The SavedModel's images of all probes, rounded to uint8; None if not all are finite."""
     plans: list[PlanParity] = field(default_factory=list)
     float_difference: dict[str, float] = field(default_factory=dict)
-    """Largest difference before the head on ordinary and extreme latents, range [-1, 1]."""
+    """The largest difference before the head by kind of latents, range [-1, 1]."""
     misses: list[str] = field(default_factory=list)
+    """The texts of the misses that stop the export."""
     refused: dict[str, str] = field(default_factory=dict)
-    """Plans that the server must not use for this graph, such as "openvino/f32", and why."""
+    """The plans, such as "openvino/f32", that must not serve this graph, each with the reason."""
 
     def images(self, plan: Plan) -> Bytes:
-        """Return what ``plan`` drew, uint8 [rows of all probes, height, width, channels]."""
+        """Return the images of ``plan``, uint8 [rows of all probes, height, width, channels]."""
         for parity in self.plans:
             if parity.plan == plan and parity.images is not None:
                 return parity.images
         raise KeyError(f"{plan} drew nothing")
 
     def facts(self) -> dict[str, Any]:
-        """Return the report as it stands in ``parity.json``."""
+        """Return the report that ``parity.json`` holds."""
         return {
             "reference": "the SavedModel in TensorFlow, rounded half to even to uint8",
             "probes": {probe.name: len(probe.latents) for probe in self.probes},
@@ -104,7 +105,7 @@ class Report:
         }
 
     def table(self) -> str:
-        """Return the report for people: a line for each plan and kind of latents."""
+        """Return the report as text: a line for each plan and kind of latents."""
         lines = [f"{'plan':15}{'latents':10}{'max':>5}{'mean':>9}{'>1':>9}{'PSNR':>9}  any batch"]
         for parity in self.plans:
             if parity.unavailable:
@@ -119,21 +120,22 @@ class Report:
 
 @dataclass(frozen=True)
 class Exam:
-    """The questions and the right answers: every probe's latents and the SavedModel's images."""
+    """The latents of every probe, and the SavedModel's images of them."""
 
     probes: list[Probe]
     latents: Floats
+    """The latents of all probes, float32 [rows, latent_dim]."""
     wanted: Floats
-    """float32 [rows, height, width, channels] in [-1, 1]."""
+    """The SavedModel's images, float32 [rows, height, width, channels] in [-1, 1]."""
 
     def kinds(self, allowed: Limits) -> Iterator[tuple[str, NDArray[np.intp], Tolerance]]:
-        """Yield the ordinary and the extreme rows, each with its limit."""
+        """Yield the ordinary and the extreme rows, each with their name and their limits."""
         extreme = np.concatenate([np.full(len(p.latents), p.extreme) for p in self.probes])
         yield "ordinary", np.flatnonzero(~extreme), allowed.ordinary
         yield "extreme", np.flatnonzero(extreme), allowed.extreme
 
     def at(self, rows: NDArray[np.intp]) -> str:
-        """Return the first of ``rows`` by its probe and index, such as ``seeds[17]``."""
+        """Return the name of the first of ``rows``, such as ``seeds[17]``."""
         return place(self.probes, int(rows[0]))
 
 
@@ -145,16 +147,16 @@ def check_parity(
     threads: int,
     exact: bool = True,
 ) -> Report:
-    """Return how the ONNX file ``model``, uint8 head included, compares with ``reference``.
+    """Return the parity of the ONNX file ``model``, uint8 head included, with ``reference``.
 
-    ``exact`` also asks for the floats before the head, as only a graph in float32 has them.
+    ``exact`` also compares the floats before the head, which only a graph in float32 has.
     """
     latents = np.concatenate([probe.latents for probe in probes])
     exam = Exam(probes, latents, reference(latents))
     report = Report(probes)
     report.misses += _not_finite("the SavedModel", exam.wanted, exam)
     if report.misses:
-        return report  # nothing to compare with
+        return report  # the SavedModel gives no images to compare with
     report.wanted = to_uint8(exam.wanted)
     if exact:
         report.misses += _check_floats(model, exam, report)
@@ -167,10 +169,11 @@ def check_parity(
 
 
 def _decide(report: Report) -> None:
-    """Refuse the plans that the server can do without; what the others miss stops the export.
+    """Refuse the plans that the server can do without; the other plans' misses stop the export.
 
     A graph that is right in float32 may be wrong in bf16 alone, or give other bits in another
-    batch on one provider. If float32 is wrong, then the graph is, and every miss is told.
+    batch on one provider. If it is wrong in float32, the graph itself is, and every miss stops the
+    export.
     """
     right = not report.misses and not any(
         parity.misses for parity in report.plans if parity.plan.precision == GOLDEN_PLAN.precision
@@ -185,13 +188,13 @@ def _decide(report: Report) -> None:
 
 
 def _check_floats(model: Path, exam: Exam, report: Report) -> Iterator[str]:
-    """Compare what enters the uint8 head, on the golden plan."""
+    """Compare the floats that enter the uint8 head, on the golden plan."""
     cut = model.with_name("float-" + model.name)
     write_onnx(cut_head(onnx.load(str(model))), cut)
     session = ort.InferenceSession(str(cut), providers=["CPUExecutionProvider"])
     images: Floats = session.run([IMAGES_FLOAT], {LATENTS: exam.latents})[0]
     yield from _not_finite("cpu f32 before the head", images, exam)
-    off = np.nan_to_num(np.abs(images - exam.wanted), nan=2.0, posinf=2.0)  # the whole range
+    off = np.nan_to_num(np.abs(images - exam.wanted), nan=2.0, posinf=2.0)  # 2.0 is the whole range
     by_row = off.reshape(len(off), -1).max(axis=1)
     for kind, rows, limit in exam.kinds(limits(GOLDEN_PLAN)):
         worst = rows[[np.argmax(by_row[rows])]]
@@ -214,10 +217,10 @@ def _check_plan(parity: PlanParity, model: Path, exam: Exam, threads: int) -> It
     try:
         session = Session(model, parity.plan, threads)
         images = run_in_batches(session, exam.latents, BATCH_SIZE)
-    except ImportError as error:  # the plugin is not installed: the server would go on without
+    except ImportError as error:  # without the plugin the server would use another plan
         parity.unavailable = str(error)
         return
-    except Exception as error:  # whatever a provider raises, the other plans are measured too
+    except Exception as error:  # a provider's error of any kind must not stop the other plans
         yield f"it cannot run the model: {error}"
         return
     if images.shape != exam.wanted.shape or images.dtype != np.uint8:
@@ -249,7 +252,7 @@ def _check_images(parity: PlanParity, images: Bytes, exam: Exam) -> Iterator[str
 
 
 def _batch_dependent(session: Session, images: Bytes, exam: Exam) -> Iterator[str]:
-    """Yield where the same latents give other bits: in another batch size, or beside others."""
+    """Yield a text for each other batch size, or order of latents, that gives other bits."""
     step = -(-len(images) // SAMPLE)
     sample = np.arange(0, len(images), step)
     runs = [(f"in batches of {size}", size, sample) for size in OTHER_SIZES]

@@ -27,15 +27,15 @@ from export.write import check_free, draft_of
 from server.runtime.plans import VARIANT, choose_plans
 
 ROUNDS = 3
-"""Of the measurement of speed; ``python -m export.bench`` takes more."""
+"""The number of rounds in which the speed is measured; ``python -m export.bench`` takes more."""
 
 Say = Callable[[str], None]
 FORMS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {NAMES: rewrite, "none": finish}
-"""The rewritten graph, and for a generator that it does not suit the one of the converter."""
+"""The forms of the graph by name, best first: rewritten, or as converted where that fails."""
 
 
 def export(config: ExportConfig, say: Say) -> Path:
-    """Export ``config.run`` and return the bundle's directory; ``say`` gets a line a stage.
+    """Export ``config.run`` and return the bundle's directory; ``say`` gets a text a stage.
 
     Raises:
         ExportError: no bundle was written; the message says why and what to do.
@@ -60,12 +60,12 @@ def export(config: ExportConfig, say: Say) -> Path:
 def _prove(
     floats: onnx.ModelProto, run: Run, reference: Reference, scratch: Path, say: Say
 ) -> Proven:
-    """Return the form of the graph that draws what the SavedModel draws on most plans.
+    """Return the form of the graph that draws the SavedModel's images on the most plans.
 
-    Where that is as good with two of them, it is the faster one.
+    Of two forms that do so on as many plans, it is the faster one.
 
     Raises:
-        ParityFailed: no form does; the misses are those of the fastest.
+        ParityFailed: no form draws them; the misses are those of the fastest form.
     """
     misses: list[str] = []
     good: list[Proven] = []
@@ -119,7 +119,7 @@ def _threads() -> int:
 def _measure(
     proven: Proven, floats: onnx.ModelProto, run: Run, scratch: Path, say: Say
 ) -> list[Rate]:
-    """Return how fast the served graph is beside the one of the converter."""
+    """Return the rates of the graph that serves and of the converter's graph."""
     plain = scratch / "plain.onnx"
     write_onnx(add_head(floats), plain)
     files = {VARIANT: proven.model, "plain": plain}

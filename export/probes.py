@@ -1,4 +1,4 @@
-"""The latents on which parity is measured: what seeds give, and what no seed ever gives."""
+"""The latents on which parity is measured: those of seeds, and some that no seed ever gives."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,13 @@ Latents = NDArray[np.float32]
 
 GOLDEN_SEEDS = [0, 1, 2, 3, 7, 42, 99, 1234, 65535, 999_999]
 GOLDEN_SEEDS += [2**31 - 1, 2**32, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
-"""Both ends of the range, and where a 32-bit or a float64 seed would go wrong."""
+"""The seeds of the golden images: both ends of the range among them, and the numbers at which a
+32-bit or a float64 seed would go wrong."""
 ROWS = 4096
-"""Latents in all; seeds make up what the other kinds leave."""
+"""The number of latents; those that the other kinds leave are of seeds."""
 LEAST_SEEDS = 256
 LARGEST = 8.572
-"""sqrt(-2 ln 2**-53): no seed gives a latent beyond it."""
+"""The largest value in the latents of any seed, sqrt(-2 ln 2**-53)."""
 DENORMAL = 1e-40
 """A float32 below the normal range, which a processor may flush to zero."""
 
@@ -28,13 +29,13 @@ class Probe:
     name: str
     latents: Latents
     extreme: bool
-    """No seed gives such latents: sums are larger here, and so are rounding errors."""
+    """Whether no seed gives such latents: their sums are larger, and so are rounding errors."""
 
 
 def make_probes(latent_dim: int, rows: int = ROWS) -> list[Probe]:
     """Return every kind of latents, ordinary ones first.
 
-    The first rows are the golden seeds', then those of seed 0, 1, 2, ...
+    The first rows are the latents of the golden seeds, the next those of seed 0, 1, 2, ...
     """
     one_hot = np.eye(latent_dim, dtype=np.float32)
     ones = np.ones((1, latent_dim), np.float32)

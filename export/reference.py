@@ -1,6 +1,6 @@
-"""What the images should be: the SavedModel, run by TensorFlow.
+"""The reference, which draws what the images should be: the SavedModel, run by TensorFlow.
 
-``python -m export.reference SAVED_MODEL LATENTS.npy IMAGES.npy LOW HIGH`` draws them in a process
+``python -m export.reference SAVED_MODEL LATENTS.npy IMAGES.npy LOW HIGH`` draws images in a process
 of its own, where nothing that ONNX Runtime and its providers load or set can reach TensorFlow.
 """
 
@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 from export.errors import ReferenceFailed
 
 ROWS = 64
-"""Latents a run: bounds the memory."""
+"""The number of latents in a run, which bounds the memory."""
 
 Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Latents float32 [N, latent_dim] to images float32 [N, height, width, channels]."""
+"""The function from latents float32 [N, latent_dim] to images float32 [N, height, width, channels],
+which are in [-1, 1]."""
 
 
 def load_reference(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> Reference:
     """Return the SavedModel's ``serving_default`` as a function on arrays.
 
-    Its images come out in [-1, 1]; ``image_range`` is what the generator draws in.
+    ``image_range`` is the range in which the generator draws; the result's images are in [-1, 1].
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import tensorflow as tf  # seconds, so only once it is needed
+    import tensorflow as tf  # this import takes seconds
 
     loaded = tf.saved_model.load(str(saved_model))
     function = loaded.signatures["serving_default"]
@@ -55,7 +56,7 @@ def load_reference(saved_model: Path, image_range: tuple[float, float] = (-1.0, 
 
 
 def apart(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> Reference:
-    """Return the same function, each call of it a process of its own.
+    """Return the reference that runs each call in a process of its own.
 
     Raises:
         ReferenceFailed: TensorFlow ended with an error.
@@ -82,7 +83,7 @@ def apart(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> 
 
 
 def once(reference: Reference) -> Reference:
-    """Return ``reference``, which draws again only if it is asked for other latents."""
+    """Return ``reference`` with a memory of its last call: the same latents are drawn once."""
     drawn: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
 
     def draw(latents: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What an export takes from a run directory, checked before any work is done."""
+"""The training run that is exported, read from its directory and checked before any work."""
 
 import json
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from typing import Any, TypeGuard
 from export.errors import RunIncomplete
 
 READS = 1
-"""The schema version of ``run.json`` that is understood."""
+"""The schema version of ``run.json`` that this module reads."""
 DISTRIBUTION = "normal"
-"""What the seed rule gives."""
+"""The distribution of the latents that the seed rule gives."""
 RANGES = ([-1.0, 1.0], [0.0, 1.0])
-"""What a tanh draws in, and a sigmoid."""
+"""The ranges of images that may be exported: a tanh's and a sigmoid's."""
 CHANNELS = (1, 3)
-"""Grey and RGB."""
+"""The numbers of channels that may be exported: grey and RGB."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Run:
     saved_model: Path
     latent_dim: int
     image_shape: tuple[int, int, int]
-    """Height, width, channels."""
+    """The height, the width and the number of channels."""
     image_range: tuple[float, float]
-    """What the generator draws in."""
+    """The range in which the generator draws, one of ``RANGES``."""
     lineage: dict[str, Any]
-    """``run.json`` as it stands: data, recipe, metrics, commit, library versions."""
+    """The whole of ``run.json``: data, recipe, metrics, commit, library versions."""
 
 
 def read_run(folder: Path) -> Run:

@@ -1,8 +1,8 @@
-"""The bundle on disk: all of it, or none.
+"""The bundle written to disk as a whole, or not at all.
 
-It is made in ``models/<name>/.partial-<random>/bundle`` and renamed to its place at the end. That
-is one level too deep to be found as a version, and its manifest comes last. A draft that a killed
-export left behind is removed by the next export of the same model.
+The bundle is made in ``models/<name>/.partial-<random>/bundle`` and renamed to its final path at
+the end. A draft lies one level too deep to be found as a version, and its manifest is written last.
+A draft that a killed export left behind is removed by the next export of the same model.
 """
 
 import ctypes
@@ -24,10 +24,10 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def draft_of(target: Path, force: bool) -> Iterator[Path]:
-    """Give an empty directory that becomes ``target`` at the end, and nothing if that fails.
+    """Yield an empty directory that becomes ``target`` at the end; an error leaves no trace.
 
     Raises:
-        VersionExists: ``target`` is there and ``force`` is not given.
+        VersionExists: ``target`` exists and ``force`` is not given.
     """
     check_free(target, force)
     folder = target.parent
@@ -37,7 +37,7 @@ def draft_of(target: Path, force: bool) -> Iterator[Path]:
     room = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder))
     lock = os.open(room, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tells a sweeping export that this one is alive
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock tells a sweeping export that this one is alive
         draft = room / "bundle"
         draft.mkdir()
         yield draft
@@ -49,15 +49,15 @@ def draft_of(target: Path, force: bool) -> Iterator[Path]:
         shutil.rmtree(room, ignore_errors=True)
         os.close(lock)
         for empty in reversed(made):
-            with suppress(OSError):  # not empty: it holds the bundle
+            with suppress(OSError):  # a directory that holds the bundle is not empty
                 empty.rmdir()
 
 
 def check_free(target: Path, force: bool) -> None:
-    """Make sure that ``target`` may be written.
+    """Check that ``target`` may be written.
 
     Raises:
-        VersionExists: it is there and ``force`` is not given.
+        VersionExists: ``target`` exists and ``force`` is not given.
     """
     if target.exists() and not force:
         raise VersionExists(
@@ -76,12 +76,12 @@ def _publish(draft: Path, target: Path, force: bool) -> None:
 
 
 def _replace(draft: Path, target: Path) -> None:
-    """Put ``draft`` where ``target`` is; what was there ends where the draft was."""
+    """Move ``draft`` to ``target``; the old bundle ends in the draft's directory."""
     libc = ctypes.CDLL(None, use_errno=True)
     paths = (_AT_FDCWD, os.fsencode(draft), _AT_FDCWD, os.fsencode(target))
     if hasattr(libc, "renameat2") and libc.renameat2(*paths, _RENAME_EXCHANGE) == 0:
         return
-    old = draft.with_name("old")  # two steps where one cannot be: for a moment there is neither
+    old = draft.with_name("old")  # without an exchange, neither bundle is there for a moment
     target.rename(old)
     try:
         draft.rename(target)

@@ -1,1 +1,1 @@
-"""Load against the server, every answer checked; this package knows only HTTP."""
+"""Load tests of the server, which check every answer; this package knows only HTTP."""

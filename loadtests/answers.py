@@ -1,4 +1,4 @@
-"""What an answer must be, beyond its status: a fast wrong answer is worse than none."""
+"""The checks of an answer beyond its status: a fast wrong answer is worse than none."""
 
 import hashlib
 import io
@@ -14,7 +14,7 @@ from PIL import Image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 RGB8 = b"\x08\x02\x00\x00\x00"
-"""8 bits a channel, RGB, deflate, adaptive filters, not interlaced."""
+"""The rest of IHDR: 8 bits a channel, RGB, deflate, adaptive filters, not interlaced."""
 
 
 class WrongAnswer(Exception):
@@ -26,18 +26,18 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for one request."""
+    """The answer to one request."""
 
     status: int
     headers: Mapping[str, str]
-    """With lower-case names."""
+    """The headers, with lower-case names."""
     body: bytes
 
     def require(self, mimetype: str) -> bytes:
-        """Return the body of a 200 of this type.
+        """Return the body of an answer with status 200 and this type.
 
         Raises:
-            WrongAnswer: the status or the type is another.
+            WrongAnswer: the answer has another status or type.
         """
         if self.status != 200:
             raise WrongAnswer(f"the status is {self.status}, wanted 200{self._why()}")
@@ -45,13 +45,13 @@ class Answer:
         return self.body
 
     def require_type(self, mimetype: str) -> None:
-        """Compare the Content-Type, without its parameters."""
+        """Check the Content-Type, without its parameters."""
         found = self.headers.get("content-type", "").partition(";")[0].strip()
         if found != mimetype:
             raise WrongAnswer(f"the Content-Type is {found!r}, wanted {mimetype!r}")
 
     def _why(self) -> str:
-        """Return what the answer says of itself: a problem's title, and when to come back."""
+        """Return the reason that the answer gives: a problem's title, and its Retry-After."""
         try:
             why = ": " + json.loads(self.body)["title"]
         except (ValueError, KeyError, TypeError):
@@ -61,7 +61,7 @@ class Answer:
 
 
 def check_seed(answer: Answer, seed: int) -> None:
-    """Check that the answer says which seed it is of."""
+    """Check that the answer's header names its seed."""
     if (found := answer.headers.get("carfront-seed")) != str(seed):
         raise WrongAnswer(f"the header Carfront-Seed is {'absent' if found is None else 'another'}")
 
@@ -69,8 +69,8 @@ def check_seed(answer: Answer, seed: int) -> None:
 def check_png(answer: Answer, n: int, shape: tuple[int, int, int]) -> bytes:
     """Return the PNG of ``n`` images of ``shape``: one image, or a sheet in ceil(sqrt(n)) columns.
 
-    Reads every chunk and its checksum, so that nothing is cut, added or turned over on the way;
-    :func:`pixels` decodes, at a hundred times the cost.
+    The check reads every chunk and its checksum, so that it finds any byte that was cut, added or
+    changed on the way. :func:`pixels` decodes the image, at a hundred times the cost.
 
     Source: PNG specification, third edition.
     """
@@ -88,7 +88,7 @@ def check_png(answer: Answer, n: int, shape: tuple[int, int, int]) -> bytes:
 
 
 def _walk_chunks(body: bytes) -> bytes:
-    """Return IHDR's data, after checking that all chunks are whole and IEND is the last."""
+    """Return IHDR's data, after checking that all chunks are whole and that IEND is the last."""
     if not body.startswith(PNG_SIGNATURE):
         raise WrongAnswer("the body does not begin with the signature of a PNG")
     kinds: list[bytes] = []
@@ -135,7 +135,7 @@ def check_npy(answer: Answer, n: int, shape: tuple[int, int, int]) -> NDArray[np
 
 
 def check_row(row: NDArray[np.uint8], png: bytes) -> None:
-    """Compare one image of a batch with the image that its seed alone gives."""
+    """Check that one image of a batch is the image of its seed alone."""
     if not np.array_equal(row, pixels(png)):
         raise WrongAnswer("an image of a batch differs from the PNG of its seed")
 
@@ -150,7 +150,7 @@ def tile(
 
 
 def check_problem(answer: Answer) -> None:
-    """Check the refusal of a bad request: a 4xx that says in a sentence what was wrong.
+    """Check the refusal of a bad request: a 4xx with a problem document and its detail.
 
     Source: RFC 9457.
     """
@@ -168,7 +168,7 @@ def check_problem(answer: Answer) -> None:
 
 
 def shape_of(answer: Answer) -> tuple[int, int, int]:
-    """Return the shape of the model's images, as the front page tells programs."""
+    """Return the shape of the model's images, from the front page's JSON."""
     try:
         height, width, channels = json.loads(answer.require("application/json"))["image"]["shape"]
     except (ValueError, KeyError, TypeError) as error:
@@ -183,10 +183,10 @@ class Memory:
         self._digests: dict[Hashable, bytes] = {}
 
     def check(self, name: Hashable, body: bytes) -> None:
-        """Compare ``body`` with the first one of this name.
+        """Check that ``body`` equals the first body of this name.
 
         Raises:
-            WrongAnswer: it differs.
+            WrongAnswer: ``body`` differs from the first one.
         """
         digest = hashlib.sha256(body).digest()
         first = self._digests.setdefault(name, digest)

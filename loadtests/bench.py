@@ -1,9 +1,9 @@
 """Measures the server beside ``session.run`` alone, in one run: ``make bench``.
 
-Rounds of: the raw rate at every batch size, then each load with the best raw rate measured again
-before and after it. Each ratio is the served rate over the mean of the two raw rates around it, so
-that a machine that is slow for a while is slow for both; the median over the rounds is what counts.
-Needs ``wrk``.
+Each round measures the raw rate at every batch size, and then each load, with the best raw rate
+measured again before and after it. A ratio is the served rate over the mean of the two raw rates
+around it, so that a machine that is slow for a while is slow for both. The result is the median
+over the rounds. The bench needs ``wrk``.
 """
 
 import argparse
@@ -52,24 +52,25 @@ LOADS = (
 
 @dataclass(frozen=True)
 class Result:
-    """What one load reached in one round."""
+    """The result of one load in one round."""
 
     images_per_s: float
     p50_ms: float
     p99_ms: float
     cpu_us_per_image: float
-    """CPU time of all server processes, inference included; of all images that were asked for."""
+    """The CPU time of all server processes for an image, inference included, in microseconds."""
     mean_batch: float
-    """Images of one inference, on average."""
+    """The average number of images in an inference."""
     batch_ms: float
-    """What one inference took, on average."""
+    """The average milliseconds of an inference."""
     raw_images_per_s: float
+    """The mean of the best rates of ``session.run`` alone, before and after the load."""
     inference_us: float
-    """CPU time that ``session.run`` alone takes of an image, in batches of this size."""
+    """The CPU time of ``session.run`` alone for an image, in batches of ``mean_batch`` images."""
 
     @property
     def beyond_us(self) -> float:
-        """CPU time of all server processes for an image, inference left out."""
+        """The CPU time of all server processes for an image without inference, in microseconds."""
         return self.cpu_us_per_image - self.inference_us
 
     @property
@@ -78,7 +79,7 @@ class Result:
 
     @property
     def p99_batches(self) -> float:
-        """How many inferences the slowest hundredth waited for, so to speak."""
+        """The p99 latency as a number of inferences."""
         return self.p99_ms / self.batch_ms
 
 
@@ -126,9 +127,10 @@ def measure(python: str, rounds: int, seconds: int) -> list[dict[str, Result]]:
 
 
 def beside(whole: "Raw", best: float, reached: dict[str, float]) -> Result:
-    """Return what a load ``reached``, held against the ``best`` raw rate in the same moments.
+    """Return what a load ``reached``, beside the ``best`` raw rate at the same time.
 
-    What smaller batches cost is told by ``whole``, as if all sizes were slower or faster alike.
+    The cost of smaller batches comes from ``whole``, scaled as if all sizes had become slower or
+    faster alike.
     """
     inference_us = whole.us_at(reached["mean_batch"]) * whole.best / best
     return Result(**reached, raw_images_per_s=best, inference_us=inference_us)
@@ -136,14 +138,14 @@ def beside(whole: "Raw", best: float, reached: dict[str, float]) -> Result:
 
 @dataclass(frozen=True)
 class Raw:
-    """What ``session.run`` reaches alone, on all CPUs."""
+    """The rates of ``session.run`` alone, on all CPUs."""
 
     best: float
-    """Images a second, in batches of the best size."""
+    """The images a second in batches of the best size."""
     rates: dict[int, float]
-    """Images a second by batch size, as many batches in flight as the server has."""
+    """The images a second by batch size, with as many batches in flight as the server has."""
     way: tuple[str, str]
-    """How the best was reached, as options of ``server.runtime.benchmark``."""
+    """The options of ``server.runtime.benchmark`` that measure the best rate again."""
 
     def us_at(self, rows: float) -> float:
         """Return the CPU time of an image in batches of ``rows``, in microseconds."""
@@ -153,7 +155,7 @@ class Raw:
 
 
 def raw(python: str, again: Raw | None = None) -> Raw:
-    """Measure ``session.run`` in a process of its own; only the best way to run it ``again``."""
+    """Measure ``session.run`` in a process of its own; ``again`` measures its best rate only."""
     command = [python, "-m", "server.runtime.benchmark", *(again.way if again else ())]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if ended.returncode:
@@ -164,13 +166,13 @@ def raw(python: str, again: Raw | None = None) -> Raw:
 
 
 def run(server: Server, load: wrk.Load, seconds: int) -> dict[str, float]:
-    """Put ``load`` on ``server`` and return what it reached."""
+    """Put ``load`` on ``server`` and return the measured fields of its ``Result``."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         command = wrk.command_for(load, Path(folder))
         if load.beside:
             others = wrk.command_for(load.beside, Path(folder))
             stack.enter_context(wrk.running([*others, f"-d{seconds + 3}s", server.url]))
-        wrk.run([*command, "-d1s", server.url])  # warm
+        wrk.run([*command, "-d1s", server.url])  # this run warms the server up
         before = Reading.of(server)
         text = wrk.run([*command, f"-d{seconds}s", server.url])
         spent = Reading.of(server) - before
@@ -185,7 +187,7 @@ def run(server: Server, load: wrk.Load, seconds: int) -> dict[str, float]:
 
 
 def summary(rounds: list[dict[str, Result]]) -> dict[str, object]:
-    """Return the medians over ``rounds``, and the hardware they were measured on."""
+    """Return the medians over ``rounds``, and the hardware on which they were measured."""
     loads = {}
     for load in LOADS:
         results = [found[load.name] for found in rounds]

@@ -1,7 +1,7 @@
-"""Callers of one server that ask for many images: each again when it was answered, or at a pace.
+"""Callers of one server that ask for many images, in a closed loop or at a fixed pace.
 
-They share the processors with the server, so they do little: an answer is counted when it is whole,
-its images are not looked at.
+The callers share the processors with the server, so they do little: an answer is counted when it is
+complete, and its images are not checked.
 """
 
 import asyncio
@@ -21,16 +21,16 @@ LAST = re.compile(rb"(?i)\r\nconnection: close\r\n")
 
 @dataclass
 class Phase:
-    """What came of one part of a run."""
+    """The answers in one phase of a run."""
 
     seconds: float
     statuses: Counter[int] = field(default_factory=Counter)
     accepted_s: list[float] = field(default_factory=list)
-    """How long the requests took that got their images."""
+    """The seconds that each request with status 200 took."""
     refused_s: list[float] = field(default_factory=list)
-    """How long the others took."""
+    """The seconds that each other request took."""
     delivered: int = 0
-    """Images that arrived before the phase was over."""
+    """The number of images that arrived before the phase was over."""
 
     @property
     def images_per_s(self) -> float:
@@ -38,22 +38,22 @@ class Phase:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is kept, with one request on its way at most."""
+    """A connection that is kept alive, with at most one request on its way."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._answer: asyncio.Future[int] = self._loop.create_future()
         self._head = b""
         self._missing = -1
-        """Bytes of the body that are not here yet; negative until the head is."""
+        """The bytes of the body that have yet to arrive; negative until the head has arrived."""
         self.transport: asyncio.Transport
 
     def ask(self, request: bytes) -> "asyncio.Future[int]":
-        """Send ``request``; returns what will be the status, once the answer is here as a whole.
+        """Send ``request``; return a future of the answer's status, set when it is complete.
 
-        Raises, when it is awaited:
-            ConnectionError: the connection ended before.
-            ValueError: the answer does not say how long it is.
+        Raises, when the future is awaited:
+            ConnectionError: the connection ended before the answer was complete.
+            ValueError: the answer has no Content-Length.
         """
         self._answer = self._loop.create_future()
         self._head, self._missing = b"", -1
@@ -90,7 +90,7 @@ class Connection(asyncio.Protocol):
 
 
 class Callers:
-    """Ask ``server`` for ``images`` a request, as npy, over connections that are kept."""
+    """Ask ``server`` for ``images`` a request, as npy, over connections that are kept alive."""
 
     def __init__(self, server: Server, images: int) -> None:
         self.images = images
@@ -99,7 +99,7 @@ class Callers:
         self._idle: list[Connection] = []
 
     async def closed_loop(self, seconds: float, callers: int) -> Phase:
-        """Ask with so many at once, each again as soon as it has its images."""
+        """Ask with ``callers`` at once, each of which asks again as soon as it is answered."""
         phase = Phase(seconds)
         ends = time.monotonic() + seconds
 
@@ -114,7 +114,7 @@ class Callers:
     async def open_loop(self, seconds: float, pace: float, deadline_s: float, first: int) -> Phase:
         """Ask ``pace`` times a second for ``seconds``, whether answers come or not.
 
-        The images are ``first`` and those that follow.
+        The images are those of the seed ``first`` and the seeds that follow it.
         """
         phase = Phase(seconds)
         began = time.monotonic()
@@ -134,13 +134,13 @@ class Callers:
     async def _ask(
         self, seed: int, deadline_s: float, phase: Phase, ends: float
     ) -> "asyncio.Future[int]":
-        """Ask for images from ``seed`` on; what comes is noted in ``phase``."""
+        """Ask for images from ``seed`` on, and note the answer in ``phase``."""
         connection = await self._connection()
         began = time.monotonic()
 
         def note(answer: "asyncio.Future[int]") -> None:
             if answer.cancelled() or answer.exception():
-                return  # who waits for it has it
+                return  # the task that awaits the answer gets the error
             now = time.monotonic()
             phase.statuses[answer.result()] += 1
             if answer.result() == 200:
@@ -164,7 +164,7 @@ class Callers:
         return head.encode() + body
 
     async def _connection(self) -> Connection:
-        """Return one that is free and that neither side has closed, or a new one."""
+        """Return an idle connection that neither side has closed, or a new one."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.transport.is_closing():

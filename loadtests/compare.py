@@ -1,8 +1,8 @@
 """Compares servers in turns, in one run: how fast each starts, and how fast each answers.
 
 ``python -m loadtests.compare ours=. old=../other star=loadtests.peers.starlette_batcher`` names
-servers: a checkout's folder, or a peer's module. The ratios hold each server against the
-first one, round by round; the medians over the rounds are what counts. Needs ``wrk``.
+each server by a checkout's directory or by a peer's module. The ratios compare each server with the
+first one, round by round; the results are medians over the rounds. The comparison needs ``wrk``.
 """
 
 import argparse
@@ -34,7 +34,7 @@ READY_WITHIN_S = 120.0
 STOP_WITHIN_S = 40.0
 POLL_S = 0.005
 SETTLE_S = 4.0
-"""How long a server that is ready is left alone: some get warm while they serve."""
+"""The seconds for which a ready server is left alone, since some warm up while they serve."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Contender:
 
     name: str
     place: str
-    """The folder of a checkout of this repository, or the module of a peer."""
+    """The directory of a checkout of this repository, or the module of a peer."""
     python: str
 
     def command(self, port: int) -> list[str]:
-        """Return how the server is started on a loopback port."""
+        """Return the command that starts the server on a loopback port."""
         if Path(self.place).is_dir():
             return [self.python, *COMMAND]
         return [self.python, "-m", self.place, f"--port={port}"]
 
     @property
     def folder(self) -> Path:
-        """Return where the server is started."""
+        """Return the directory in which the server is started."""
         return Path(self.place) if Path(self.place).is_dir() else ROOT
 
 
@@ -87,11 +87,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 Round = dict[str, dict[str, float]]
-"""What each server reached, by its name and the column: seconds, milliseconds or images/s."""
+"""The results of each server, by its name and the column: seconds, milliseconds or images/s."""
 
 
 def one_round(contenders: list[Contender], columns: list[str], seconds: int) -> Round:
-    """Return what each server reached, one after the other."""
+    """Return the results of each server, measured one after the other."""
     found: Round = {}
     for contender in contenders:
         with started(contender) as (url, start_s):
@@ -138,10 +138,10 @@ def started(contender: Contender) -> Iterator[tuple[str, float]]:
 
 
 def measured(url: str, load: wrk.Load, seconds: int) -> dict[str, float]:
-    """Return what a server reaches under ``load``: a latency for one connection, else a rate."""
+    """Return a server's result under ``load``: a latency for one connection, else a rate."""
     with tempfile.TemporaryDirectory() as folder:
         command = wrk.command_for(load, Path(folder))
-        wrk.run([*command, "-d1s", url])  # warm
+        wrk.run([*command, "-d1s", url])  # this run warms the server up
         text = wrk.run([*command, f"-d{seconds}s", url])
     if load.connections == 1:
         return {load.name: wrk.milliseconds(one(wrk.PERCENTILE.format(50), text))}
@@ -149,7 +149,7 @@ def measured(url: str, load: wrk.Load, seconds: int) -> dict[str, float]:
 
 
 def table(rounds: list[Round], contenders: list[Contender]) -> str:
-    """Return the medians as a table in Markdown, and each ratio to the first server's."""
+    """Return the medians, and their ratios to the first server's, as a table in Markdown."""
     first = contenders[0].name
     columns = list(rounds[0][first])
     lines = [

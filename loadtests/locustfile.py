@@ -1,8 +1,8 @@
-"""Users of three kinds, who look at what they get.
+"""Locust users of three kinds, which check every answer.
 
     locust -f loadtests/locustfile.py --headless --host http://127.0.0.1:8000 -u 32 -t 20s
 
-Run in the repository's root. ``python -m loadtests.run`` starts a server too.
+The command is run in the repository's root. ``python -m loadtests.run`` starts a server too.
 """
 
 import itertools
@@ -24,14 +24,14 @@ log = logging.getLogger(__name__)
 
 SEEDS = 2**64
 POPULAR: tuple[int, ...] = (0, SEEDS - 1, *range(1, 63))
-"""Seeds that many callers ask for: both ends, and those that people type."""
+"""The seeds that many callers ask for: both ends of the range, and those that people type."""
 POPULAR_SHARE = 0.5
 SINGLE = "GET /v1/images/{seed}.png"
 ROW = "GET /v1/images/{seed}.png, to compare"
-"""Apart from SINGLE: the p95 is that of a page, not of a check."""
+"""The name of a check's requests, apart from SINGLE: the p95 is that of pages, not of checks."""
 LOOK_AT_EVERY = 16
-"""A user's first answer and then one of so many is decoded; of a batch, one image is compared
-with its seed's PNG."""
+"""The number of a user's answers of which the first is decoded; one image of a decoded batch is
+compared with its seed's PNG."""
 SMALL_N = 16
 BULK_N = range(64, 257)
 
@@ -51,39 +51,39 @@ told = itertools.count()
 
 
 def tell(request: str, error: WrongAnswer, most: int = 20) -> None:
-    """Log which request went wrong; Locust's summary counts, but cannot name them all."""
+    """Log the request that failed, for the first ``most`` of them: Locust's summary only counts."""
     if next(told) < most:
         log.error("%s: %s", request, error)
 
 
 def draw_seed(n: int = 1) -> int:
-    """Return a seed for ``n`` images: half the time one that was asked for before."""
+    """Return a seed for ``n`` images, which is a popular one half of the time."""
     if random.random() < POPULAR_SHARE:
         return min(random.choice(POPULAR), SEEDS - n)
     return random.randrange(SEEDS - n + 1)
 
 
 class Caller(FastHttpUser):
-    """Asks, and checks the answer; now and then asks for what cannot be."""
+    """A user that asks for images and checks the answers; at times its request is a bad one."""
 
     abstract = True
     wait_time = between(0.0, 0.1)
     shape = (0, 0, 0)
-    """Of one image; the server says it once a user."""
+    """The shape of one image, for which each user asks the server at its start."""
 
     def on_start(self) -> None:
         while (shape := self.front_page()) is None:
-            self.wait()  # without it no image can be checked; each try that fails has counted
+            self.wait()  # no image can be checked without the shape; Locust counts failed tries
         self.shape = shape
         self.images_asked = itertools.count()
         self.mistake()
 
     def front_page(self) -> tuple[int, int, int] | None:
-        """Return the shape of one image."""
+        """Return the shape of one image, from the front page."""
         return self.ask("GET /", "GET", "/", answers.shape_of, accept="application/json")
 
     def looks(self) -> bool:
-        """Say whether to look closely at the next answer."""
+        """Return whether the next answer is to be decoded."""
         return next(self.images_asked) % LOOK_AT_EVERY == 0
 
     def ask(
@@ -95,12 +95,12 @@ class Caller(FastHttpUser):
         body: dict[str, Any] | None = None,
         accept: str = "*/*",
     ) -> Checked | None:
-        """Return what ``check`` makes of the answer; None when it is wrong, which Locust counts."""
+        """Return the result of ``check`` on the answer; None if wrong, which Locust counts."""
         with self.client.request(
             method, path, name=name, json=body, headers={"Accept": accept}, catch_response=True
         ) as response:
             if not response.status_code:
-                return None  # no answer at all: Locust counts and names it by itself
+                return None  # Locust itself counts and names a request without any answer
             headers = {key.lower(): value for key, value in response.headers.items()}
             try:
                 checked = check(Answer(response.status_code, headers, response.content or b""))
@@ -142,36 +142,36 @@ class Caller(FastHttpUser):
 
     @task(1)
     def mistake(self) -> None:
-        """Ask for what cannot be: the refusal is the success."""
+        """Make a bad request, whose refusal is the success."""
         method, path, body = random.choice(MISTAKES)
         self.ask("a bad request", method, path, answers.check_problem, body)
 
 
 def remember(body: bytes, seed: int, n: int, form: str) -> None:
-    """Compare with the first time, if this seed is one that comes again."""
+    """Check that a popular seed gives the same bytes as the first time."""
     if seed in POPULAR:
         memory.check(f"seed {seed}, n {n}, {form}", body)
 
 
 class PageView(Caller):
-    """One image for a page."""
+    """A user that asks for one image for a page."""
 
     weight = 12
 
     @task(40)
     def image(self) -> None:
-        """Look at one car."""
+        """Ask for one image."""
         self.png(draw_seed(), look=self.looks())
 
 
 class SmallBatch(Caller):
-    """A sheet of a few images."""
+    """A user that asks for sheets of a few images."""
 
     weight = 3
 
     @task(40)
     def sheet(self) -> None:
-        """Look at 16 cars; now and then compare one with the PNG of its seed."""
+        """Ask for a sheet of 16 images; at times compare one with the PNG of its seed."""
 
         def check(answer: Answer, row: int | None, png: bytes) -> None:
             body = answers.check_png(answer, SMALL_N, self.shape)
@@ -183,13 +183,13 @@ class SmallBatch(Caller):
 
 
 class Bulk(Caller):
-    """A piece of a data set."""
+    """A user that asks for pieces of a data set."""
 
     weight = 1
 
     @task(40)
     def rows(self) -> None:
-        """Take 64 to 256 cars; now and then compare one with the PNG of its seed."""
+        """Ask for 64 to 256 images; at times compare one with the PNG of its seed."""
         n = random.choice(BULK_N)
 
         def check(answer: Answer, row: int | None, png: bytes) -> None:
@@ -202,13 +202,13 @@ class Bulk(Caller):
 
 @events.init.add_listener
 def start_the_clock_now(**_: Any) -> None:
-    """Let the run time begin now: gevent's clock stood still during the imports, for a second."""
+    """Update gevent's clock, which stood still for a second during the imports."""
     gevent.get_hub().loop.update_now()
 
 
 @events.init_command_line_parser.add_listener
 def add_limits(parser: Any) -> None:
-    """Let the caller choose when the run fails."""
+    """Add the options for the limits above which the run fails."""
     limits = Thresholds()
     parser.add_argument(
         "--max-failure-ratio",
@@ -226,7 +226,7 @@ def add_limits(parser: Any) -> None:
 
 @events.quitting.add_listener
 def judge(environment: Any, **_: Any) -> None:
-    """End with status 1 and a line for each limit that was missed."""
+    """Log a line for each limit that was missed, and set status 1 if there is any."""
     if environment.runner is None or isinstance(environment.runner, WorkerRunner):
         return
     options = environment.parsed_options

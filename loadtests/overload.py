@@ -1,13 +1,13 @@
-"""Offers a server ten times what it can draw: does it still deliver what it could?
+"""Offers a server ten times the images that it can draw: does it still deliver as many?
 
-The peak: callers that ask for many images, and again as soon as they have them. The overload:
-requests at a fixed pace, whatever the answers (an open loop), for ten times as many images, each
-with a deadline. How many images a request asks for is up to the machine: a quarter of what it draws
-within the deadline, 2,048 at most. Peak and overload take turns, and each overload is held against
-the peaks before and after it: a machine that is slow for a while is slow for all three. What cannot
-be served in time has to be refused at once, and cost next to nothing: 95 % of the peak or more are
-still delivered (the median of the rounds), what is accepted comes within its deadline and two
-batches.
+The peak is measured with callers that ask for many images, and again as soon as they have them. The
+overload offers ten times as many images at a fixed pace, whatever the answers (an open loop), in
+requests with a deadline. The images in a request depend on the machine: they are a quarter of the
+images that it draws within the deadline, at most 2,048. Peak and overload take turns, and each
+overload is compared with the peaks before and after it: a machine that is slow for a while is slow
+for all three. The server has to refuse at once, at next to no cost, the requests that it cannot
+serve in time: 95 % of the peak or more are still delivered (the median of the rounds), and accepted
+requests are answered within their deadline and two batches.
 """
 
 import argparse
@@ -27,43 +27,44 @@ from loadtests.readings import Reading, hardware
 from loadtests.serving import Server, ServerFailed, serving
 
 FEWEST, MOST = 16, 2048
-"""Images a request asks for: so many that asking and refusing cost little beside drawing."""
+"""The limits of the images in a request: asking and refusing should cost little beside drawing."""
 TIMES = 10
-"""How many times the peak is offered."""
+"""The factor by which the offered images exceed the peak."""
 CALLERS = 6
-"""Who ask without pause while the peak is measured."""
+"""The number of callers that ask without pause while the peak is measured."""
 WARM = 3
-"""Short closed loops before the first one that counts: larger requests are drawn faster."""
+"""The number of short closed loops before the first one that counts, in which both sides learn the
+rate: larger requests are drawn faster."""
 GOODPUT = 0.95
-"""Least share of the peak that has to be delivered."""
+"""The smallest share of the peak that has to be delivered."""
 BATCHES = 2
-"""How many batches later than its deadline an accepted request may be answered."""
+"""The number of batches after its deadline within which an accepted request must be answered."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The whole run, in numbers: medians of the rounds, but for what is said of all requests."""
+    """The results of the run: percentiles and statuses of all requests, else medians of rounds."""
 
     images_a_request: int
     peak_images_per_s: float
     offered_images_per_s: float
     images_per_s: float
     shares: list[float]
-    """Of each round: what was delivered under overload, of the mean of the peaks around it."""
+    """The share of each round: the rate under overload over the mean of the peaks around it."""
     deadline_s: float
     batch_s: float
-    """What one batch took, on average, while too much was offered."""
+    """The average seconds of a batch under overload."""
     accepted_p99_s: float
     refused_p99_s: float
     statuses: dict[int, int]
 
     @property
     def share(self) -> float:
-        """What was delivered under overload, of the peak."""
+        """The share of the peak that was delivered under overload."""
         return median(self.shares)
 
     def faults(self) -> list[str]:
-        """Return in words what is wrong; nothing if the server did as it should."""
+        """Return a text for each fault; the list is empty if the server did as it should."""
         found = []
         if self.share < GOODPUT:
             found.append(
@@ -124,12 +125,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
-    """Measure the peak of ``server``, and what it delivers when ten times that is offered."""
+    """Measure the peak of ``server``, and its rate when ten times the peak is offered."""
     peaks: list[Phase] = []
     overloads: list[Phase] = []
     batches_s: list[float] = []
     with closing(Callers(server, FEWEST)) as callers:
-        for _ in range(WARM):  # the server learns how fast it is, and so do we
+        for _ in range(WARM):  # the server and this program learn the server's rate
             warm = await callers.closed_loop(2.0, CALLERS)
             callers.images = images_a_request(warm.images_per_s, deadline_s)
         peaks.append(await callers.closed_loop(seconds, CALLERS))
@@ -159,13 +160,13 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
 
 
 def images_a_request(images_per_s: float, deadline_s: float) -> int:
-    """Return a multiple of ``FEWEST``: about a quarter of what is drawn within the deadline."""
+    """Return about a quarter of the images drawn within the deadline, a multiple of ``FEWEST``."""
     quarter = round(images_per_s * deadline_s / 4 / FEWEST) * FEWEST
     return max(FEWEST, min(MOST, quarter))
 
 
 def percentile(values: list[float], share: float) -> float:
-    """Return the smallest of ``values`` that ``share`` of them do not exceed; 0 of none."""
+    """Return the smallest value that ``share`` of the ``values`` do not exceed; 0 if empty."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 

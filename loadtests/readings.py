@@ -1,4 +1,4 @@
-"""What a server has done, as its metrics tell, and what it runs on."""
+"""Readings of a server's metrics, and the hardware on which it runs."""
 
 import os
 import platform
@@ -10,12 +10,12 @@ from loadtests.serving import Server, get
 
 
 class MeasureError(Exception):
-    """The measurement could not be made, or a request failed while it was."""
+    """The measurement could not be made, or a request failed during it."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What the server has done so far, as its metrics and the system say."""
+    """The server's counters so far, or the difference of two readings, from its metrics."""
 
     cpu_s: float
     images: float
@@ -37,7 +37,7 @@ class Reading:
 
 
 def hardware() -> str:
-    """Return the processor's name, the CPUs that may be used, and what matters of its features."""
+    """Return a text with the number of CPUs that may be used, their name and best vector unit."""
     info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     name = re.search(r"model name\s*:\s*(.+)", info)
     features = [x for x in ("amx_bf16", "avx512_bf16", "avx512f", "avx2") if f" {x}" in info]
@@ -47,10 +47,10 @@ def hardware() -> str:
 
 
 def one(pattern: str, text: str) -> str:
-    """Return what ``pattern`` finds in ``text``.
+    """Return the first group of the first match of ``pattern`` in ``text``.
 
     Raises:
-        MeasureError: nothing.
+        MeasureError: there is no match.
     """
     found = re.search(pattern, text)
     if found is None:

@@ -2,7 +2,7 @@
 
     python -m loadtests.run --seconds 20 --users 32 --python .venvs/serve/bin/python
 
-Arguments that it does not know go to Locust: ``--max-p95-ms 500``, ``--csv out``, ``PageView``.
+Unknown arguments are passed to Locust: ``--max-p95-ms 500``, ``--csv out``, ``PageView``.
 """
 
 import argparse
@@ -20,32 +20,32 @@ from loadtests.serving import ROOT, ServerFailed, is_ready, serving
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 LAST_ANSWERS_S = 10
-"""For requests under way when the time is up: they are waited for, and count."""
+"""The seconds for which Locust waits for requests under way when the time is up; these count."""
 MARGIN_S = 60
-"""Locust's own start and end; after that it hangs."""
+"""The seconds for Locust's own start and end, after which Locust is taken to hang."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run."""
+    """The settings of one load test."""
 
     seconds: int
     users: int
     url: str | None
-    """A running server; None starts one."""
+    """The URL of a running server; None starts a server."""
     python: str
     env: dict[str, str]
     locust_args: tuple[str, ...]
 
 
 class RunFailed(Exception):
-    """The load test missed a threshold, or could not be done."""
+    """The load test missed a threshold, or could not be run."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run, print one line of verdict, and return the exit status."""
     plan = parse(argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, and so stops the server
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the exit unwinds and stops the server
     began = time.monotonic()
     try:
         with server_of(plan) as url:
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def parse(argv: list[str] | None) -> Plan:
-    """Return the plan that the command line asks for; a bad one ends with status 2."""
+    """Return the plan of the command line; a bad command line ends with status 2."""
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.run",
         description="Load a server and check every answer.",
@@ -104,7 +104,7 @@ def positive(text: str) -> int:
 
 
 def server_of(plan: Plan) -> AbstractContextManager[str]:
-    """Return the URL to load, for a ``with`` block: of the user's server or of one of our own.
+    """Return the URL to load, for a ``with`` block: that of the user's server or of a new one.
 
     Raises:
         RunFailed: the user's server is not ready.
@@ -118,7 +118,7 @@ def server_of(plan: Plan) -> AbstractContextManager[str]:
 
 @contextmanager
 def own_server(plan: Plan) -> Iterator[str]:
-    """Start a server, and say so."""
+    """Start a server, print its URL, and yield it."""
     try:
         with serving(plan.python, plan.env) as server:
             print(f"server {server.pid} is ready on {server.url}", flush=True)
@@ -155,7 +155,7 @@ def command(plan: Plan, url: str) -> list[str]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop Locust if it still runs: at_low_priority, so that it prints its summary, then not."""
+    """Stop Locust if it still runs: by SIGINT, so that it prints its summary, then by SIGKILL."""
     if process.poll() is not None:
         return
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""A server of one's own for as long as a ``with`` block lasts."""
+"""A server that runs for as long as a ``with`` block lasts."""
 
 import os
 import signal
@@ -23,7 +23,7 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class ServerFailed(Exception):
-    """A server did not come up, ended by itself, or did not stop as it should."""
+    """A server did not become ready, ended by itself, or did not stop as it should."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Server:
 
     url: str
     pid: int
-    """Of gunicorn's arbiter, which leads a process group of its own."""
+    """The id of gunicorn's arbiter, which leads a process group of its own."""
     log: Path
-    """What the server wrote; removed when the block and the server end well."""
+    """The file with the server's output; it is removed when the block and the server end well."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def serving(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # the Ctrl-C of a terminal is ours to pass on, in our order
+            start_new_session=True,  # this process passes a terminal's Ctrl-C on in its own order
         )
     server = Server(f"http://127.0.0.1:{port}", process.pid, Path(name))
     try:
@@ -79,14 +79,14 @@ def serving(
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on now."""
+    """Return a loopback port on which no process listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_ready(url: str, timeout_s: float = 2.0) -> bool:
-    """Say whether the server at ``url`` reports that it can serve."""
+    """Return whether the server at ``url`` reports that it can serve."""
     try:
         get(f"{url}/readyz", timeout_s)
     except (OSError, urllib.error.URLError):
@@ -95,17 +95,17 @@ def is_ready(url: str, timeout_s: float = 2.0) -> bool:
 
 
 def get(url: str, timeout_s: float = 10.0) -> bytes:
-    """Return what is at ``url``, past any proxy.
+    """Return the body at ``url``, requested without any proxy.
 
     Raises:
-        OSError: nobody answers there, or not with a 2xx.
+        OSError: no server answers, or its status is not 2xx.
     """
     with _opener.open(url, timeout=timeout_s) as response:
         return bytes(response.read())
 
 
 def last_lines(log: Path, lines: int = 20) -> str:
-    """Return the end of a log, indented, below its path."""
+    """Return the last lines of a log, indented, below its path."""
     tail = log.read_text(errors="replace").splitlines()[-lines:]
     return "\n".join([f"the server's log, {log}, ends:", *(f"    {line}" for line in tail)])
 
@@ -126,7 +126,7 @@ def _wait_until_ready(
 
 
 def _stop(process: subprocess.Popen[bytes], within_s: float) -> str:
-    """End the server and all of its group; return what was wrong about its end, or nothing."""
+    """End the server and its process group; return the fault of its end, or an empty text."""
     try:
         if process.poll() is not None:
             return f"the server ended by itself with status {process.returncode}"
@@ -142,9 +142,9 @@ def _stop(process: subprocess.Popen[bytes], within_s: float) -> str:
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> bool:
-    """Kill what stays of the server's group; say whether anything outlived its leader.
+    """Kill the rest of the server's process group; return whether a process outlived its leader.
 
-    Children whose leader has just ended get a moment to be gone.
+    The children of a leader that has just ended get ``LAST_CHILD_S`` seconds to end by themselves.
     """
     deadline = time.monotonic() + LAST_CHILD_S
     while process.poll() is not None and time.monotonic() < deadline:
@@ -158,9 +158,9 @@ def _end_group(process: subprocess.Popen[bytes]) -> bool:
 
 
 def _runs(group: int) -> bool:
-    """Say whether a process of ``group`` runs; one that its parent takes no note of has ended."""
+    """Return whether a process of ``group`` runs; a zombie has ended."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):  # it ended while we looked
+        with suppress(OSError):  # the process ended meanwhile
             state, _, its_group = stat.read_text().rpartition(")")[2].split()[:3]
             if int(its_group) == group and state != "Z":
                 return True

@@ -1,8 +1,9 @@
 """Keeps a server under full load for minutes: does it leak, does it slow down?
 
-Single PNGs over 32 connections and 512 images a request over 4, both without pause. Every second
-the server's own ``/metrics`` is read: the memory of each process, and the images sent so far. The
-run fails when a process grows, takes more than it may, or when the rate falls.
+The load is single PNGs over 32 connections and 512 images a request over 4, both without pause.
+Every second the server's own ``/metrics`` is read: the memory of each process, and the images sent
+so far. The run fails when the memory of a process grows or exceeds its limit, or when the rate
+falls.
 """
 
 import argparse
@@ -27,17 +28,17 @@ LOADS = (
     wrk.Load("512 images a request as npy, 4 connections", 4, 512),
 )
 EVERY_S = 1.0
-"""Between two looks at the server."""
+"""The seconds between two readings of the server's metrics."""
 WARM = 0.2
-"""Of the run: what memory and rate are after this part is what they should stay."""
+"""The part of the run after which the server is warm: memory and rate should stay from then on."""
 GROWTH = 1.03
-"""How much more memory a process may have in the last part of the run than when it was warm."""
+"""The factor by which a process's memory may grow from the warm part of the run to the last."""
 STEP_MB = 4.0
-"""More than it had, and no leak: what the allocator takes at a time."""
+"""The growth in MB that is no leak: the allocator may take as much at a time."""
 SLOWER = 0.8
-"""How slow the last part of the run may be, beside the part when it was warm."""
+"""The smallest rate of the last part of the run, as a factor of that of the warm part."""
 LIMITS_MB = {"http": 90, "engine": 500}
-"""What a process of a kind may take."""
+"""The largest memory in MB of a process, by its kind."""
 MEMORY = re.compile(r'carfront_process_resident_memory_bytes\{process="(.+?)"\} (\S+)')
 IMAGES = re.compile(r"^carfront_images_total\{.*\} (\S+)$", re.MULTILINE)
 
@@ -47,11 +48,11 @@ class Sample:
     """The server at one moment."""
 
     second: float
-    """Since the first sample."""
+    """The seconds since the load began."""
     images: float
-    """Sent so far."""
+    """The number of images sent so far."""
     memory_mb: dict[str, float]
-    """Resident memory by process."""
+    """The resident memory in MB of each process, by its name."""
 
     @classmethod
     def of(cls, server: Server, began: float) -> "Sample":
@@ -92,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def sampled(server: Server, seconds: float) -> Iterator[Sample]:
-    """Put all loads on ``server`` and yield what it looks like, every second."""
+    """Put all loads on ``server`` and yield a sample of it every second."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         for load in LOADS:
             command = [*wrk.command_for(load, Path(folder)), f"-d{int(seconds) + 60}s", server.url]
@@ -107,7 +108,7 @@ def sampled(server: Server, seconds: float) -> Iterator[Sample]:
 
 
 def verdict(samples: Sequence[Sample]) -> list[str]:
-    """Return in words what is wrong with the run; nothing if it is sound."""
+    """Return a text for each fault of the run; the list is empty if it is sound."""
     faults = []
     for name in samples[-1].memory_mb:
         warm, last = (statistics.median(part) for part in parts([memory(x, name) for x in samples]))
@@ -123,12 +124,12 @@ def verdict(samples: Sequence[Sample]) -> list[str]:
 
 
 def memory(sample: Sample, name: str) -> float:
-    """Return what a process takes, 0 while it was not there."""
+    """Return the memory of a process in MB, 0 if the process was not there."""
     return sample.memory_mb.get(name, 0.0)
 
 
 def parts(values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
-    """Return the part of a run when it was just warm, and the last one, of the same length."""
+    """Return the part of a run in which the server was just warm, and a last part as long."""
     length = max(1, int(len(values) * WARM))
     return values[length : 2 * length] or values, values[-length:]
 
@@ -154,12 +155,12 @@ def save(path: Path, command: str, samples: Sequence[Sample], faults: list[str])
 
 
 WIDTH, HEIGHT, LEFT, GAP = 720, 180, 60, 40
-"""Of each chart in the picture, in pixels, with the room for its axis and its title."""
+"""The size of each chart in the picture, and the margins for its axis and its title, in pixels."""
 INKS = ("#1f6feb", "#d1570b", "#2da44e", "#8250df", "#bf3989", "#57606a")
 
 
 def picture(samples: Sequence[Sample]) -> str:
-    """Return an SVG: the memory of each process, and the images a second, over the minutes."""
+    """Return an SVG with two charts over time: each process's memory, and the images a second."""
     minutes = [sample.second / 60 for sample in samples]
     lines = {name: [memory(sample, name) for sample in samples] for name in samples[-1].memory_mb}
     charts = [

@@ -1,4 +1,4 @@
-"""When a run has failed: pure policy, without Locust."""
+"""The thresholds that decide whether a run has failed, as pure policy, without Locust."""
 
 from dataclasses import dataclass
 
@@ -8,27 +8,27 @@ class Thresholds:
     """The limits of a run; generous by default, because test machines are slow and noisy."""
 
     max_failure_ratio: float = 0.0
-    """Failed requests among all."""
+    """The largest share of failed requests, 0 to 1."""
     max_p95_ms: float = 2000.0
-    """95th percentile of the latency of one image for a page."""
+    """The largest 95th percentile of the latency of one image for a page, in milliseconds."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run measured."""
+    """The results of a run."""
 
     requests: int
     failures: int
     single_images: int
-    """Requests for one image, answered well or not."""
+    """The number of requests for one image, answered well or not."""
     p95_ms: float
-    """Of the single images; without meaning when there were none."""
+    """The 95th percentile of single images' latency; it means nothing if there were none."""
     exceptions: int = 0
-    """Errors of the load test itself, not of the server."""
+    """The number of errors of the load test itself, not of the server."""
 
     @property
     def failure_ratio(self) -> float:
-        """Failed requests among all; 0 when there were none."""
+        """The share of failed requests, 0 to 1; 0 if there were no requests."""
         return self.failures / self.requests if self.requests else 0.0
 
 

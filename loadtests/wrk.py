@@ -1,4 +1,4 @@
-"""wrk, the load generator: which requests it makes, and what it prints of them."""
+"""The load generator wrk: the requests that it makes, and the results that it prints."""
 
 import re
 import shutil
@@ -33,9 +33,9 @@ end
 )
 
 PATIENCE = "60s"
-"""How long an answer may take: a slow machine needs seconds for what 16 callers want at once."""
+"""The timeout of an answer: a slow machine needs seconds for the images of 16 callers at once."""
 PERCENTILE = r"\n\s+{}%\s+(\S+)"
-"""Where wrk says how long so many requests took at most."""
+"""The pattern of a percentile of the latency in wrk's output."""
 
 
 @dataclass(frozen=True)
@@ -46,22 +46,22 @@ class Load:
     connections: int
     images: int
     beside: "Load | None" = None
-    """What else is asked at the same time, by others."""
+    """The load that other callers make at the same time; None without one."""
 
     @property
     def script(self) -> str:
-        """The requests, in Lua, for wrk."""
+        """The Lua script with which wrk makes the requests."""
         return SINGLE if self.images == 1 else MANY.replace("IMAGES", str(self.images))
 
 
 def require() -> None:
-    """Raise MeasureError where wrk is not installed."""
+    """Raise MeasureError if wrk is not installed."""
     if not shutil.which("wrk"):
         raise MeasureError("wrk is not installed; try: apt-get install wrk")
 
 
 def command_for(load: Load, folder: Path) -> list[str]:
-    """Return how wrk is called for ``load``, all but for how long and where."""
+    """Return the command of wrk for ``load``, without its duration and URL."""
     script = folder / f"{load.images}.lua"
     script.write_text(load.script)
     options = ["--latency", "--timeout", PATIENCE, "-s", str(script)]
@@ -70,7 +70,7 @@ def command_for(load: Load, folder: Path) -> list[str]:
 
 @contextmanager
 def running(command: list[str]) -> Iterator[None]:
-    """Run ``command`` beside what is measured, and end it afterwards."""
+    """Run ``command`` beside the measurement in the block, and end it afterwards."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         yield
@@ -80,7 +80,11 @@ def running(command: list[str]) -> Iterator[None]:
 
 
 def run(command: list[str]) -> str:
-    """Run wrk and return what it prints; a request that failed is an error."""
+    """Run wrk and return its output.
+
+    Raises:
+        MeasureError: a request failed.
+    """
     ended = subprocess.run(command, capture_output=True, text=True)
     text = ended.stdout + ended.stderr
     if ended.returncode or "Non-2xx" in text or "Socket errors" in text:

@@ -12,19 +12,19 @@ from server.cpus import available_cpus
 from server.ipc.engine_dir import EngineDir
 
 GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
-"""Providers that run on NVIDIA's GPUs."""
+"""The providers that run on NVIDIA's GPUs."""
 COMPILERS = GPU_PROVIDERS[1:]
-"""Those of them that compile a graph, for minutes, before they run it."""
+"""The providers that compile a graph, for minutes, before they run it."""
 PROVIDERS = ("auto", "openvino", "cpu", *GPU_PROVIDERS)
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
 PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)
-"""Variables of the project that are not the server's: where training keeps its photographs."""
+"""The project's variables that are not the server's: the directory of training's photographs."""
 
 LOAD_S = 2
-"""How much longer than a batch an engine may be silent."""
+"""The seconds beyond a batch's timeout for which an engine may give no sign of life."""
 COMPILE_S = 900
-"""The same where its provider compiles: a limit that is too short would never let it start."""
+"""The value of ``LOAD_S`` for a provider that compiles: one too short would never let it start."""
 
 
 class ConfigError(Exception):
@@ -36,7 +36,7 @@ class ConfigError(Exception):
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """What the one who deploys may choose; what the manifest says is never a setting.
+    """The settings of a deployment; what the manifest says is never a setting.
 
     Every field is read from ``CARFRONT_<FIELD>``.
 
@@ -49,48 +49,49 @@ class ServerConfig:
     models: Path = Path("models")
     """The model repository: ``<name>/<version>/manifest.json``."""
     model: str = "cars-dcgan"
-    """The model that answers those who name none."""
+    """The default model, which answers requests that name none."""
     version: str = LATEST
-    """Its version; latest follows the repository."""
+    """The version of the default model; "latest" follows the repository."""
     serve: str = ""
-    """What else is served: ``name`` (its newest version) or ``name/version``, several with commas
-    between, or ``all``."""
+    """The bundles that are served beside the default one: ``name`` (its newest version) or
+    ``name/version``, several with commas between, or ``all``."""
     poll_s: int = 10
-    """How often the repository is looked at for new versions; 0 never looks by itself."""
+    """The seconds between two scans of the repository for new versions; 0 never scans by itself."""
     admin_token: str = ""
-    """Who sends it may load and unload models; empty lets nobody."""
+    """The token with which a caller may load and unload models; empty lets nobody."""
     workers: int = 0
-    """HTTP workers; 0 takes one a processor this process may use, at most 16."""
+    """The number of HTTP workers; 0 takes one a processor that may be used, at most 16."""
     provider: str = "auto"
     precision: str = "auto"
     engines: int = 0
-    """Engine processes; 0 takes one a GPU that is visible, and one where there is none."""
+    """The number of engine processes; 0 takes one for each visible GPU, or one without GPUs."""
     fallback: str = "no"
     """Whether another provider or precision may serve where the one that is set cannot: yes, no."""
     streams: int = 0
-    """Batches in flight of an engine; 0 takes one a processor it may use, at most 4."""
+    """The number of an engine's batches in flight; 0 takes one a processor, at most 4."""
     threads: int = 0
-    """Inference threads of all streams of an engine together; 0 takes one a processor."""
+    """The inference threads of all streams of an engine together; 0 takes one a processor."""
     max_batch_size: int = 0
-    """Images of one inference at most; 0 takes what this host is fast with."""
+    """The largest number of images in one inference; 0 takes the fastest on this host."""
     max_queue_delay_ms: int = 0
-    """How long a batch that is not full waits for more; 0 runs what is there."""
+    """The milliseconds that a batch which is not full waits for more rows; 0 never waits."""
     max_queue_rows: int = 16384
     keepalive_s: int = 75
-    """How long a connection may ask for nothing: longer than proxies in front keep theirs."""
+    """The seconds that an idle connection is kept: longer than proxies in front keep theirs."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
-    """An engine whose batch takes longer hangs, and is replaced. One that gives no sign of life is
-    replaced a little later, see ``silence_s``."""
+    """The milliseconds after which a batch is taken to hang and its engine is replaced. An engine
+    that gives no sign of life is replaced a little later, see ``silence_s``."""
     arena_mib: int = 32
-    """Shared memory of one HTTP worker, for latents and images on their way."""
+    """The shared memory of one HTTP worker in MiB, for images on their way."""
     runtime_dir: Path | None = None
-    """For the engines' folders and the metrics' files; None makes one and removes it at the end."""
+    """The directory of the engines' directories and the metrics' files; None makes a temporary
+    one."""
     traces: str = "none"
-    """Where each request's span goes: none, or otlp, as OpenTelemetry's own variables say."""
+    """The exporter of each request's span: none, or otlp, set up by OpenTelemetry's variables."""
     log_level: str = "info"
     log_format: str = "auto"
-    """text, json, or auto: text where stderr is a terminal."""
+    """The form of the log: text, json, or auto, which is text where stderr is a terminal."""
 
     def __post_init__(self) -> None:
         _between("port", self.port, 1, 65535)
@@ -123,19 +124,19 @@ class ServerConfig:
 
     @property
     def served_beside(self) -> list[str]:
-        """What ``serve`` lists."""
+        """The specs that ``serve`` lists."""
         return [spec.strip() for spec in self.serve.split(",") if spec.strip()]
 
     @property
     def request_timeout_s(self) -> float:
-        """How long a caller may wait for its images, in seconds."""
+        """The seconds that a caller may wait for its images."""
         return self.request_timeout_ms / 1000
 
     @property
     def silence_s(self) -> int:
-        """How long an engine may give no sign of life: a batch's time, and a moment to load.
+        """The seconds for which an engine may give no sign of life: a batch's timeout and a load.
 
-        While ONNX Runtime opens a session, nothing else of Python may run: half a second, or for
+        While ONNX Runtime opens a session, no other Python code may run: for half a second, or for
         as long as the provider compiles.
         """
         load_s = COMPILE_S if self.provider in COMPILERS else LOAD_S
@@ -143,54 +144,55 @@ class ServerConfig:
 
     @property
     def http_workers(self) -> int:
-        """How many HTTP workers to start."""
+        """The number of HTTP workers to start."""
         return self.workers or min(16, available_cpus())
 
     @property
     def inference_threads(self) -> int:
-        """How many threads an engine infers with: they share the processors."""
+        """The number of an engine's inference threads; the engines share the processors."""
         return self.threads or max(1, available_cpus() // max(1, self.engines))
 
     @property
     def inference_streams(self) -> int:
-        """How many batches an engine has in flight.
+        """The number of batches that an engine has in flight.
 
-        On two cores two streams of one thread beat one stream of two at every batch size: threads
-        that wait for each other after each layer lose both cores' time when one is interrupted.
+        On two cores, two streams of one thread are faster than one stream of two at every batch
+        size: threads that wait for each other after each layer lose both cores' time when one of
+        them is interrupted.
         """
         return self.streams or min(4, self.inference_threads)
 
     @property
     def lone_threads(self) -> int:
-        """How many threads run a batch beside which no other runs; all, but for very many.
+        """The number of threads that run a batch while no other batch runs: all of them, up to 8.
 
-        An image of 32 pixels has no work for more.
+        An image of 32 pixels has no work for more threads.
         """
         return max(self.threads_a_stream, min(self.inference_threads, 8))
 
     @property
     def threads_a_stream(self) -> int:
-        """How many threads one inference uses."""
+        """The number of threads of one stream."""
         return max(1, self.inference_threads // self.inference_streams)
 
     @property
     def engine_dirs(self) -> list[EngineDir]:
-        """Where each engine and the HTTP workers meet.
+        """The directories of the engines, by their numbers.
 
         ``gunicorn.conf.py`` sets how many engines there are, and makes the runtime directory.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: the runtime directory is not set.
         """
         numbers = range(max(1, self.engines))
         return [EngineDir(self._runtime() / f"engine-{number}") for number in numbers]
 
     @property
     def processes_path(self) -> Path:
-        """Where the server's processes are registered, see ``server.observability.process_stats``.
+        """The directory in which ``server.observability.process_stats`` registers the processes.
 
         Raises:
-            ConfigError: as ``engine_dirs`` does.
+            ConfigError: the runtime directory is not set.
         """
         return self._runtime() / "processes"
 
@@ -201,7 +203,11 @@ class ServerConfig:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ServerConfig":
-        """Return the settings in ``environ``; a variable that no setting has is an error."""
+        """Return the settings in ``environ``.
+
+        Raises:
+            ConfigError: a value cannot be used, or a ``CARFRONT_`` variable is no setting's.
+        """
         known = {PREFIX + field.name.upper(): field for field in fields(cls)}
         for variable in environ:
             if variable.startswith(PREFIX) and variable not in (*known, *OTHERS):

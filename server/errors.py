@@ -1,13 +1,13 @@
-"""What can go wrong for a caller, each with its HTTP status.
+"""The errors that a caller can get, each with its HTTP status.
 
 ::
 
     ServingError                500
     ├── InvalidRequest          400  a field has a value that cannot be served
-    ├── NotAuthorized           401  administrators only
-    ├── NoAdministrators        403  nobody may do this here
+    ├── NotAuthorized           401  only administrators may do this
+    ├── NoAdministrators        403  nobody may do this, as the server has no administrators
     ├── ModelNotFound           404  the repository has no such model or version
-    ├── ModelUnavailable        503  it has, but does not serve it
+    ├── ModelUnavailable        503  the repository has the model, but it is not served
     ├── LoadFailed              400  a model cannot be loaded or unloaded
     ├── UnsupportedFormat       406  the caller accepts none of our formats
     ├── QueueFull               503  the queue holds as much as can be served in time
@@ -23,7 +23,7 @@ from typing import Any
 
 
 class ServingError(Exception):
-    """Anything that ends a request without its images."""
+    """The base of all errors that end a request without its images."""
 
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -32,7 +32,7 @@ class ServingError(Exception):
         return {}
 
     def facts(self) -> dict[str, Any]:
-        """Return what a program may want to read: the members beside RFC 9457's own."""
+        """Return the error's facts for programs: the problem's members beside RFC 9457's own."""
         return {}
 
 
@@ -50,7 +50,7 @@ class InvalidRequest(ServingError):
 
 
 class NotAuthorized(ServingError):
-    """This is for administrators only."""
+    """Only administrators may do this, and the request has no administrator's token."""
 
     status = HTTPStatus.UNAUTHORIZED
 
@@ -62,7 +62,7 @@ class NotAuthorized(ServingError):
 
 
 class NoAdministrators(ServingError):
-    """Nobody may do this here."""
+    """Nobody may do this, as the server has no administrators."""
 
     status = HTTPStatus.FORBIDDEN
 
@@ -100,7 +100,7 @@ class QueueFull(ServingError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, rows: int, limit: int, wait_s: float, retry_after_s: float) -> None:
-        """``wait_s`` is what the ``rows`` take; where none wait, what the refused ones take."""
+        """``wait_s`` is the time that ``rows`` take, or the refused rows if no rows wait."""
         takes = "which takes" if rows else "but the wanted ones take"
         super().__init__(
             f"{rows} images are waiting (limit {limit}), {takes} about {wait_s:.1f} s; "
@@ -145,16 +145,16 @@ class DeadlineExceeded(ServingError):
 
 
 class ClientGone(ServingError):
-    """The caller hung up while it waited; what is left of its images is not computed."""
+    """The caller hung up while it waited; the rest of its images is not computed."""
 
-    status = 499  # as nginx logs it; nobody reads it
+    status = 499  # nginx logs this status for it; no caller reads it
 
     def __init__(self) -> None:
         super().__init__("the caller hung up")
 
 
 class InferenceFailed(ServingError):
-    """The runtime raised on this request; the server's log says what."""
+    """The runtime raised an error on this request; the server's log has it."""
 
     def __init__(self) -> None:
         super().__init__("the model failed on this request; the server's log says why")

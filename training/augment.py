@@ -1,8 +1,7 @@
-"""Differentiable augmentation: what the discriminator sees, real or fake, is altered alike.
+"""Differentiable augmentation: real and fake images are altered alike for the discriminator.
 
-With 6,000 photographs a discriminator learns them by heart. Altering only the photographs would
-teach the generator the alterations; altering both, by operations that let gradients through,
-does not.
+A discriminator learns 6,000 photographs by heart. Altering only the photographs would teach the
+generator the alterations; altering both, by operations that let gradients through, does not.
 
 Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training".
 """
@@ -10,13 +9,13 @@ Source: Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Tr
 import tensorflow as tf
 
 SHIFT = 1 / 8
-"""Largest translation, of the image's side."""
+"""The largest translation, as a fraction of the image's side."""
 CUTOUT = 1 / 2
-"""Side of the square that is cut out, of the image's side."""
+"""The side of the square that is cut out, as a fraction of the image's side."""
 
 
 def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Change brightness by up to 0.5, saturation up to twofold, contrast by half, an image each."""
+    """Change each image's brightness by up to 0.5, saturation up to twofold, contrast by half."""
     shape = (tf.shape(images)[0], 1, 1, 1)
     brightness, saturation, contrast = tf.unstack(tf.random.stateless_uniform((3, *shape), seed))
     images = images + (brightness - 0.5)
@@ -27,7 +26,7 @@ def color(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Shift each image by up to an eighth of its side each way; grey (0) comes in."""
+    """Shift each image by up to an eighth of its side each way, and fill with grey (0)."""
     rows, side = tf.shape(images)[0], images.shape[1]
     most = round(side * SHIFT)
     shift = tf.random.stateless_uniform((2, rows, 1), seed, -most, most + 1, tf.int32)
@@ -38,7 +37,7 @@ def translation(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 def cutout(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Grey out (0) a square of half the side, anywhere, also beyond the edge, an image each."""
+    """Fill a square of half the side with grey (0) anywhere in each image, also over its edge."""
     rows, side = tf.shape(images)[0], images.shape[1]
     half = round(side * CUTOUT) // 2
     center = tf.random.stateless_uniform((2, rows, 1), seed, 0, side + 1, tf.int32)
@@ -51,9 +50,9 @@ AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def augment(images: tf.Tensor, names: tuple[str, ...], seed: tf.Tensor) -> tf.Tensor:
-    """Return float32 [N, H, W, 3] in about [-1, 1] altered by ``names`` in turn.
+    """Return ``images``, float32 [N, H, W, 3] in about [-1, 1], altered by ``names`` in turn.
 
-    ``seed`` is int64 [2] and decides everything.
+    ``seed``, int64 [2], determines every random number.
     """
     if names:
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, len(names)))

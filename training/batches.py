@@ -7,7 +7,7 @@ from training.data import Images
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Shuffles by the seed and the epoch alone; an epoch's last, smaller batch is left out."""
+    """Batches in an order set by the seed and the epoch alone, without a last, smaller batch."""
 
     def __init__(self, images: Images, batch_size: int, seed: int, epoch: int) -> None:
         super().__init__()

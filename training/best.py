@@ -1,4 +1,4 @@
-"""The best generator of a run so far: what is exported is not always what came last."""
+"""The best generator of a run so far, which is exported even if it is not the last one."""
 
 import json
 from pathlib import Path
@@ -11,9 +11,9 @@ Weights = list[NDArray[np.float32]]
 
 
 class Best:
-    """Keeps the weights of the smallest distance in a folder, for as long as a run is resumed.
+    """Keeps the weights of the smallest distance in a directory, so that a resumed run has them.
 
-    ``distance`` and ``epoch`` are None until something was kept.
+    ``distance`` and ``epoch`` are None until weights have been kept.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -26,9 +26,10 @@ class Best:
             self.distance, self.epoch = facts["distance"], facts["epoch"]
 
     def offer(self, distance: float, epoch: int, weights: Weights) -> bool:
-        """Keep ``weights`` if nothing better is kept; say whether they were.
+        """Keep ``weights`` if no better ones are kept; return whether they are kept.
 
-        A resumed run offers the epochs after its checkpoint again, and its own offer wins.
+        A resumed run offers the epochs after its checkpoint again; the new offer replaces the old
+        one of the same epoch.
         """
         better = self.distance is None or distance < self.distance or self.epoch == epoch
         if better:
@@ -42,10 +43,10 @@ class Best:
         return better
 
     def weights(self) -> Weights:
-        """Return what was kept, in the order of ``get_weights``.
+        """Return the kept weights, in the order of ``get_weights``.
 
         Raises:
-            FileNotFoundError: nothing was.
+            FileNotFoundError: no weights were kept.
         """
         with np.load(self._file) as kept:
             return [kept[name] for name in sorted(kept.files) if name != "facts"]

@@ -1,4 +1,4 @@
-"""What happens beside the steps: a run is watched, saved, drawn and judged after every epoch."""
+"""The work after every epoch: the run is checked, saved, drawn, measured and reported."""
 
 import csv
 import math
@@ -22,18 +22,18 @@ from training.models import LATENT_DIM
 from training.samples import draw, grid
 
 SAMPLE_PASSES = 4
-"""Of BatchNormalization statistics for the grid after an epoch, where a rough estimate does."""
+"""The passes that estimate BatchNormalization's statistics after an epoch, roughly."""
 SAMPLES = 100
 SAMPLES_SEED = 1
 SWD_SEED = 2
 WON = 0.02
-"""The discriminator has won where it gives fakes no more than this probability of being real,"""
+"""The largest mean probability of being real that a discriminator which has won gives to fakes."""
 WON_EPOCHS = 5
-"""for so many epochs on end."""
+"""The number of epochs in a row with such probabilities after which the discriminator has won."""
 
 
 class Diverged(Exception):
-    """A loss or a weight is NaN or infinite; the last good checkpoint is kept."""
+    """A loss or a weight is NaN or infinite; the last good checkpoint stays."""
 
 
 def sample_latents() -> np.ndarray:
@@ -59,12 +59,12 @@ class History:
             writer.writerows(self.rows)
 
     def last(self, name: str, epochs: int) -> list[float]:
-        """Return the newest ``epochs`` values of one column; fewer where there are fewer."""
+        """Return the newest values of one column, at most ``epochs`` of them."""
         return [float(row[name]) for row in self.rows[-epochs:]]
 
 
 class Judge:
-    """Measures the averaged generator against the photographs, and keeps the best there was."""
+    """Measures the averaged generator against the photographs, and keeps the best one."""
 
     def __init__(self, config: TrainConfig, images: Images) -> None:
         rng = np.random.default_rng(SWD_SEED)
@@ -75,7 +75,7 @@ class Judge:
         self.best = Best(config.out / "best")
 
     def is_due(self, epoch: int, last: int) -> bool:
-        """Say whether ``epoch`` is to be measured; the ``last`` one always is."""
+        """Return whether ``epoch`` is to be measured, as the ``last`` one always is."""
         return bool(self.every) and (epoch % self.every == 0 or epoch == last)
 
     def measure(self, generator: keras.Model, epoch: int) -> float:
@@ -101,7 +101,7 @@ class TensorBoard:
 
 
 class AfterEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves, draws, judges, tells the time left; ends a run that diverged or is to stop."""
+    """Measures, draws, saves and reports an epoch; ends a run that diverged or is to stop."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class AfterEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             numbers["swd"] = self.judge.measure(ema_generator, done)
         sheet = grid(draw(ema_generator, self.latents), columns=10)
         sheet.save(samples_path(self.config.out, done))
-        self.checkpoints.save(done)  # after the judgement: a kill in between repeats both
+        self.checkpoints.save(done)  # a kill before this line repeats the measurement too
         self.history.append({"epoch": done, "swd": "", **numbers})
         self.board.write(done, numbers, np.asarray(sheet))
         self._report(done, numbers)
@@ -185,5 +185,5 @@ class AfterEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def samples_path(out: Path, epoch: int) -> Path:
-    """Return where the sample grid of ``epoch`` lies in the run ``out``."""
+    """Return the path of the sample grid of ``epoch`` in the run ``out``."""
     return out / "samples" / f"epoch-{epoch:04d}.png"

@@ -1,4 +1,4 @@
-"""Where a run was when it was killed: weights, optimizers, average, step and epoch."""
+"""The checkpoints from which a killed run goes on: networks, optimizers, step and epoch."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from training.config import DEFAULTS
 from training.gan import DCGAN
 
 KEPT = 3
-"""Checkpoints kept: the newest, and older ones in case a disk lost it."""
+"""The number of checkpoints that are kept: the newest, and older ones in case a disk lost it."""
 
 
 class RunMismatch(Exception):
@@ -21,8 +21,8 @@ class RunMismatch(Exception):
 class Checkpoints:
     """Saves a DCGAN after every epoch and restores the newest.
 
-    TensorFlow writes a checkpoint beside the older ones and names it the newest last, so a
-    kill while it is being written loses that epoch and nothing else.
+    TensorFlow writes a checkpoint beside the older ones, and names it the newest at the end. So a
+    kill during the writing loses that epoch and nothing else.
     """
 
     def __init__(self, folder: Path, gan: DCGAN) -> None:
@@ -50,7 +50,7 @@ class Checkpoints:
 
     @property
     def epochs_done(self) -> int:
-        """How many epochs the newest checkpoint has behind it."""
+        """The number of epochs that were done at the newest checkpoint."""
         return int(self.epoch.numpy())
 
     def save(self, epochs_done: int) -> None:
@@ -59,10 +59,10 @@ class Checkpoints:
         self._files.save(checkpoint_number=epochs_done)
 
     def check(self) -> None:
-        """Look at every weight.
+        """Check that every weight is finite.
 
         Raises:
-            FloatingPointError: one is NaN or infinite, and must not be saved.
+            FloatingPointError: a weight is NaN or infinite, and must not be saved.
         """
         for network in (self.gan.generator, self.gan.discriminator, self.gan.ema_generator):
             for weight in network.weights:

@@ -15,66 +15,67 @@ STRATEGIES = ("single", "mirrored")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides what a run computes, plus where it reads and writes.
+    """The settings that determine what a run computes, and the paths that it reads and writes.
 
     Raises:
         ValueError: a setting is out of its range; the message names it and what was wanted.
     """
 
     out: Path
-    """The run directory: checkpoints, samples, history, and at the end the SavedModel."""
+    """The run directory with checkpoints, samples, history, and at the end the SavedModel."""
     data: str = "cifar10-cars"
-    """Name of the data set, one of ``training.data.SOURCES``."""
+    """The name of the data set, one of ``training.data.SOURCES``."""
     data_path: Path | None = None
-    """Where the data set lies already; None fetches it once into the cache."""
+    """The directory that holds the data set; None fetches it once into the cache."""
     limit_images: int | None = None
-    """Train on the first so many images only: for trying things out."""
+    """The number of images to train on, for trying things out; None trains on all."""
     size: int = 32
-    """Pixels on each side of an image."""
+    """The pixels on each side of an image."""
     crop_margin: float = 0.05
-    """Added on each side of a car's box, as a fraction of its longer side.
+    """The margin on each side of a car's box, as a fraction of the box's longer side.
 
-    At 32 pixels it is one or two of them: the outline ends inside the image, not at its edge.
+    At 32 pixels the margin is one or two pixels: the car's outline ends inside the image, not at
+    its edge.
     """
     split: str = "both"
-    """Which part of the data set: train, test, or both."""
+    """The part of the data set: train, test, or both."""
     views: str = "front"
-    """Which sides of the cars ``compcars-web`` shows: front, or front-side as well."""
+    """The views of cars that are taken from ``compcars-web``: front, or front-side as well."""
     epochs: int = 60
     batch_size: int = 64
     seed: int = 0
     learning_rate: float = 2e-4
     """Adam's step size. Source: Radford et al. 2016 (DCGAN)."""
     discriminator_learning_rate: float | None = None
-    """The discriminator's, where it is to learn faster or slower; None takes ``learning_rate``.
+    """The discriminator's step size; None takes ``learning_rate``.
 
     Source: Heusel et al. 2017, the two time-scale update rule.
     """
     decay_from: int = 0
-    """The epoch after which both rates fall,"""
+    """The epoch after which both learning rates fall, evenly from epoch to epoch."""
     decay_to: int = 0
-    """and the one at whose end they would be 0: evenly from epoch to epoch. 0 and 0 is never."""
+    """The epoch at whose end both rates would be 0; with both settings 0 the rates never fall."""
     beta_1: float = 0.5
     """Adam's first-moment decay. Source: Radford et al. 2016 (DCGAN)."""
     label_smoothing: float = 0.1
-    """Real images are labelled 1 minus this, fakes stay 0. Source: Salimans et al. 2016."""
+    """The distance of a real image's label from 1; a fake's is 0. Source: Salimans et al. 2016."""
     flip: bool = True
-    """Mirror half of the real images left to right."""
+    """Whether half of the real images are mirrored left to right."""
     augment: tuple[str, ...] = ()
-    """What alters the images that the discriminator sees, of ``AUGMENTATIONS``; see ``augment``."""
+    """The ``AUGMENTATIONS`` of all images that the discriminator sees, see ``augment``."""
     r1_weight: float = 0.0
-    """Of the gradient penalty on real images; 0 is none. Source: Mescheder et al. 2018."""
+    """The weight of the gradient penalty on real images. Source: Mescheder et al. 2018."""
     ema_decay: float = 0.999
-    """Decay per step of the averaged generator, the one that is exported; 0 does not average."""
+    """The decay a step of the averaged generator, which is exported; 0 does not average."""
     statistics_passes: int = 60
-    """Forward passes of 256 latents behind the exported BatchNormalization statistics."""
+    """The passes of 256 latents that measure the exported BatchNormalization statistics."""
     precision: Precision = "auto"
     strategy: str = "single"
-    """``mirrored`` trains on all GPUs at once, each on its part of every batch."""
+    """The strategy: ``mirrored`` trains on all GPUs, each on its part of every batch."""
     swd_every: int = 1
-    """Epochs between two measurements of the sliced Wasserstein distance; 0 never measures."""
+    """The epochs between two measurements of the sliced Wasserstein distance; 0 never measures."""
     swd_images: int = 2000
-    """Drawn images, and as many photographs, behind each measurement."""
+    """The number of drawn images, and of photographs, in each measurement."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "statistics_passes"):
@@ -112,9 +113,9 @@ class TrainConfig:
             _require(getattr(self, name) == DEFAULTS[name], name, getattr(self, name), wanted)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what decides the weights, as JSON: all but the paths and the number of epochs.
+        """Return the settings that determine the weights: all but paths and number of epochs.
 
-        A setting that means nothing to the data set decides nothing, and is left out.
+        A setting that means nothing to the data set is left out.
         """
         settings = asdict(self)
         for name in ("out", "data_path", "epochs", *self._idle()):
@@ -122,9 +123,9 @@ class TrainConfig:
         return settings
 
     def rate_factor(self, epoch: int) -> float:
-        """Return the part of the learning rates that epoch ``epoch`` has; the first epoch is 1.
+        """Return the factor of the learning rates in epoch ``epoch``, where the first epoch is 1.
 
-        Beyond ``decay_to`` it is that of ``decay_to``: a run that goes on still learns a little.
+        The factor of ``decay_to`` holds for all later epochs, in which a run still learns a little.
         """
         if not self.decay_to:
             return 1.0
@@ -132,7 +133,7 @@ class TrainConfig:
         return (self.decay_to + 1 - last) / (self.decay_to - self.decay_from)
 
     def _idle(self) -> list[str]:
-        """Return the settings of other data sets, which this run's has no use for."""
+        """Return the settings that only other data sets than this run's use."""
         settings = {name for source in SOURCES.values() for name in source.settings}
         return sorted(settings.difference(SOURCES[self.data].settings))
 
@@ -140,7 +141,7 @@ class TrainConfig:
 DEFAULTS: dict[str, Any] = {
     field.name: field.default for field in fields(TrainConfig) if field.default is not MISSING
 }
-"""What a setting is where nobody gives it, or where an older run does not know it yet."""
+"""The default settings, which also stand for those that an older run does not know."""
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

@@ -1,4 +1,4 @@
-"""Judge what a run's generator draws: ``python -m training.evaluate build/runs/NAME``."""
+"""Evaluate the images of a run's generator: ``python -m training.evaluate build/runs/NAME``."""
 
 import argparse
 import os
@@ -17,14 +17,14 @@ evaluation.json and evaluation.html."""
 
 
 class Terminal:
-    """Tells on ``out`` what is measured: how far on a terminal, how long it took elsewhere."""
+    """Prints each step of the evaluation on ``out``: its progress if that is a terminal."""
 
     def __init__(self, out: TextIO, now: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._now = now
 
     def step(self, name: str) -> Callable[[float], None]:
-        """Begin a step; what is returned takes the part that is done, 0 to 1."""
+        """Begin a step; return the function that is told the part done, 0 to 1."""
         began = self._now()
         live = self._out.isatty()
 
@@ -73,9 +73,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run(settings: argparse.Namespace) -> int:
-    """Evaluate, and tell where the page is or what was wrong; return the exit status."""
+    """Evaluate, and print the page's path or the error; return the exit status."""
     from training.evaluation.inception import NoInception
-    from training.evaluation.runs import RunError  # takes seconds: it brings Keras along
+    from training.evaluation.runs import RunError  # this imports Keras, which takes seconds
 
     try:
         print(f"done: {evaluate(settings, Terminal(sys.stderr))}")
@@ -120,7 +120,7 @@ def evaluate(settings: argparse.Namespace, terminal: Terminal) -> Path:
 
 
 def find_inception(settings: argparse.Namespace) -> tuple[Any, str | None]:
-    """Return the network, or None and the reason; a file that was named has to be good.
+    """Return InceptionV3, or None and the reason; a file that the caller named must be usable.
 
     Raises:
         NoInception: ``--inception-weights`` names a file that cannot be used.

@@ -15,15 +15,15 @@ from training.models import LATENT_DIM, build_discriminator, build_generator
 Losses = tuple[tf.Tensor, ...]
 
 PURPOSES = 16
-"""Random draws that a step may make, each numbered."""
+"""The number of random draws that a step may make, each of which has a number of its own."""
 
 
 class DCGAN(keras.Model):  # type: ignore[misc]
     """Generator, discriminator and the averaged generator, trained by ``fit`` on real images.
 
     Every random number of a step comes from the seed, the replica and the step's number, so that
-    a resumed run draws what an uninterrupted one would have drawn. Build it in the scope of the
-    strategy that trains it.
+    a resumed run draws the same numbers as an uninterrupted one. The model must be built in the
+    scope of the strategy that trains it.
     """
 
     train_function: Any
@@ -34,7 +34,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         self.config = config
         self.generator = build_generator(policy, config.size)
         self.discriminator = build_discriminator(policy, config.size, seed=config.seed)
-        # What the discriminator's last layer, the probability, is made from.
+        # The features are the input of the discriminator's last layer, the probability.
         self.features = keras.Model(
             self.discriminator.inputs, self.discriminator.layers[-2].output, name="features"
         )
@@ -49,7 +49,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )
         self.waited_s = 0.0
-        """Seconds that steps have waited for their images."""
+        """The seconds that steps have waited for their images."""
         self.replicas = tf.distribute.get_strategy().num_replicas_in_sync
         names = ("d_loss", "g_loss", "d_real", "d_fake")
         self.trackers = {name: keras.metrics.Mean(name) for name in names}
@@ -59,12 +59,12 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         )
         self.g_optimizer.build(self.generator.trainable_variables)
         self.d_optimizer.build(self.discriminator.trainable_variables)
-        self.built = True  # there is no ``call`` that Keras could build it with
+        self.built = True  # the model has no ``call`` with which Keras could build it
         self.compile(jit_compile=False)  # XLA was three times slower on the CPU
 
     @property
     def dropout_state(self) -> tf.Variable:
-        """The counter that the discriminator's dropout draws its random numbers from."""
+        """The counter from which the discriminator's dropout draws its random numbers."""
         layers = self.discriminator.layers
         (dropout,) = [layer for layer in layers if isinstance(layer, keras.layers.Dropout)]
         return dropout.seed_generator.state.value
@@ -74,7 +74,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         return list(self.trackers.values())
 
     def set_rates(self, factor: float) -> None:
-        """Train with this part of the settings' learning rates from now on."""
+        """Train with ``factor`` times the settings' learning rates from now on."""
         config = self.config
         self.g_optimizer.learning_rate = factor * config.learning_rate
         self.d_optimizer.learning_rate = factor * (
@@ -82,7 +82,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         )
 
     def make_train_function(self, force: bool = False) -> None:
-        """Build Keras's function of one step, and have it measure how long it waits for images."""
+        """Build Keras's function of one step, and measure how long it waits for images."""
         if self.train_function is None or force:
             super().make_train_function(force)
             step = self.train_function
@@ -101,7 +101,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         rows = tf.shape(images)[0]
         if self.config.flip:
             images = self._flip(images)
-        # Real and fake images go in batches of their own: each has batch statistics of its own.
+        # Real and fake images have separate batches, and so batch statistics of their own.
         d_loss, d_real, d_fake = self._train_discriminator(images, self._latents(rows, 1))
         g_loss = self._train_generator(self._latents(rows, 2))
         self.average.update(self.step)
@@ -131,7 +131,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         return loss
 
     def _judge_real(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the logits of real images, and the penalty on how steep they are there."""
+        """Return the logits of real images, and the R1 penalty on their gradients."""
         if not self.config.r1_weight:
             return self._judge(images, 4), tf.constant(0.0)
         with tf.GradientTape() as tape:
@@ -166,7 +166,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
 def _cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
     """Return the mean binary cross-entropy of ``logits`` [N, 1] that should all say ``label``.
 
-    Not Keras's loss, which divides by the number of replicas without being asked.
+    Keras's loss is not used, since it divides by the number of replicas by itself.
     """
     labels = tf.ones_like(logits) * label
     return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))

@@ -1,4 +1,4 @@
-"""What the machine offers: its fast precision, its GPUs, and how much memory was used."""
+"""The hardware: its fast precision, its GPUs, and the memory that was used."""
 
 import resource
 import sys
@@ -23,7 +23,7 @@ def choose_policy(precision: str) -> str:
 
 
 def choose_strategy(name: str) -> tf.distribute.Strategy:
-    """Return the strategy called ``name``: all GPUs for ``mirrored``, else what TensorFlow takes.
+    """Return the strategy called ``name``: all GPUs for ``mirrored``, else TensorFlow's default.
 
     A machine without a GPU mirrors over its logical CPU devices.
     """
@@ -34,7 +34,7 @@ def choose_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def peak_memory() -> int:
-    """Return the most bytes in use so far: of the GPU where there is one, else of the process."""
+    """Return the peak memory in bytes, of the GPU if there is one, else of the process."""
     if tf.config.list_logical_devices("GPU"):
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
     unit = 1 if sys.platform == "darwin" else 1024

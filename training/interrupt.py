@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: the first ends it after this epoch, the second at once."""
+"""Ctrl-C during a run: the first one ends the run after this epoch, the second one at once."""
 
 import signal
 import sys
@@ -11,11 +11,11 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 class Stopped(Exception):
-    """The run was asked to stop and did, with everything up to here saved."""
+    """The run was stopped on request, and all finished epochs are saved."""
 
 
 class Interrupt:
-    """Holds SIGINT back for the length of a ``with`` block, and knows whether it came."""
+    """Notes a first SIGINT within a ``with`` block as ``requested``, and interrupts at a second."""
 
     def __init__(self) -> None:
         self.requested = False

@@ -1,4 +1,4 @@
-"""Where a model came from: what was trained, on what, with what."""
+"""The lineage of a model: the commit and the library versions with which it was trained."""
 
 import json
 import platform
@@ -38,7 +38,7 @@ def git_commit() -> str | None:
 
 
 def write_json(path: Path, facts: dict[str, Any]) -> None:
-    """Write ``facts`` to ``path`` in one piece: a reader never sees half of it."""
+    """Write ``facts`` to ``path`` atomically: a reader never sees half of them."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(facts, indent=2) + "\n")
     draft.replace(path)

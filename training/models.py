@@ -1,4 +1,4 @@
-"""The two networks of the DCGAN: the generator draws, the discriminator judges.
+"""The two networks of the DCGAN: the generator draws images, the discriminator judges them.
 
 Source: Radford et al. 2016, "Unsupervised Representation Learning with Deep Convolutional
 Generative Adversarial Networks", with the kernel sizes and widths of this project.
@@ -11,9 +11,9 @@ from training.normalization import BatchNormalization
 
 LATENT_DIM = 100
 SMALLEST = 4
-"""Pixels a side where the generator starts and the discriminator ends."""
+"""The pixels a side with which the generator starts and the discriminator ends."""
 SLOPE = 0.2
-"""LeakyReLU's slope below zero."""
+"""The slope of LeakyReLU below zero."""
 
 
 def stages(size: int) -> int:
@@ -31,8 +31,8 @@ def stages(size: int) -> int:
 def _narrow() -> keras.initializers.Initializer:
     """Return the paper's initial weights, N(0, 0.02).
 
-    With Keras's own (Glorot uniform) the discriminator had won after three epochs and the
-    generator drew orange noise; with these, the outlines of cars show after two.
+    With Keras's own weights (Glorot uniform) the discriminator had won after three epochs, and the
+    generator drew orange noise. With these weights the outlines of cars show after two epochs.
     """
     return keras.initializers.RandomNormal(0.0, 0.02)
 
@@ -65,7 +65,7 @@ def build_generator(policy: str = "float32", size: int = 32) -> keras.Sequential
 def build_discriminator(policy: str = "float32", size: int = 32, seed: int = 0) -> keras.Sequential:
     """Return the discriminator: images float32 [N, size, size, 3] to probabilities [N, 1].
 
-    The probability is that the image is real. ``seed`` feeds the dropout.
+    The probability is that of the image being real. ``seed`` is the seed of the dropout.
     """
     discriminator = keras.Sequential(name="discriminator")
     discriminator.add(keras.Input((size, size, 3), name="images"))

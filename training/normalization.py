@@ -1,7 +1,7 @@
 """BatchNormalization in one operation: a training step took 0.6 times as long as with Keras's own.
 
-Keras computes it in eight operations in float32, each of which reads and writes all of a layer's
-activations; oneDNN and cuDNN read them once for the statistics and once for the result.
+Keras computes the layer in eight operations in float32, each of which reads and writes all
+activations. oneDNN and cuDNN read the activations once for the statistics and once for the result.
 """
 
 import keras
@@ -10,9 +10,9 @@ import tensorflow as tf
 
 @keras.saving.register_keras_serializable("carfront")
 class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Keras's layer over the last axis of images [N, H, W, C]; what it computes is the same.
+    """Keras's layer over the last axis of images [N, H, W, C], with the same results.
 
-    Only training is fused: an exported graph holds Keras's own operations.
+    Only training uses the one operation: an exported graph holds Keras's own operations.
     """
 
     def call(
@@ -27,7 +27,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             epsilon=self.epsilon,
         )
         samples = tf.cast(tf.size(inputs) / tf.size(mean), tf.float32)
-        biased = variance * (samples - 1.0) / samples  # the operation divides by one sample less
+        biased = variance * (samples - 1.0) / samples  # the operation divides by samples - 1
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, biased)
         return outputs

@@ -1,4 +1,4 @@
-"""Pictures of what a generator draws, for people to look at."""
+"""Pictures of a generator's images, for people to look at."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 GAP = 2
-"""Pixels between two images of a grid."""
+"""The pixels between two images of a grid."""
 FRAMES = 120
-"""Of a film at most; a longer run shows every second epoch, or every third."""
+"""The largest number of frames of a film; a longer run's shows every second or third epoch."""
 FRAME_MS, LAST_FRAME_MS = 120, 2000
 
 
 def draw(
     generator: keras.Model, latents: NDArray[np.float32], batch_size: int = 500
 ) -> NDArray[np.uint8]:
-    """Return what ``generator`` draws of latents [N, dim], as uint8 images [N, H, W, 3]."""
+    """Return the images of ``latents``, float32 [N, dim], as uint8 [N, H, W, 3]."""
     parts = [latents[i : i + batch_size] for i in range(0, len(latents), batch_size)]
     drawn = [to_uint8(np.asarray(generator(part, training=False), np.float32)) for part in parts]
     return np.concatenate(drawn)
@@ -30,7 +30,7 @@ def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def grid(images: NDArray[np.uint8], columns: int, zoom: int = 2) -> Image.Image:
-    """Lay uint8 images [N, H, W, 3] out row by row on white, each pixel ``zoom`` times as wide."""
+    """Return uint8 images [N, H, W, 3] as a sheet, row by row on white, enlarged ``zoom`` times."""
     count, height, width, _ = images.shape
     rows = -(-count // columns)
     size = (columns * (width + GAP) + GAP, rows * (height + GAP) + GAP)
@@ -45,7 +45,7 @@ def grid(images: NDArray[np.uint8], columns: int, zoom: int = 2) -> Image.Image:
 def save_film(sheets: list[Path], path: Path) -> None:
     """Write the pictures ``sheets``, in their order, as an animated WebP at half their size."""
     step = -(-len(sheets) // FRAMES)
-    chosen = sheets[::-1][::step][::-1]  # the newest is always in it
+    chosen = sheets[::-1][::step][::-1]  # the film always has the newest sheet
     frames = []
     for sheet in chosen:
         with Image.open(sheet) as image:

@@ -1,4 +1,4 @@
-"""The run: epochs over the photographs, and at the end a SavedModel that says where it is from."""
+"""The training run: epochs over the photographs, and at the end a SavedModel with its lineage."""
 
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from training.samples import draw, grid, save_film
 def train(config: TrainConfig, images: Images, progress: bool = False) -> Path:
     """Train until ``config.epochs`` are done and return the SavedModel's directory.
 
-    Goes on from the newest checkpoint in ``config.out``. ``images`` is uint8 [N, size, size, 3];
-    ``progress`` draws a bar a batch. Ctrl-C lets the epoch finish.
+    The training goes on from the newest checkpoint in ``config.out``. ``images`` is uint8
+    [N, size, size, 3]; ``progress`` shows a bar that moves with every batch. Ctrl-C lets the epoch
+    finish.
 
     Raises:
         Diverged: a loss or a weight is no longer finite.
         RunMismatch: ``config.out`` holds a run with other settings.
-        Stopped: Ctrl-C came, and the epoch it came in is done and saved.
+        Stopped: Ctrl-C came, and the epoch in which it came is done and saved.
     """
     policy = choose_policy(config.precision)
     claim(config.out, config.recipe() | {"policy": policy, "data_sha256": digest(images)})
@@ -87,7 +88,7 @@ def export_generator(weights: list[Any], path: Path, config: TrainConfig) -> Pat
 def run_facts(
     config: TrainConfig, policy: str, images: Images, gan: DCGAN, best: Best
 ) -> dict[str, Any]:
-    """Return what ``run.json`` says: enough to train this model again and to judge it."""
+    """Return the contents of ``run.json``: enough to train this model again and to judge it."""
     history = History(config.out / "history.csv", config.epochs)
     exported = config.epochs if best.epoch is None else best.epoch
     row = next(row for row in history.rows if int(row["epoch"]) == exported)

@@ -1,7 +1,7 @@
-"""The converted graph made fast: the same generator, proven again by parity and by the tests.
+"""The rewrites that make the converted graph fast: the same generator, proven again by parity.
 
-Each rewrite is a function from a model to a new one, and holds for any generator: where it does
-not apply it changes nothing. Each needs what the ones before it made.
+Each rewrite is a function from a model to a new one, and is correct for any generator: where it
+does not apply, it changes nothing. A rewrite relies on the form that those before it make.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,11 +22,11 @@ Rewrite = Callable[[onnx.ModelProto], onnx.ModelProto]
 REWRITES = (fold, permute_dense, subpixel, early_activations, shrink, split, halves)
 
 NAMES = ", ".join(step.__name__ for step in REWRITES)
-"""As the manifest says it."""
+"""The names of the rewrites, as the manifest lists them."""
 
 
 def rewrite(model: onnx.ModelProto, steps: Iterable[Rewrite] = REWRITES) -> onnx.ModelProto:
-    """Return ``model``, as the converter gives it, in the form that runtimes do fastest.
+    """Return ``model``, as the converter gives it, in the form that runtimes run fastest.
 
     ``steps`` may leave out some of the rewrites.
 

@@ -1,4 +1,4 @@
-"""Activations before the weaving of phases: runtimes run them inside the convolution there."""
+"""Activations moved before the nodes that move data, where runtimes fuse them into convolutions."""
 
 import onnx
 

@@ -1,4 +1,4 @@
-"""A Dense layer that makes its channels in the order wanted needs no Transpose after it."""
+"""Dense layers that make their channels in the wanted order and need no Transpose after them."""
 
 from math import prod
 
@@ -11,7 +11,7 @@ from export.rewrites.graph import UNARY, Graph, attributes
 
 
 def permute_dense(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with each Gemm, Reshape, Transpose as a permuted Gemm and a Reshape."""
+    """Return ``model`` with each Gemm, Reshape and Transpose as a permuted Gemm and a Reshape."""
     graph = Graph(model)
     for turn in [x for x in graph.nodes if x.op_type == "Transpose"]:
         _permute(graph, turn)
@@ -42,7 +42,7 @@ def _permute(graph: Graph, turn: onnx.NodeProto) -> None:
 
 
 def _dense(graph: Graph, reshape: onnx.NodeProto) -> onnx.NodeProto | None:
-    """Return the Gemm that makes what is reshaped, with nothing but activations between."""
+    """Return the Gemm that makes the input of ``reshape``, if only activations lie between."""
     node = reshape
     while (maker := graph.maker(node.input[0])) is not None and graph.only_user(maker) is node:
         if maker.op_type == "Gemm":
@@ -54,7 +54,7 @@ def _dense(graph: Graph, reshape: onnx.NodeProto) -> onnx.NodeProto | None:
 
 
 def _reorder(graph: Graph, dense: onnx.NodeProto, width: int, order: NDArray[np.intp]) -> bool:
-    """Put the columns of a Gemm in another order."""
+    """Put the columns of a Gemm in ``order``; return whether all its operands are weights."""
     held = [graph.weight(name) for name in dense.input[1:]]
     if any(x is None for x in held):
         return False

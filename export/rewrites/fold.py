@@ -1,7 +1,7 @@
-"""BatchNormalization costs nothing at inference: it is a scale and a shift of the layer before it.
+"""BatchNormalization folded into the layer before it, of which it is a scale and a shift.
 
-tf2onnx writes it as Mul and Add. ONNX Runtime folds those into Conv, and so do onnxslim and
-onnxscript with BatchNormalization; none of them folds Mul and Add into ConvTranspose.
+tf2onnx writes BatchNormalization as Mul and Add. ONNX Runtime folds these into Conv, and onnxslim
+and onnxscript fold BatchNormalization into it; none of them folds Mul and Add into ConvTranspose.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from onnx import helper
 from export.rewrites.graph import Graph, Weight, attributes
 
 CHANNELS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1}
-"""Where the output channels are in the weight of a layer; a Gemm's is [inputs, channels]."""
+"""The axis of the output channels in a layer's weight; a Gemm's weight is [inputs, channels]."""
 Vector = NDArray[np.float64]
 
 
@@ -26,7 +26,7 @@ def fold(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _to_gemm(graph: Graph) -> None:
-    """Turn a product of rows with a weight into a Gemm, which has room for a shift."""
+    """Turn a product of rows with a weight into a Gemm, which has a bias too."""
     for node in [x for x in graph.nodes if x.op_type == "MatMul"]:
         weight = graph.weight(node.input[1])
         rows = graph.shape(node.input[0])
@@ -60,7 +60,7 @@ def _fold_one(graph: Graph, layer: onnx.NodeProto) -> bool:
 
 
 def _plain(layer: onnx.NodeProto) -> bool:
-    """Tell a layer whose channels are where they are looked for."""
+    """Return whether the output channels of ``layer`` are on the axis that ``CHANNELS`` names."""
     facts = attributes(layer)
     if layer.op_type == "Gemm":
         return not any(facts.get(x) for x in ("transA", "transB")) and all(
@@ -83,7 +83,7 @@ def _bias(graph: Graph, layer: onnx.NodeProto, channels: int) -> Vector | None:
 def _affine(
     graph: Graph, user: onnx.NodeProto, layer: onnx.NodeProto
 ) -> tuple[Vector, Vector] | None:
-    """Return the scale and the shift that ``user`` is, for each channel."""
+    """Return ``user`` as a scale and a shift for each channel; None if it is neither."""
     if user.op_type == "BatchNormalization" and user.input[0] == layer.output[0]:
         return _normalisation(graph, user)
     if user.op_type in ("Mul", "Add"):

@@ -1,4 +1,4 @@
-"""What every rewrite needs of a graph: who makes a tensor, who uses it, what a weight holds."""
+"""The graph as rewrites see it: the makers and users of tensors, and the values of weights."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,11 +11,11 @@ from onnx import helper, numpy_helper
 Weight = NDArray[Any]
 
 UNARY = {"Elu", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
-"""Activations that see one value at a time, and so not where it lies."""
+"""The activations that map each value by itself, whatever its place in the tensor."""
 
 
 class Graph:
-    """A copy of a model, to be altered by one rewrite and returned by ``model()``."""
+    """A copy of a model, which one rewrite alters and ``model()`` returns."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = onnx.ModelProto()
@@ -30,11 +30,11 @@ class Graph:
         }
 
     def weight(self, name: str) -> Weight | None:
-        """Return the weight called ``name``; None for what is computed."""
+        """Return the weight called ``name``; None for a tensor that is computed."""
         return self._weights.get(name)
 
     def shape(self, name: str) -> list[int | None] | None:
-        """Return the inferred shape of a tensor, None for a dimension that is not fixed."""
+        """Return the inferred shape of a tensor, with None for a dimension that is not fixed."""
         return self._shapes.get(name)
 
     def users(self, name: str) -> list[onnx.NodeProto]:
@@ -46,7 +46,7 @@ class Graph:
         return next((node for node in self.nodes if name in node.output), None)
 
     def only_user(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
-        """Return the one node that reads what ``node`` makes; None if others see it too."""
+        """Return the only reader of the tensor that ``node`` makes; None if it has several."""
         users = self.users(node.output[0])
         return users[0] if len(users) == 1 and node.output[0] not in self._outputs else None
 
@@ -83,7 +83,7 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def plain_conv(node: onnx.NodeProto) -> bool:
-    """Tell a convolution without strides, dilations, groups and automatic padding."""
+    """Return whether ``node`` is a Conv without strides, dilations, groups and auto padding."""
     facts = attributes(node)
     ones = [*facts.get("strides", [1]), *facts.get("dilations", [1]), facts.get("group", 1)]
     auto = facts.get("auto_pad", b"NOTSET")

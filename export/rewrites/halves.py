@@ -1,11 +1,12 @@
-"""The first layer in two halves, so that a runtime in bfloat16 sees the latents whole.
+"""The first layer in two halves, so that a runtime in bfloat16 loses no bits of the latents.
 
-Of all roundings to eight bits that of the latents hurts most: everything comes of them. The layer
-is also the cheapest by far. Latents and weights are therefore taken apart into what bfloat16
-holds and the rest, each product of a half with a half is exact, and float32 adds them up.
+Of all roundings to eight bits, that of the latents hurts most, since all values are computed from
+them; and the first layer is the cheapest by far. Latents and weights are therefore split into the
+part that bfloat16 holds and the rest. Each product of two halves is exact, and float32 adds up the
+products.
 
-In float32 the result is the same but for the order of the sums. The weights are taken apart in
-the graph, by nodes that every runtime folds when it loads, so that the file is no larger.
+In float32 the result is the same except for the order of the sums. The weights are split in the
+graph, by nodes that every runtime folds when it loads, so that the file is no larger.
 """
 
 import onnx
@@ -28,9 +29,9 @@ def halves(model: onnx.ModelProto) -> onnx.ModelProto:
 def _nodes(gemm: onnx.NodeProto) -> list[onnx.NodeProto]:
     """Return [low, high, low, high] of the rows times [low, low, high, high] of the weight.
 
-    The small products come first: added to a large sum, each would cost a rounding of it. Without
-    low times low the images would be the same and come 2 % sooner, but the sums would be of a
-    length that OpenVINO in float32 adds up otherwise in a batch of one.
+    The small products come first: added to a large sum, each would cost a rounding of that sum.
+    Without low times low the images would be the same and 2 % faster, but the sums would have a
+    length that OpenVINO in float32 adds up in another way in a batch of one.
     """
     rows, weight, *bias = gemm.input
     nodes = []

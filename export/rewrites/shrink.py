@@ -1,8 +1,9 @@
-"""The last convolution, to three channels, on the small image: weaving three channels is cheap.
+"""The last convolution, to three channels, moved before DepthToSpace, onto the small image.
 
-A convolution after DepthToSpace is one before it, with a kernel for each phase, most of it zeros.
-A vector register holds 16 channels, so runtimes compute 16 where a layer has 3: the 12 of four
-phases cost no more, and the many channels before the layer are never woven.
+A convolution after DepthToSpace can be done before it, with a kernel for each phase, most of it
+zeros. A vector register holds 16 channels, so runtimes compute 16 where a layer has 3: the 12
+channels of four phases cost no more. DepthToSpace then moves 12 channels only, and not the many
+before the layer.
 """
 
 from itertools import product
@@ -14,11 +15,11 @@ from onnx import helper
 from export.rewrites.graph import Graph, Weight, attributes, plain_conv
 
 VECTOR = 16
-"""Channels that cost as much as one."""
+"""The number of channels that cost as much as one."""
 
 
 def shrink(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with each convolution to few channels before the weaving, not after."""
+    """Return ``model`` with each convolution to few channels before DepthToSpace, not after."""
     graph = Graph(model)
     for conv in [x for x in graph.nodes if plain_conv(x)]:
         weave = graph.maker(conv.input[0])
@@ -59,7 +60,7 @@ def _swap(
 
 
 def _small(weight: Weight, pads: list[int], block: int) -> tuple[Weight, list[int]]:
-    """Return the kernel between the phases of the small image, and its padding."""
+    """Return the kernel of the convolution on the small image's phases, and its padding."""
     channels, inputs, *size = weight.shape
     first = [-pads[i] // block for i in range(2)]
     last = [(block - 1 - pads[i] + size[i] - 1) // block for i in range(2)]

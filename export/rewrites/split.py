@@ -1,4 +1,4 @@
-"""A convolution of joined tensors as a sum of smaller ones: no copy, and no kernel of zeros."""
+"""Convolutions of joined tensors as sums of smaller ones, without a copy or a kernel of zeros."""
 
 import numpy as np
 import onnx
@@ -8,7 +8,7 @@ from export.rewrites.graph import Graph, Weight, attributes, plain_conv
 
 
 def split(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Return ``model`` with each Concat, Conv as a Conv of each tensor, added up."""
+    """Return ``model`` with each Concat and Conv as a sum of one Conv for each joined tensor."""
     graph = Graph(model)
     for conv in [x for x in graph.nodes if plain_conv(x)]:
         join = graph.maker(conv.input[0])
@@ -42,7 +42,7 @@ def _split(graph: Graph, join: onnx.NodeProto, conv: onnx.NodeProto, weight: Wei
 
 
 def _trimmed(weight: Weight, pads: list[int]) -> tuple[Weight, list[int]]:
-    """Return ``weight`` without the zeros around it, as far as the padding makes up for them."""
+    """Return ``weight`` without the zeros around it that padding allows to cut, and the padding."""
     pads = list(pads)
     for axis in (2, 3):
         size = weight.shape[axis]

@@ -1,8 +1,9 @@
-"""A transposed convolution as plain ones on the small image, which runtimes do far faster.
+"""Transposed convolutions as plain ones on the small image, which runtimes run far faster.
 
-With a kernel of k * stride, each pixel of an output phase (its place modulo the stride) sees
-only k of the kernel's taps in a direction: one plain convolution a phase, with that phase's own
-padding, gives it all and nothing for nothing. DepthToSpace then weaves the phases together.
+With a kernel of k * stride, each pixel of an output phase (its position modulo the stride) sees
+only k of the kernel's taps in a direction. One plain convolution for each phase, with that phase's
+own padding, computes the phase without multiplying by zeros. DepthToSpace then interleaves the
+phases.
 
 Source: W. Shi et al., "Is the deconvolution layer the same as a convolutional layer?",
 arXiv:1609.07009.
@@ -26,12 +27,13 @@ class Axis:
     kernel: int
     stride: int
     before: int
-    """Padding taken from the start of the output."""
+    """The padding taken from the start of the output."""
     after: int
+    """The padding taken from the end of the output."""
 
     @property
     def taps(self) -> int:
-        """Return how many taps of the kernel a pixel sees."""
+        """Return the number of the kernel's taps that a pixel sees."""
         return self.kernel // self.stride
 
     @property
@@ -41,11 +43,11 @@ class Axis:
 
     @property
     def rows(self) -> int:
-        """Return how many pixels each phase has; the last ones may lie beyond the output."""
+        """Return the number of pixels of a phase; the last ones may lie beyond the output."""
         return -(-self.length // self.stride)
 
     def phase(self, place: int) -> tuple[slice, int, int]:
-        """Return the kernel's taps of one phase, last one first, and its padding."""
+        """Return the kernel's taps of phase ``place``, last one first, and the phase's padding."""
         shift, first = divmod(place + self.before, self.stride)
         taps = slice(
             first + (self.taps - 1) * self.stride, first - 1 if first else None, -self.stride
@@ -65,7 +67,7 @@ def subpixel(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _axes(graph: Graph, node: onnx.NodeProto, weight: Weight) -> list[Axis] | None:
-    """Return both directions of ``node``, None if the rewrite does not hold for it."""
+    """Return both directions of ``node``, None if the rewrite does not apply to it."""
     facts = attributes(node)
     shape = graph.shape(node.input[0])
     if weight.ndim != 4 or shape is None or None in shape[2:]:
@@ -90,14 +92,14 @@ def _axes(graph: Graph, node: onnx.NodeProto, weight: Weight) -> list[Axis] | No
 def _nodes(
     graph: Graph, node: onnx.NodeProto, weight: Weight, axes: list[Axis]
 ) -> list[onnx.NodeProto]:
-    """Return a convolution for each phase, and what weaves their outputs together."""
+    """Return a convolution for each phase, and the nodes that interleave the phases."""
     nodes = []
     bias = graph.weight(node.input[2]) if len(node.input) > 2 else None
     for places in product(*(range(axis.stride) for axis in axes)):
         (down, top, bottom), (across, left, right) = map(Axis.phase, axes, places)
         label = f"{node.name}.phase{places[0]}{places[1]}"
         kernel = weight[:, :, down, across].swapaxes(0, 1)
-        # A copy each: OpenVINO adds a bias that others read too in a pass of its own.
+        # Each phase has a copy of the bias: OpenVINO adds a shared bias in a separate pass.
         own = [graph.add_weight(label, bias)] if bias is not None else node.input[2:]
         nodes.append(
             helper.make_node(

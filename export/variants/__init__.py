@@ -1,7 +1,7 @@
-"""The graph in other precisions: each is tried, and shipped only with evidence for it.
+"""The graph in other precisions, each of which is tried, and shipped only with evidence for it.
 
-A candidate has to draw the same images within its tolerances, on every provider at hand that can
-run it, and to be faster than what would serve instead wherever it could be measured.
+A candidate has to draw the same images within its tolerances, on every available provider that can
+run it. It also has to be faster than the plan that would serve instead, wherever it was measured.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,9 @@ from export.variants.quantize import int8
 from server.runtime.plans import Plan
 
 Build = Callable[[onnx.ModelProto, int, Path], tuple[onnx.ModelProto, str]]
-"""Converted graph with float images, latent_dim and scratch folder to the graph that serves, uint8
-head included, and in words what was done."""
+"""The function that builds a candidate. It takes the converted graph with float images, latent_dim
+and a directory for temporary files. It returns the graph that serves, uint8 head included, and a
+text that says what was done."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,13 @@ class Candidate:
     """A precision that may be worth shipping."""
 
     name: str
-    """Of the variant in the manifest."""
+    """The name of the variant in the manifest."""
     precision: str
     build: Build
     meant_for: tuple[Plan, ...]
-    """The plans that would serve it."""
+    """The plans that would serve the candidate."""
     proven_on: tuple[Plan, ...] = ()
-    """Others that can run the graph, slowly, with the same roundings: parity without the device."""
+    """The plans that run the graph with the same roundings, slowly, where the device is missing."""
 
 
 CANDIDATES = (

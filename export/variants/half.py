@@ -1,8 +1,9 @@
-"""float16, for GPUs: half the bytes, and tensor cores at twice the rate of TF32.
+"""The variant in float16, for GPUs: half the bytes, and tensor cores at twice the rate of TF32.
 
-The latents and the images stay float32: what is cast is the body of the graph, from its first
-layer to the sums before the last activation. Rounded to float16 after it, an image near white
-would be off by a sixteenth of a grey level, which is as much as all layers before it add.
+The latents and the images stay float32. The body of the graph is cast to float16, from its first
+layer to the sums before the last activation. If the images were rounded to float16 after that
+activation, one near white would be off by a sixteenth of a grey level, which is as much as all
+layers before add.
 """
 
 import warnings
@@ -18,13 +19,13 @@ from export.rewrites.graph import UNARY, Graph
 from export.rewrites.halves import halves
 
 POINTWISE = UNARY | {"Add", "Clip", "Div", "Mul", "Sub", "Transpose"}
-"""What may follow the sums of the last layer."""
+"""The operators that may follow the sums of the last layer."""
 
 
 def float16(floats: onnx.ModelProto) -> onnx.ModelProto:
     """Return the generator ``floats`` in float16, rewritten and with the uint8 head.
 
-    Without ``halves``: float16 holds the latents well enough.
+    The rewrite ``halves`` is left out, as float16 holds the latents well enough.
     """
     model = rewrite(floats, [step for step in REWRITES if step is not halves])
     tail = _tail(model)
@@ -35,7 +36,7 @@ def float16(floats: onnx.ModelProto) -> onnx.ModelProto:
     body.graph.output[0].name = end
     body.graph.output[0].type.tensor_type.ClearField("shape")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights below the range: parity says if it matters
+        warnings.simplefilter("ignore")  # parity tells whether weights below the range matter
         cast = convert_float_to_float16(body, keep_io_types=True, op_block_list=[])
     cast.graph.node.extend(tail)
     kept = {x.name for x in cast.graph.initializer}
@@ -48,7 +49,7 @@ def float16(floats: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _tail(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    """Return the nodes at the end that see one value at a time."""
+    """Return the last nodes of the graph, as far as they map each value by itself."""
     graph = Graph(model)
     tail: list[onnx.NodeProto] = []
     node = graph.maker(model.graph.output[0].name)
@@ -63,6 +64,6 @@ def _tail(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def _tensors(model: onnx.ModelProto, node: onnx.NodeProto) -> list[str]:
-    """Return what ``node`` reads that is computed."""
+    """Return the inputs of ``node`` that are computed, not weights."""
     weights = {x.name for x in model.graph.initializer}
     return [name for name in node.input if name and name not in weights]

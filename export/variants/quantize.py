@@ -1,9 +1,10 @@
-"""int8, for processors without bfloat16: as many convolutions as the tolerances allow.
+"""The variant in int8, for processors without bfloat16: the convolutions that tolerances allow.
 
 Weights and activations of a convolution become eight bits, with a scale for every channel of the
-weights and one for a tensor of activations, from its range on latents of seeds. Each convolution
-is tried alone first; the gentlest are then quantised together, as many as stay within the limits.
-The first layer, on the latents, is cheap and hurts most: it is left as it is.
+weights and one for each tensor of activations, from its range on latents of seeds. Each convolution
+is tried alone first; those with the smallest differences are then quantised together, as many as
+stay within the limits. The first layer, on the latents, is left as it is: it is cheap, and its
+rounding hurts most.
 """
 
 import logging
@@ -31,17 +32,17 @@ from export.tolerances import INT8
 from server.bundle.latents import latents
 
 CALIBRATION_SEEDS = range(10_000, 10_256)
-"""Images whose activations give the ranges."""
+"""The seeds of the images whose activations give the ranges."""
 TRIAL_SEEDS = range(20_000, 20_256)
-"""Other images, on which the damage is measured."""
+"""The seeds of the other images, on which the differences are measured."""
 ROWS = 32
-"""Latents a run, while calibrating."""
+"""The number of latents in a calibration run."""
 
 Bytes = NDArray[np.uint8]
 
 
 class Seeds(CalibrationDataReader):  # type: ignore[misc]
-    """Feeds the calibration the latents that users' seeds give."""
+    """Feeds the calibration with latents of seeds."""
 
     def __init__(self, latent_dim: int) -> None:
         seeds = CALIBRATION_SEEDS
@@ -58,7 +59,7 @@ class Seeds(CalibrationDataReader):  # type: ignore[misc]
 
 
 class Quantizer:
-    """Quantises some convolutions of one graph and says what that does to its images."""
+    """Quantises some convolutions of one graph, and measures how its images change."""
 
     def __init__(self, served: onnx.ModelProto, latent_dim: int, scratch: Path) -> None:
         self._served = served
@@ -89,12 +90,12 @@ class Quantizer:
         return onnx.load(str(self._path))
 
     def damage(self, nodes: Sequence[str]) -> Difference:
-        """Return how the images differ with the convolutions ``nodes`` in int8."""
+        """Return the difference of the images with the convolutions ``nodes`` in int8."""
         return compare(self._draw(self.quantize(nodes).SerializeToString()), self._wanted)
 
     def _copy(self) -> onnx.ModelProto:
         copy = onnx.ModelProto()
-        copy.CopyFrom(self._served)  # quantize_static alters what it is given
+        copy.CopyFrom(self._served)  # quantize_static alters its argument
         return copy
 
     def _draw(self, model: bytes) -> Bytes:
@@ -106,10 +107,10 @@ class Quantizer:
 
 
 def int8(floats: onnx.ModelProto, latent_dim: int, scratch: Path) -> tuple[onnx.ModelProto, str]:
-    """Return the generator ``floats`` with convolutions in int8, and which ones.
+    """Return the generator ``floats`` with convolutions in int8, and a text that names them.
 
     Raises:
-        VariantRefused: not one of them stays within the limits; the message has the gentlest.
+        VariantRefused: no convolution stays within the limits; the message has the best one.
     """
     served = add_head(rewrite(floats))
     quantizer = Quantizer(served, latent_dim, scratch)
@@ -134,7 +135,7 @@ def _told(found: Difference) -> str:
 
 
 class _Quiet(logging.Filter):
-    """Drops the advice to preprocess the graph: its shapes are inferred already."""
+    """Drops the advice to preprocess the graph, whose shapes are inferred already."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return "pre-process" not in record.getMessage()

@@ -1,4 +1,4 @@
-"""Whether a candidate is shipped: it is proven like the served graph, and timed beside it."""
+"""The trial of a candidate, which is proven like the graph that serves, and timed beside it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,34 +18,34 @@ from export.variants import Candidate
 from server.runtime.plans import EP_NAMES, VARIANT, Plan, choose_plans
 
 FASTER = 1.05
-"""Times as fast as what would serve instead: less is not told from chance."""
+"""The factor by which a candidate must be faster than its rival: less may be chance."""
 
 Stamp = Callable[[onnx.ModelProto], None]
 
 
 @dataclass
 class Trial:
-    """What became of a candidate."""
+    """The result of trying a candidate."""
 
     candidate: Candidate
     model: Path
-    """The ONNX file, where there is one."""
+    """The path of the ONNX file, which does not exist if the candidate could not be built."""
     done: str = ""
-    """What was done to the graph."""
+    """The description of what was done to the graph."""
     report: Report = field(default_factory=lambda: Report([]))
     plans: list[str] = field(default_factory=list)
-    """The plans that may serve it."""
+    """The plans that may serve the candidate."""
     told: list[str] = field(default_factory=list)
-    """Why a plan may or may not, and how fast it was."""
+    """The texts that say why a plan may serve or not, and how fast it was."""
     rates: list[Rate] = field(default_factory=list)
 
     @property
     def shipped(self) -> bool:
-        """Whether the bundle has it."""
+        """Whether the candidate is in the bundle."""
         return bool(self.plans)
 
     def facts(self) -> dict[str, Any]:
-        """Return what was found, as JSON."""
+        """Return the result of the trial, as JSON."""
         parity = {plan.label: plan.facts() for plan in self.report.plans}
         return {
             "precision": self.candidate.precision,
@@ -63,7 +63,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Bench:
-    """What every candidate is tried with."""
+    """The graphs, the reference and the settings that all trials share."""
 
     floats: onnx.ModelProto
     """The converter's graph, with float images."""
@@ -74,11 +74,11 @@ class Bench:
     threads: int
     rounds: int
     stamp: Stamp
-    """Writes into a graph where it comes from."""
+    """The function that writes its lineage into a graph."""
 
 
 def try_out(candidate: Candidate, bench: Bench, scratch: Path) -> Trial:
-    """Build ``candidate``, compare its images with TensorFlow's, and see where it is faster."""
+    """Build ``candidate``, compare its images with TensorFlow's, and measure where it is faster."""
     trial = Trial(candidate, scratch / f"generator-{candidate.name}.onnx")
     latent_dim = bench.probes[0].latents.shape[1]
     try:
@@ -101,7 +101,7 @@ def try_out(candidate: Candidate, bench: Bench, scratch: Path) -> Trial:
 
 
 def _is_here(plan: Plan) -> bool:
-    """Tell whether this host may be able to run ``plan``; what it lacks then is told later."""
+    """Return whether this host may be able to run ``plan``; a failure later says what it lacks."""
     return plan.provider != "cuda" or EP_NAMES["cuda"] in ort.get_available_providers()
 
 

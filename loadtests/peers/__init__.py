@@ -1,1 +1,1 @@
-"""Other servers of the same graph, to hold ours against: each a module that takes ``--port``."""
+"""Other servers of the same graph to compare ours with, each a module that takes ``--port``."""

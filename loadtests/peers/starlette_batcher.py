@@ -1,8 +1,9 @@
 """Starlette on uvicorn with a batcher by hand: ``python -m loadtests.peers.starlette_batcher``.
 
-One process, one session of ONNX Runtime on all processors, one thread that runs what has come in
-meanwhile as one batch. The graph, the runtime and the number of threads are those of the server
-that it is held against; it draws standard normal latents of the seed, not the same ones.
+The server has one process, one session of ONNX Runtime on all processors, and one thread that runs
+the requests that have come in meanwhile as one batch. The graph, the runtime and the number of
+threads are those of the server with which it is compared. Its latents are standard normal numbers
+from the seed, but not the same ones.
 """
 
 import argparse
@@ -84,7 +85,7 @@ def main() -> None:
 
 
 def opened() -> Any:
-    """Return a session on OpenVINO in bfloat16 where it is built in, else on the CPU provider."""
+    """Return a session on OpenVINO in bfloat16 if it is built in, else on the CPU provider."""
     options = ort.SessionOptions()
     threads = len(os.sched_getaffinity(0))
     if "OpenVINOExecutionProvider" not in ort.get_available_providers():
@@ -110,7 +111,7 @@ def latents_of(seed: int) -> NDArray[np.float32]:
 
 
 def app_of(batcher: Batcher) -> Starlette:
-    """Return the application: the routes of ours that the comparison asks."""
+    """Return the application, with the routes of our server that the comparison needs."""
     tasks: list[asyncio.Task[None]] = []
 
     async def ready(_: Request) -> Response:
@@ -139,7 +140,7 @@ def app_of(batcher: Batcher) -> Starlette:
 
 
 def png(image: NDArray[np.uint8]) -> bytes:
-    """Return uint8 [H, W, 3] as a PNG that is stored, not compressed."""
+    """Return ``image``, uint8 [H, W, 3], as a PNG whose pixels are stored, not compressed."""
     height, width, _ = image.shape
     lines = np.zeros((height, 1 + width * 3), np.uint8)
     lines[:, 1:] = image.reshape(height, -1)

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 RULE = 1
 """The version of the rule above, kept in every manifest."""
 SEEDS = 2**64
-"""Seeds are 0 to SEEDS - 1."""
+"""The number of seeds; a seed is 0 to SEEDS - 1."""
 
 _PHILOX: Any = np.random.Philox(key=0)
 _uniform = np.random.Generator(_PHILOX).random
-"""Fills an array with ``(word >> 11) / 2**53`` of as many words."""
+"""The function that fills an array with ``(word >> 11) / 2**53`` of as many words."""
 _KEY: dict[str, Any] = {"counter": (0, 0, 0, 0), "key": (0, 0)}
 _START: Any = {
     "bit_generator": "Philox",

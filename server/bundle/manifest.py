@@ -39,17 +39,17 @@ class LatentsFacts:
     dim: int
     distribution: str
     rule: int
-    """Version of the seed-to-latents rule, ``server.bundle.latents.RULE``."""
+    """The version of the seed-to-latents rule, ``server.bundle.latents.RULE``."""
 
 
 @dataclass(frozen=True)
 class ImageFacts:
     shape: list[int]
-    """Height, width, channels."""
+    """The height, the width and the number of channels."""
     dtype: str
     range: list[int]
     colors: str
-    """Order of the channels, "RGB"."""
+    """The order of the channels, "RGB"."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Variant:
     precision: str
     rewrite: str
     parity: dict[str, Any]
-    """What the parity check measured on it; ``parity.json`` has it all."""
+    """A summary of what the parity check measured on the variant; ``parity.json`` is complete."""
     refused: list[str] = field(default_factory=list)
-    """Plans, such as "openvino/f32", that must not serve it: one seed drew several images there."""
+    """The plans, such as "openvino/f32", that must not serve it: one seed drew several images."""
     plans: list[str] = field(default_factory=list)
-    """The only plans that may serve it, those that it was made for; none named means any."""
+    """The only plans that may serve the variant, which was made for them; empty allows any plan."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,16 @@ class Golden:
 
     seeds: list[int]
     sha256: list[str]
-    """Of each golden image's pixels, uint8 in row-major order."""
+    """The SHA-256 of each golden image's pixels, uint8 in row-major order, in hexadecimal."""
     file: str
-    """uint8 [len(seeds), *image.shape], as a .npy file."""
+    """The name of the .npy file with the golden images, uint8 [len(seeds), *image.shape]."""
     tolerance: int
-    """Grey levels by which a pixel may differ on other hardware or in another precision."""
+    """The grey levels by which a pixel may differ on other hardware or in another precision."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle is: the contract between export and server."""
+    """The contents of ``manifest.json``: the contract between export and server."""
 
     schema_version: int
     name: str
@@ -129,15 +129,15 @@ class Bundle:
 
     @property
     def key(self) -> int:
-        """What it is known by: 64 bits of its manifest's digest, and so of every file's."""
+        """The bundle's identity: 64 bits of its manifest's digest, which covers every file's."""
         text = self.manifest.to_json().encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8])
 
     def check_files(self) -> None:
-        """Compare every file that the manifest lists with what it says of it.
+        """Compare every file that the manifest lists with its size and digest there.
 
         Raises:
-            BundleError: the first that differs, is not there, or cannot be read.
+            BundleError: a file differs, is missing, or cannot be read; the first one is named.
         """
         for name, wanted in self.manifest.files.items():
             file = self.path / name
@@ -170,7 +170,7 @@ def load_bundle(path: Path) -> Bundle:
     """Return the bundle in ``path``, every file of it checked.
 
     Raises:
-        BundleError: the first thing that is wrong with it.
+        BundleError: the bundle cannot be served; the message is the first fault found.
     """
     manifest = read_manifest(path / MANIFEST)
     bundle = Bundle(path, manifest)
@@ -183,7 +183,7 @@ def load_bundle(path: Path) -> Bundle:
 
 
 def _check_golden(bundle: Bundle) -> None:
-    """See that the golden images are of the shape in which the HTTP workers will read others."""
+    """Check that the golden images have the shape that the manifest promises for all images."""
     manifest = bundle.manifest
     wanted = (len(manifest.golden.seeds), *manifest.image.shape)
     try:
@@ -201,7 +201,8 @@ def read_manifest(path: Path) -> Manifest:
     """Return the manifest in the file ``path``, every member of the right type.
 
     Raises:
-        BundleError: unreadable, of another schema or another seed rule, or a member is amiss.
+        BundleError: the manifest cannot be read, has another schema or another seed rule, or a
+            member of it is missing, unknown or of the wrong type.
     """
     try:
         facts = json.loads(path.read_text())
@@ -211,10 +212,11 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def manifest_of(facts: Any, place: str) -> Manifest:
-    """Return the manifest that ``facts``, from JSON, are; ``place`` is where they were read.
+    """Return the manifest made of ``facts``, parsed JSON; errors name ``place`` as their source.
 
     Raises:
-        BundleError: of another schema or another seed rule, or a member is amiss.
+        BundleError: the manifest has another schema or another seed rule, or a member of it is
+            missing, unknown or of the wrong type.
     """
     schema = facts.get("schema_version") if isinstance(facts, dict) else None
     if schema != SCHEMA_VERSION:
@@ -229,7 +231,7 @@ def manifest_of(facts: Any, place: str) -> Manifest:
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:
-    """Return ``value``, from JSON, as a ``kind``: a dataclass, list, dict or plain type."""
+    """Return ``value``, parsed JSON, as a ``kind``: a dataclass, list, dict or plain type."""
     if kind is Any:
         return value
     if is_dataclass(kind):
@@ -243,7 +245,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
 
 def _read_fields(kind: Any, value: Any, place: str) -> Any:
     names = {f.name for f in fields(kind)}
-    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}  # not in old bundles
+    # Old bundles lack the fields that have a default factory.
+    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}
     if not isinstance(value, dict) or not names - since <= set(value) <= names:
         found = sorted(value) if isinstance(value, dict) else value
         raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")

@@ -1,4 +1,4 @@
-"""The model repository, ``<name>/<version>/``: what lies there, and which of it is wanted."""
+"""The model repository, ``<name>/<version>/``: which bundles it holds, and how one is found."""
 
 import os
 from collections.abc import Iterable
@@ -7,11 +7,14 @@ from pathlib import Path
 from server.bundle.manifest import LATEST, NAME, VERSION, Bundle, BundleError, load_bundle
 
 Seen = tuple[tuple[str, int, int], ...]
-"""What a bundle's directory looked like: names, sizes and times of its files."""
+"""The state of a bundle's directory: name, size in bytes and mtime in ns of each file, sorted."""
 
 
 def scan(models: Path) -> dict[str, Seen]:
-    """Return every version of every model in ``models`` by ``name/version``, whole or not."""
+    """Return the state of every bundle's directory in ``models``, by ``name/version``.
+
+    Directories of incomplete bundles are in it as well.
+    """
     found = {}
     for folder in models.glob("*/*"):
         name, version = folder.parts[-2:]
@@ -21,7 +24,7 @@ def scan(models: Path) -> dict[str, Seen]:
 
 
 def _look(folder: Path) -> Seen:
-    """Return what ``folder`` holds; what vanishes meanwhile is not there."""
+    """Return the state of ``folder``; it is empty when a file vanishes meanwhile."""
     seen = []
     try:
         for file in os.scandir(folder):
@@ -42,7 +45,7 @@ def load(models: Path, ref: str) -> Bundle:
     """Return the bundle ``name/version`` of the repository, every file of it checked.
 
     Raises:
-        BundleError: what is wrong with it.
+        BundleError: the bundle cannot be served, or its manifest names another bundle.
     """
     bundle = load_bundle(models / ref)
     own = f"{bundle.manifest.name}/{bundle.manifest.version}"
@@ -52,11 +55,11 @@ def load(models: Path, ref: str) -> Bundle:
 
 
 def find(models: Path, name: str, version: str = LATEST) -> Bundle:
-    """Return a version of model ``name``; ``latest`` is the highest number that is whole.
+    """Return a version of model ``name``; ``latest`` is the highest version that can be served.
 
     Raises:
-        BundleError: there is none. The message has what is wrong with those there are, or lists
-            the others.
+        BundleError: there is no such bundle, or none that can be served. The message gives the
+            faults of those that were tried, or lists the bundles of the repository.
     """
     there = scan(models)
     wanted = versions(there, name) if version == LATEST else [version]

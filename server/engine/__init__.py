@@ -1,1 +1,1 @@
-"""The engine: the one process that owns the model, and the HTTP workers' way to it."""
+"""The engine: the process that owns the model, batches the workers' requests and runs them."""

@@ -1,4 +1,4 @@
-"""The requests that an engine has from its HTTP workers: taken in, given up, and answered."""
+"""The requests that an engine has accepted from its HTTP workers, until each is answered."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -12,7 +12,7 @@ from server.ipc.messages import Cancel, Result, Status, Submit
 
 
 class Metrics(Protocol):
-    """The metrics that are told of requests."""
+    """The metrics of requests."""
 
     def queue_delay(self, seconds: float) -> None: ...
     def dropped(self, reason: str, rows: int) -> None: ...
@@ -21,7 +21,7 @@ class Metrics(Protocol):
 class AcceptedRequests:
     """Puts requests into the queues of ``models``, and answers each of them once.
 
-    An answer waits at its worker's connection until that is told to send.
+    An answer waits in its worker's ``WorkerConnection`` until the connections send.
     """
 
     def __init__(self, models: Models, metrics: Metrics, clock: Callable[[], float]) -> None:
@@ -29,10 +29,10 @@ class AcceptedRequests:
         self._metrics = metrics
         self._clock = clock
         self.queue_state = (0, 0, 0.0, 0.0)
-        """What answers say of the queue, see ``Result``."""
+        """The state of the queue that goes with answers: the last four fields of ``Result``."""
 
     def submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
-        """Put a request into the queue of its model, or answer why not."""
+        """Put a request into the queue of its model, or answer that it is refused."""
         served = self._models.get(submit.model)
         if served is None:
             stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, *self.queue_state)
@@ -46,7 +46,7 @@ class AcceptedRequests:
             self._answer(request, Status.FULL, full)
 
     def cancel(self, connection: WorkerConnection, cancel: Cancel) -> None:
-        """Drop the rows of a request that nobody waits for; those that run already run in vain."""
+        """Drop the waiting rows of a request that nobody waits for; running rows run in vain."""
         request = connection.requests.get(cancel.request_id)
         if request is not None and not request.gone:
             late = request.deadline <= self._clock()
@@ -54,7 +54,7 @@ class AcceptedRequests:
             self.end(request, Status.CANCELLED)
 
     def forget(self, connection: WorkerConnection) -> None:
-        """Drop the rows of a worker that is gone, and nobody else's."""
+        """Drop the rows of a worker that is gone, and of no other worker."""
         for request in connection.requests.values():
             if not request.gone:
                 self._drop(request, "worker_gone")
@@ -66,19 +66,19 @@ class AcceptedRequests:
         self.end(request, Status.EXPIRED)
 
     def fail(self, request: EngineRequest) -> None:
-        """End a request that the runtime raised on."""
+        """End a request for which the runtime raised an error."""
         request.served.batcher.drop(request)
         self.end(request, Status.FAILED)
 
     def end_if_done(self, request: EngineRequest) -> None:
-        """Answer a request of which rows have run, if it waits for no others."""
+        """Answer a request of which rows have run, if it has no other rows to wait for."""
         if request.done == request.rows:
             self.end(request, Status.OK)
         elif request.verdict is not None:
             self.end(request, request.verdict)
 
     def end(self, request: EngineRequest, verdict: Status) -> None:
-        """Answer a request, once no other stream runs rows of it: its slot is free after that."""
+        """Answer a request once no other stream runs rows of it: the answer frees its slot."""
         if request.verdict is None:
             request.verdict = verdict
         if request.done == request.taken:
@@ -92,7 +92,7 @@ class AcceptedRequests:
         self, request: EngineRequest, status: Status, full: QueueFull | None = None
     ) -> None:
         if request.connection.requests.pop(request.request_id, None) is not request:
-            return  # it was answered already, or nobody is there any more
+            return  # the request was answered already, or its worker is gone
         queue_s = max(0.0, request.started - request.arrived)
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)

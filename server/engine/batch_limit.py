@@ -1,15 +1,17 @@
-"""How large a batch may be on a processor: learned from the batches that are served."""
+"""The largest batch on a processor, which is learned from the batches that are served."""
 
 LARGEST = 64
-"""Twice as many rows no longer fit the caches: 5 % fewer images on two processors."""
+"""The largest limit in rows: 128 rows no longer fit the caches, and two processors drew 5 % fewer
+images with them."""
 SMALLEST = 16
-"""Smaller batches cost more than a tenth of the rate, however long this one takes."""
+"""The smallest limit in rows, however long a batch takes: fewer rows cost a tenth of the rate."""
 LONGEST_S = 0.2
-"""How long a batch may take while the server is busy: who wants one image may wait for it."""
+"""The seconds that a batch may take on a busy server: a request for one image may wait for it."""
 WEIGHT = 0.1
-"""How much the newest batch counts in what a row takes."""
+"""The weight of the newest batch in the average time of a row."""
 SLACK = 0.7
-"""A batch may grow only if it is expected to take so much of the longest time: no to and fro."""
+"""The part of ``LONGEST_S`` that a larger batch may be expected to take: the gap keeps the limit
+from going to and fro."""
 
 
 class BatchLimit:
@@ -18,12 +20,12 @@ class BatchLimit:
     def __init__(self, largest: int = LARGEST) -> None:
         self._largest = largest
         self._row_s: float | None = None
-        """How many seconds a row of recent batches took."""
+        """The average seconds of a row in recent batches; None before the first."""
         self.rows = largest
         """The limit in rows."""
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from a batch of ``rows`` rows that took ``seconds``; a small one tells nothing."""
+        """Learn from a batch of ``rows`` rows that took ``seconds``; small batches are ignored."""
         if 2 * rows < self.rows:
             return
         row_s = seconds / rows
@@ -35,8 +37,8 @@ class BatchLimit:
 
 
 def mixed_rows(limit: int) -> int:
-    """Return how much of a batch big requests may fill while small ones come, on a processor.
+    """Return the rows of a batch that big requests may fill on a processor while small ones come.
 
-    Half of a batch takes half as long, and draws 4 % fewer images.
+    A half batch takes half as long, and half batches draw 4 % fewer images a second.
     """
     return max(limit // 2, min(limit, SMALLEST))

@@ -1,14 +1,15 @@
-"""Which rows run next: the policy of the queue, and nothing else.
+"""The policy of the queue: which rows run next, and which requests are refused.
 
-No sockets, no ONNX Runtime, and the clock is passed in. Work-conserving: ``take`` returns what is
-there, as soon as it is asked; batches grow by themselves while the engine is busy. Where a batch
-costs the same whatever its size, as on a GPU, ``due_in_s`` may ask for a moment's patience first.
+The module knows no sockets and no ONNX Runtime, and the clock is passed in. The queue is
+work-conserving: ``take`` returns the rows that wait as soon as it is called, and batches grow by
+themselves while the engine is busy. Where a batch costs the same whatever its size, as on a GPU,
+``due_in_s`` may delay it for a moment to let more rows come.
 
 Two lanes share every batch. Small requests go in the express lane, first come first served, and may
-fill a batch but for a quarter that the bulk lane keeps when it has work. The bulk lane is fair, see
-``fair``; requests that are said to be bulk have a quarter of the others' share, and take no other.
-While small requests come, the bulk lane may be told to fill less of a batch: who wants one image
-waits for those that run already.
+fill a batch except for the quarter that is kept for the bulk lane when that has work. The bulk lane
+is fair, see ``fair_order``. Requests marked as bulk always take the bulk lane, and have a quarter
+of the others' share there. While small requests come, the bulk lane may be limited to a smaller
+part of a batch, since a request for one image waits for the batch that is running.
 """
 
 import heapq
@@ -23,29 +24,31 @@ from server.engine.fair_order import Entry, FairOrder
 from server.errors import QueueFull
 
 EXPRESS_ROWS = 8
-"""A request of this many rows, or fewer, takes the express lane."""
+"""The largest request, in rows, that takes the express lane."""
 BULK_SHARE = 4
-"""The bulk lane keeps one part in this many of a batch; bulk requests have so small a share."""
+"""The divisor of two shares: a quarter of a batch is kept for the bulk lane, and a bulk request has
+a quarter of another request's share in that lane."""
 COMING_S = 1.0
-"""For so long after a small request others are expected."""
+"""The seconds after a small request during which more of them are expected."""
 MARGIN = 1.2
-"""Times the expected wait for which a request must have time: a shared machine is slower now and
-then, and who is refused at once can ask elsewhere. With 1.1, one accepted request in forty was late
-under overload."""
+"""The factor by which a request's time must exceed its expected wait: a shared machine is slower
+now and then, and a caller that is refused at once can ask elsewhere. With 1.1, one accepted request
+in forty was late under overload."""
 RATE_WEIGHT = 0.1
-"""How much the newest batch counts in the capacity, at least: of the first ones each counts alike,
-as the very first may be slow."""
+"""The smallest weight of the newest batch in the capacity. The first batches have equal weights, as
+the very first may be slow."""
 FRESH_S = 10.0
-"""For how long after it was measured a rate keeps a request from running: a machine that was slow
-for a while may be fast by now, and only what runs can tell."""
+"""The seconds for which a measured rate may keep a request from running: a machine that was slow
+may be fast by now, and only a batch that runs can tell."""
 DRAINED_S = 1.0
-"""How far back the drain rate looks."""
+"""The time constant, in seconds, of the average that is the drain rate."""
 BACKLOG = 4
-"""Batches that have to wait for the drain rate to be measured. Callers on the same processors leave
-a few rows waiting now and then; how fast these drain says nothing of how fast many would."""
+"""The number of batches that have to wait for the drain rate to be measured. Callers on the same
+processors leave a few rows waiting now and then; the rate at which a few rows drain says nothing of
+the rate at which many would."""
 
 MOST_DONE = 64
-"""Requests that are done and still among those whose deadlines are looked at, about."""
+"""The number of finished requests, roughly, that the heap of deadlines may still hold."""
 
 
 @dataclass(eq=False, slots=True)
@@ -93,7 +96,7 @@ class Slice(Generic[R]):
 
 @dataclass(slots=True)
 class Batch(Generic[R]):
-    """Rows that run together, and the requests whose deadline passed before they could."""
+    """Rows that run together, and the requests that expired before their rows could run."""
 
     slices: list[Slice[R]] = field(default_factory=list)
     rows: int = 0
@@ -101,21 +104,22 @@ class Batch(Generic[R]):
 
 
 class Drained:
-    """How fast a long queue drains, of the last second or so."""
+    """The rate at which a long queue drains, averaged over the last second or so."""
 
     def __init__(self) -> None:
         self.rate: float | None = None
+        """The drain rate in rows a second; None before the first measurement."""
         self.measured_at = -math.inf
         self._rows = 0.0
         self._seconds = 0.0
         self._pending: tuple[int, float] | None = None
 
     def left(self, rows: int, now: float) -> None:
-        """Note that ``rows`` rows left the queue and others stayed."""
+        """Note that ``rows`` rows left the queue while others stayed."""
         self._pending = (rows, now)
 
     def until(self, now: float) -> None:
-        """Note that the next rows leave: those before have taken so long."""
+        """Note that the next rows leave, which ends the measurement of the rows before."""
         if self._pending is None:
             return
         rows, began = self._pending
@@ -129,11 +133,11 @@ class Drained:
 
 
 class Batcher(Generic[R]):
-    """The queue of one engine.
+    """The queue of one model in one engine.
 
-    ``rows`` counts what is waiting; ``capacity`` is the rows per second of recent batches that were
-    at least half full, None until the first. While small requests come, big ones fill batches up to
-    ``mixed_batch_size`` only.
+    ``rows`` is the number of rows that wait. ``capacity`` is the rows per second of recent batches
+    that were at least half full, None until the first. While small requests come, big ones fill
+    batches up to ``mixed_batch_size`` only.
     """
 
     def __init__(
@@ -152,20 +156,20 @@ class Batcher(Generic[R]):
         self.rows = 0
         self.capacity: float | None = None
         self._measured = 0
-        """How often the capacity was measured."""
+        """The number of batches from which the capacity was measured."""
         self._measured_at = -math.inf
         self._express: deque[R] = deque()
         self._express_rows = 0
         self._bulk = FairOrder()
         self._small_until = -math.inf
-        """Until when small requests are expected."""
+        """The time until which more small requests are expected."""
         self._since = 0.0
-        """When the queue was empty last."""
+        """The time at which the queue was empty last."""
         self._drained = Drained()
         self._kept = 0.0
-        """Rows that the bulk lane may have of the next batch, whatever the express lane has."""
+        """The rows of the next batch that are kept for the bulk lane, with their fraction."""
         self._deadlines: list[tuple[float, int, R]] = []
-        """A heap of the requests by deadline; some that are done or gone may still be in it."""
+        """The heap of the requests by deadline; some of them may be finished or gone."""
         self._numbers = itertools.count()
 
     def resize(self, max_batch_size: int, mixed_batch_size: int) -> None:
@@ -174,11 +178,11 @@ class Batcher(Generic[R]):
         self.mixed_batch_size = mixed_batch_size
 
     def add(self, request: R, accepted: bool = False) -> None:
-        """Put ``request`` into the queue; one that was ``accepted`` before is not refused.
+        """Put ``request`` into the queue; a request that was ``accepted`` before is not refused.
 
         Raises:
-            QueueFull: the queue is at its limit, or the request would be late, or make another
-                late.
+            QueueFull: the queue is at its limit, or the request would be late, or it would make
+                another request late.
         """
         now = self.clock()
         entry = None
@@ -202,7 +206,7 @@ class Batcher(Generic[R]):
         """Raise QueueFull if ``request`` cannot be served in time."""
         over = self.rows + request.rows - self.max_queue_rows
         late = self._late_s(request, entry, now)
-        expired = request.deadline <= now  # take will say so
+        expired = request.deadline <= now  # ``take`` ends such a request
         if over > 0 or (late > 0 and not expired):
             raise QueueFull(
                 self.rows,
@@ -212,7 +216,7 @@ class Batcher(Generic[R]):
             )
 
     def drop(self, request: R) -> None:
-        """Forget what is left of ``request``: nobody waits for it any more."""
+        """Remove the rows of ``request`` from the queue: nobody waits for them any more."""
         if request.gone:
             return
         request.gone = True
@@ -222,10 +226,10 @@ class Batcher(Generic[R]):
         else:
             self._bulk.remove(request)
         if not self.rows:
-            self._drained.until(self.clock())  # nobody waits from now on
+            self._drained.until(self.clock())  # the queue is empty from now on
 
     def due_in_s(self) -> float | None:
-        """Return how long more rows may be waited for; 0 to take now, None when nothing waits."""
+        """Return the seconds until a batch should be taken; None when nothing waits."""
         if not self.rows:
             return None
         if self.rows >= self.max_batch_size or not self.max_delay_s:
@@ -252,9 +256,10 @@ class Batcher(Generic[R]):
         return batch
 
     def observe(self, rows: int, seconds: float) -> None:
-        """Learn from a batch of ``rows`` that took ``seconds``.
+        """Learn the capacity from a batch of ``rows`` that took ``seconds``.
 
-        Where a queue is, batches are full: what small ones reach would say it drains slowly.
+        Batches less than half full are ignored: while requests wait batches are full, and the lower
+        rate of small ones would make the queue seem to drain slowly.
         """
         if 2 * rows < self.max_batch_size:
             return
@@ -266,28 +271,30 @@ class Batcher(Generic[R]):
 
     @property
     def drain_rate(self) -> float | None:
-        """Rows per second that left while many others waited; where none did lately, the capacity.
+        """The rows per second that leave a long queue; the capacity when no queue was long lately.
 
-        Less than the capacity: HTTP workers and callers may share the processors with the engine.
+        The drain rate is lower than the capacity where HTTP workers and callers share the
+        processors with the engine.
         """
         if self.clock() - self._drained.measured_at < FRESH_S:
             return self._drained.rate
         return self.capacity
 
     def wait_s(self, rows: int) -> float:
-        """Return how long ``rows`` rows take to run, 0 while nothing was measured."""
+        """Return the seconds that ``rows`` rows take to run, 0 while no rate was measured."""
         rate = self.drain_rate
         return rows / rate if rate else 0.0
 
     def state(self, rows: int) -> tuple[int, int, float, float]:
-        """Return what an answer says of the queue while ``rows`` rows wait or run."""
+        """Return the queue's state for answers, see ``Result``, while ``rows`` rows wait or run."""
         return rows, self.max_queue_rows, self.wait_s(rows), 0.0
 
     def _late_s(self, request: R, entry: Entry | None, now: float) -> float:
-        """Return by how much ``request`` would be late, or make another late that would not be.
+        """Return the seconds by which ``request`` would be late, or would make another one late.
 
-        ``entry`` is its place in the bulk lane, None in the express lane. 0 or less if nobody would
-        be. Where nothing waits, what was measured long ago keeps nobody out: the request runs, and
+        The result is 0 or less if no request would be late; requests that would be late anyway do
+        not count. ``entry`` is the request's place in the bulk lane, None in the express lane. With
+        an empty queue a rate that was measured long ago refuses no request: the request runs, and
         the rate is measured anew.
         """
         ahead = self._express_rows
@@ -310,14 +317,14 @@ class Batcher(Generic[R]):
         return late
 
     def _watch(self, request: R) -> None:
-        """Have ``request`` expire when it is time; now and then, forget those that need not."""
+        """Put ``request`` into the heap of deadlines; at times, remove finished requests there."""
         if len(self._deadlines) > 2 * (len(self._express) + len(self._bulk)) + MOST_DONE:
             self._deadlines = [x for x in self._deadlines if x[2].left and not x[2].gone]
             heapq.heapify(self._deadlines)
         heapq.heappush(self._deadlines, (request.deadline, next(self._numbers), request))
 
     def _expire(self, batch: Batch[R], now: float) -> None:
-        """Drop the requests whose deadline has passed, wherever they are in the queue."""
+        """Drop the requests whose deadline has passed, anywhere in the queue."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, request = heapq.heappop(self._deadlines)
             if request.left and not request.gone:
@@ -325,20 +332,21 @@ class Batcher(Generic[R]):
                 batch.expired.append(request)
 
     def _forget_done(self) -> None:
-        """Take the requests that are done or gone off the top of the deadlines."""
+        """Remove the requests that are finished or gone from the top of the heap of deadlines."""
         while self._deadlines and (self._deadlines[0][2].gone or not self._deadlines[0][2].left):
             heapq.heappop(self._deadlines)
 
     def _keep(self, size: int) -> int:
-        """Return how many rows of a batch of ``size`` the bulk lane may have before all others.
+        """Return how many rows of a batch of ``size`` are kept for the bulk lane.
 
-        A quarter, if it has so much to do; of one or two rows a quarter is one every now and then.
+        It is a quarter of the batch, if so many bulk rows wait. Fractions are carried over: with
+        batches of one or two rows, one row is kept every few batches.
         """
         self._kept = self._kept % 1 + size / BULK_SHARE
         return min(int(self._kept), self.rows - self._express_rows)
 
     def _take_express(self, batch: Batch[R], limit: int, now: float) -> None:
-        """Move rows of small requests into ``batch`` until it has ``limit`` rows."""
+        """Move rows of the express lane into ``batch`` until it has ``limit`` rows."""
         while self._express and batch.rows < limit:
             request = self._express[0]
             if not request.gone and self._in_time(batch, request, now):
@@ -347,7 +355,7 @@ class Batcher(Generic[R]):
                 self._express.popleft()
 
     def _take_bulk(self, batch: Batch[R], limit: int, now: float) -> None:
-        """Move rows of the others into ``batch`` until it has ``limit`` rows."""
+        """Move rows of the bulk lane into ``batch`` until it has ``limit`` rows."""
         while len(self._bulk) and batch.rows < limit:
             request = self._bulk.first()
             if self._in_time(batch, request, now):
@@ -356,7 +364,7 @@ class Batcher(Generic[R]):
                     self._bulk.pop()
 
     def _in_time(self, batch: Batch[R], request: R, now: float) -> bool:
-        """Drop ``request`` if its deadline has passed, or will before its last row can be done."""
+        """Return whether ``request`` can be done by its deadline; drop it if it cannot."""
         known = request.taken or now - self._measured_at < FRESH_S
         needs = request.left / self.capacity if self.capacity and known else 0.0
         if request.deadline <= now + needs:
@@ -365,7 +373,7 @@ class Batcher(Generic[R]):
         return not request.gone
 
     def _move(self, batch: Batch[R], request: R, limit: int, now: float) -> int:
-        """Move as many rows of ``request`` as there are, or as fit, and return how many."""
+        """Move the rows of ``request`` that fit into ``batch``, and return their number."""
         rows = min(request.left, limit - batch.rows)
         if not request.taken:
             request.started = now

@@ -1,4 +1,4 @@
-"""The catalog that one engine publishes: what it serves, and why it does not serve the rest."""
+"""The catalog that an engine publishes: the bundles it serves, and why it refuses the others."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable
@@ -16,47 +16,47 @@ log = logging.getLogger(__name__)
 class CatalogPublisher:
     """Keeps the entry of every bundle, and writes the catalog when something in it has changed.
 
-    ``announce`` is called after each change, once it is set: it tells the HTTP workers.
+    ``announce``, once it is set, is called after each change and tells the HTTP workers.
     """
 
     def __init__(self, engine_dir: EngineDir) -> None:
         self._engine_dir = engine_dir
         self.catalog = _catalog_of(engine_dir)
-        """The catalog as it was published last, perhaps by the engine before."""
+        """The catalog as it was published last, perhaps by this engine's predecessor."""
         self.entries: dict[str, Entry] = {}
         self.announce: Callable[[], None] | None = None
 
     @property
     def default(self) -> str:
-        """Return the bundle that answers those who name no model, as ``name/version``."""
+        """Return the bundle that answers requests without a model, as ``name/version``."""
         return self.catalog.default
 
     @property
     def is_lost(self) -> bool:
-        """Return whether somebody removed the file."""
+        """Return whether the catalog's file was removed."""
         return not self._engine_dir.catalog.exists()
 
     def found(self, refs: Iterable[str]) -> None:
-        """Note the bundles that the repository has; new ones were not asked for so far."""
+        """Note the bundles of the repository; the new ones among them are not asked for."""
         for ref in refs:
             self.entries.setdefault(ref, _entry(ref, UNAVAILABLE, NOT_ASKED))
 
     def loading(self, ref: str) -> None:
-        """Note that a bundle is being loaded which was not served before."""
+        """Note that a bundle which was not served before is being loaded."""
         self.entries[ref] = _entry(ref, LOADING, "")
 
     def serves(self, ref: str, bundle: Bundle, loaded: Loaded) -> None:
-        """Note that a bundle is served, and how."""
+        """Note that a bundle is served, with the plan that runs it."""
         facts = facts_of(bundle.manifest)
         instead_of = str(loaded.failed[0]) if loaded.failed else ""
         self.entries[ref] = _entry(ref, READY, "", bundle.key, facts, str(loaded.plan), instead_of)
 
     def unchanged(self, ref: str) -> None:
-        """Note that what lies there is what is served."""
+        """Note that the bundle's files on the disk are those that are served."""
         self.entries[ref] = replace(self.entries[ref], reason="")
 
     def refuses(self, ref: str, reason: str, is_served: bool) -> None:
-        """Note why a bundle cannot be served, or not as it lies there now."""
+        """Note why a bundle cannot be served, or why its newer files cannot if it ``is_served``."""
         if is_served:
             reason = f"what is on the disk now is refused: {reason}"
             self.entries[ref] = replace(self.entries[ref], reason=reason)
@@ -64,14 +64,14 @@ class CatalogPublisher:
             self.entries[ref] = _entry(ref, UNAVAILABLE, reason)
 
     def retired(self, ref: str, why: str) -> None:
-        """Note that a bundle is served no more."""
+        """Note that a bundle is not served any more, and why."""
         self.entries[ref] = _entry(ref, UNAVAILABLE, why)
 
     def publish(self, default: str, serving: Collection[str], asked: Iterable[str]) -> None:
         """Write the catalog and tell the HTTP workers, if anything in it has changed.
 
-        ``serving`` are the bundles that are served and wanted; without the ``default`` among them
-        the file stays as the last engine wrote it.
+        ``serving`` are the bundles that are served and wanted. While the ``default`` is not among
+        them, the file stays as the engine before wrote it.
         """
         names = {ref.partition("/")[0] for ref in serving}
         newest = {name: repository.versions(serving, name)[0] for name in names}
@@ -91,7 +91,7 @@ class CatalogPublisher:
 
 
 def _catalog_of(engine_dir: EngineDir) -> Catalog:
-    """Return what the engine before served; somebody may have removed the file."""
+    """Return the catalog of the engine before; it is empty if the file was removed."""
     try:
         return Catalog.read(engine_dir.catalog)
     except BundleError as error:

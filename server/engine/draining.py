@@ -1,4 +1,4 @@
-"""Bundles that the catalog names no more, kept while a request may still be on its way to them."""
+"""The retired bundles, which are kept while a request for them may still be on its way."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -8,17 +8,18 @@ from server.engine.loader import Loaded
 from server.runtime.session import give_back_memory
 
 RETIRE_S = 3.0
-"""How long a bundle is kept at least: HTTP workers may not have read the new catalog yet."""
+"""The seconds that a retired bundle is kept at least: HTTP workers may still have to read the new
+catalog."""
 
 
 class Metrics(Protocol):
-    """Who is told that a bundle is gone."""
+    """The metrics of retired bundles."""
 
     def retired(self, bundle: Bundle) -> None: ...
 
 
 class Draining:
-    """What was served and may be asked for still."""
+    """The bundles that are not served any more, but may still be asked for."""
 
     def __init__(self, metrics: Metrics, clock: Callable[[], float]) -> None:
         self._metrics = metrics
@@ -26,11 +27,11 @@ class Draining:
         self._kept: list[tuple[float, Bundle, Loaded]] = []
 
     def add(self, bundle: Bundle, loaded: Loaded) -> None:
-        """Keep a bundle from now on."""
+        """Keep a bundle that is retired now."""
         self._kept.append((self._clock(), bundle, loaded))
 
     def take_back(self, key: int) -> Loaded | None:
-        """Return the bundle of that key, if it is still there: it is served again."""
+        """Return the bundle of that key to be served again; None if it is not kept any more."""
         for kept in self._kept:
             if kept[1].key == key:
                 self._kept.remove(kept)
@@ -38,7 +39,11 @@ class Draining:
         return None
 
     def let_go(self, remove: Callable[[int], bool]) -> None:
-        """Free those whose time is over; ``remove`` says of a key that nobody waits for it."""
+        """Free the bundles whose time is over.
+
+        ``remove`` has the engine remove the bundle of a key; it returns whether the engine did,
+        which it does not while a request waits for the bundle.
+        """
         due = [x for x in self._kept if self._clock() - x[0] >= RETIRE_S and remove(x[1].key)]
         for kept in due:
             self._kept.remove(kept)

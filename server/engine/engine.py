@@ -1,8 +1,8 @@
 """The engine: receive requests, batch them, run them, scatter the images, answer.
 
-A thread a stream; the threads take turns at gathering (leader and followers). The thread whose turn
-it is reads the sockets and takes a batch, hands the turn on, runs its batch and answers. So the
-next batch is gathered while others run, and nothing is handed from thread to thread.
+Each stream is a thread, and the threads take turns at gathering (leader and followers). The thread
+whose turn it is reads the sockets and takes a batch, passes the turn on, runs its batch and
+answers. So the next batch is gathered while others run, and no batch passes between threads.
 """
 
 import logging
@@ -26,21 +26,22 @@ from server.ipc.messages import Ask, Changed, Told
 log = logging.getLogger(__name__)
 
 IDLE_S = 0.25
-"""How often an idle engine refreshes its gauges and looks whether it should stop."""
+"""The seconds between two times at which an idle engine refreshes its gauges and checks whether it
+should stop."""
 TELL_S = 0.1
-"""How often the gauges are refreshed while batches run."""
+"""The seconds between two refreshes of the gauges while batches run."""
 FAILURES = 8
-"""After so many requests that fail, and none that does not, the engine is given up: a device that
-is broken answers faster than those that work."""
+"""The number of failed requests in a row at which the engine ends: a broken device answers faster
+than one that works, and would attract requests."""
 
 Answer = Callable[[str], None]
-"""Takes an error for an administrator, or an empty text: it is done."""
+"""The function that answers an administrator: it takes the error, an empty text for none."""
 
 
 class Metrics(accepted_requests.Metrics, Protocol):
-    """The metrics that the engine tells what it does, one thread at a time.
+    """The metrics of the engine, which one thread at a time calls.
 
-    ``server.observability.metrics.EngineMetrics`` has them.
+    ``server.observability.metrics.EngineMetrics`` implements them.
     """
 
     def batch(self, rows: int, seconds: float) -> None: ...
@@ -48,7 +49,7 @@ class Metrics(accepted_requests.Metrics, Protocol):
 
 
 class Gathered(NamedTuple):
-    """A batch that is to run next, the model that draws it, and how."""
+    """A batch that is to run next, the model that draws it, and the function that runs it."""
 
     served: ServedModel
     batch: Batch[EngineRequest]
@@ -58,9 +59,9 @@ class Gathered(NamedTuple):
 class Engine:
     """Serves all HTTP workers that connect at ``path``, one batch in flight for each stream.
 
-    ``on_ask`` is called with what administrators want, from a stream's thread: it must not wait.
-    The engine stops by itself when ``parent``, the process that watches it, does not any more; None
-    is the parent that this process has now.
+    ``on_ask`` is called with administrators' requests, from a stream's thread: it must not block.
+    The engine stops by itself when ``parent``, the process that watches it, is its parent no more;
+    None is the parent that this process has now.
     """
 
     def __init__(
@@ -84,26 +85,26 @@ class Engine:
         self._shutdown = Shutdown(clock, parent, parent_process)
         self._running = RunningBatches(clock)
         self._look_at = 0.0
-        """When to see whether the socket is still there."""
+        """The time at which to check again that the socket's file exists."""
         self._tell_at = 0.0
-        """When to refresh the gauges again."""
+        """The time at which to refresh the gauges again."""
         self._capacity: float | None = None
         """The capacity of the model that ran last."""
         self._failures = 0
-        """How many requests have failed since one did not."""
+        """The number of requests that have failed since one succeeded."""
         self._turn = threading.Lock()
-        """Held by the thread that gathers, while it waits too."""
+        """The lock of the thread that gathers, which it also holds while it waits."""
         self._state = threading.Lock()
-        """Held for every look at connections, requests and batchers, never while waiting or
-        running."""
+        """The lock of connections, requests and batchers; no thread holds it while it waits or
+        runs a batch."""
 
     def add(self, served: ServedModel) -> None:
-        """Serve one more bundle, from now on."""
+        """Start to serve a bundle."""
         with self._state:
             self._models.add(served)
 
     def remove(self, key: int) -> bool:
-        """Serve a bundle no more, unless somebody still waits for its images; return which."""
+        """Stop serving a bundle unless a request waits for it; return whether it is removed."""
         with self._state:
             served = self._models.get(key)
             if served is not None and not served.idle:
@@ -118,18 +119,18 @@ class Engine:
                 self._connections.tell(connection, [Changed()])
 
     def stop(self, within_s: float = DRAIN_S) -> None:
-        """Ask ``serve`` to end once all workers have hung up, at the latest in ``within_s``."""
+        """Have ``serve`` end once all workers have hung up, at the latest in ``within_s``."""
         self._shutdown.stop(within_s)
 
     def oldest_s(self) -> float:
-        """Return for how many seconds the oldest batch has been running; 0 while none is."""
+        """Return the seconds for which the oldest batch has been running; 0 while none is."""
         return self._running.oldest_s()
 
     def serve(self) -> None:
         """Serve until ``stop`` was called and everything accepted is answered.
 
         Raises:
-            Exception: whatever a stream's loop raised; the engine is of no use any more.
+            Exception: a stream's loop raised it; the engine is of no use any more.
         """
         try:
             with ThreadPoolExecutor(self._stream_count, "stream") as threads:
@@ -189,7 +190,7 @@ class Engine:
             self._metrics.queue(self._models.rows, self._capacity)
 
     def _ask(self, connection: WorkerConnection, ask: Ask) -> None:
-        """Pass on what an administrator wants; the answer goes the same way, if it is there."""
+        """Pass an administrator's request on; its answer goes to ``connection`` if still open."""
 
         def answer(error: str) -> None:
             with self._state:
@@ -240,7 +241,7 @@ class Engine:
             self._count_failures(len(failed), len(batch.slices))
 
     def _count_failures(self, failed: int, of: int) -> None:
-        """Raise RuntimeError when nothing works any more."""
+        """Count the requests that failed in a row; raise RuntimeError after ``FAILURES``."""
         self._failures = self._failures + failed if failed == of else 0
         if self._failures >= FAILURES:
             raise RuntimeError(f"{self._failures} requests failed one after the other")

@@ -1,8 +1,9 @@
-"""The order of big requests: the one first that would end first if all ran side by side.
+"""The order of big requests: the request that would end first if all took turns runs first.
 
-Run one after the other in that order, none ends later than if they took turns (round robin), and
-most end sooner. Under overload turns are fatal: all requests are nearly done when their deadline
-cuts them off. Here it cuts off those that have not begun, which have cost nothing.
+When requests run one after the other in that order, none ends later than if they took turns (round
+robin), and most end sooner. Under overload, turns are fatal: all requests are nearly done when
+their deadlines cut them off. In this order the deadlines cut off requests that have not begun,
+which have cost nothing.
 Source: Friedman and Henderson 2003, "Fairness and Efficiency in Web Server Protocols".
 """
 
@@ -19,7 +20,7 @@ class Entry:
     def __init__(self, owner: Any, end: float, weight: float, number: int) -> None:
         self.owner = owner
         self.end = end
-        """How far the turns would be when it would be done, see ``FairOrder``."""
+        """The virtual time, see ``FairOrder``, at which the request would end with turns."""
         self.weight = weight
         self.number = number
 
@@ -28,25 +29,27 @@ class Entry:
 
 
 class FairOrder:
-    """Requests by when they would end if they took turns, a row each (times its weight).
+    """Requests in the order of their virtual ends: when they would end if they took turns.
 
-    How far the turns would be is counted in rows for each request of weight 1. What really ran
-    moves them on; a request stays among those that would take turns until it would be done there.
+    In each turn a request would run one row, times its weight. The virtual time is the number of
+    rows that a request of weight 1 would have run so far; the rows that really ran move it on. A
+    request stays among those that would take turns until its virtual end.
     """
 
     def __init__(self) -> None:
         self._turn = 0.0
+        """The virtual time."""
         self._order: list[Entry] = []
-        """What is still to run, first one first."""
+        """The requests that still have rows to run, sorted by their virtual ends."""
         self._turns: list[Entry] = []
-        """What would still take turns, first to end first."""
+        """The requests that would still take turns, sorted by their virtual ends."""
         self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._order)
 
     def entry(self, owner: Any, rows: int, weight: float) -> Entry:
-        """Return where ``rows`` rows of ``owner`` would come in if they came now."""
+        """Return the entry that ``rows`` rows of ``owner`` would have if they came now."""
         return Entry(owner, self._turn + rows / weight, weight, next(self._numbers))
 
     def add(self, entry: Entry) -> None:
@@ -55,32 +58,32 @@ class FairOrder:
         insort(self._turns, entry)
 
     def first(self) -> Any:
-        """Return whose turn it is."""
+        """Return the owner of the first entry, which runs next."""
         return self._order[0].owner
 
     def pop(self) -> None:
-        """Take out the first: it has run."""
+        """Remove the first entry: all its rows have run."""
         del self._order[0]
         self._end()
 
     def remove(self, owner: Any) -> None:
-        """Forget a request, whether it has begun or not; one that is not there is no error."""
+        """Remove the entry of ``owner``, if there is one, whether it has begun or not."""
         self._order = [entry for entry in self._order if entry.owner is not owner]
         self._turns = [entry for entry in self._turns if entry.owner is not owner]
         self._end()
 
     def _end(self) -> None:
-        """Forget who would still take turns once nothing is to run: all of them are done."""
+        """Clear the turns once no request has rows to run: all requests are done."""
         if not self._order:
             self._turns.clear()
 
     def around(self, entry: Entry) -> tuple[list[Any], list[Any]]:
-        """Return who would run before ``entry``, and who after it, each in order."""
+        """Return the owners that would run before ``entry``, and those after it, in order."""
         before = [other.owner for other in self._order if other < entry]
         return before, [other.owner for other in self._order[len(before) :]]
 
     def ran(self, rows: int) -> None:
-        """Move the turns on by ``rows`` rows."""
+        """Move the virtual time on by ``rows`` rows that ran."""
         left = float(rows)
         while self._turns:
             weight = sum(entry.weight for entry in self._turns)

@@ -1,10 +1,10 @@
-"""Follows the model repository: loads what is wanted, moves the pointer, lets go of the rest.
+"""The lifecycle of bundles: follows the model repository, loads what is wanted, retires the rest.
 
 A new version is loaded beside the old one, proven on this host, and only then named in the catalog.
-What cannot be loaded is refused by name, and the old version goes on serving. The old version stays
-for as long as a request may still be on its way to it.
+A bundle that cannot be loaded is refused by name, and the old version goes on serving. The old
+version stays loaded for as long as a request may still be on its way to it.
 
-What engines died of while they loaded it is refused too, see ``server.engine.loader.noted``.
+A bundle whose loading killed engines is refused too, see ``server.engine.loader.noted``.
 """
 
 import logging
@@ -29,13 +29,13 @@ from server.runtime.plans import SessionError
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.5
-"""How often the lifecycle's thread looks whether something is to be done."""
+"""The seconds between two times at which the lifecycle's thread checks whether work is due."""
 
 Answer = Callable[[str], None]
 
 
 class Lifecycle:
-    """Decides what is served, and keeps the catalog of it."""
+    """Decides which bundles are served, and publishes the catalog of them."""
 
     def __init__(
         self,
@@ -64,18 +64,18 @@ class Lifecycle:
         self._serving: set[str] = set()
         """The bundles that are wanted and should stay."""
         self._inbox: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
-        """What administrators want, and to whom the answer goes."""
+        """The administrators' requests, each with the function that answers it."""
         self._looked = clock()
 
     def start(self) -> list[Loaded]:
-        """Load what is wanted, and return it.
+        """Load the bundles that are wanted, and return them.
 
         Raises:
             SessionError: the default model cannot be served.
         """
         self._settle_all(force=True, default="")
         if self._publisher.default not in self._bundles and self._engine_dir.all_loads:
-            # What engines died of is all there is.
+            # No other bundle can be served than those whose loading killed engines.
             self._settle_all(force=True, default="", insisted=self._wanted.default)
         if self._publisher.default not in self._bundles:
             wanted = f"{self._config.model}/{self._config.version}"
@@ -86,18 +86,18 @@ class Lifecycle:
         return self._bundles.loaded()
 
     def serve_on(self, engine: ServingEngine) -> None:
-        """Have ``engine`` serve what is loaded from now on, and tell it of every change."""
+        """Have ``engine`` serve the bundles that are loaded from now on, and announce changes."""
         self._bundles.engine = engine
         self._publisher.announce = engine.announce
 
     def follow(self) -> threading.Thread:
-        """Keep serving what is wanted, from a thread that ends with the process."""
+        """Start the thread, which ends with the process, that keeps serving what is wanted."""
         thread = threading.Thread(target=self._follow, name="lifecycle", daemon=True)
         thread.start()
         return thread
 
     def ask(self, ask: Ask, answer: Answer) -> None:
-        """Do what an administrator wants as soon as may be, and ``answer`` then."""
+        """Queue an administrator's request for the lifecycle's thread, which calls ``answer``."""
         self._inbox.put((ask, answer))
 
     def _follow(self) -> None:
@@ -111,7 +111,7 @@ class Lifecycle:
                 log.exception("the model repository could not be looked at")
 
     def look(self) -> None:
-        """Look at the repository, if it is time to or somebody wants it; let go of what is old."""
+        """Scan the repository if that is due or asked for, and free bundles that are retired."""
         rescan = self._engine_dir.rescan
         default = self._publisher.default
         if rescan.exists():
@@ -124,7 +124,7 @@ class Lifecycle:
             self._publish(self._publisher.default)
         self._bundles.let_go()
 
-    # what administrators want
+    # administrators' requests
 
     def _do(self, ask: Ask, answer: Answer) -> None:
         spec = f"{ask.name}/{ask.version}" if ask.version else ask.name
@@ -135,7 +135,7 @@ class Lifecycle:
             answer(f"{type(error).__name__}: {error}")
 
     def _load_asked(self, spec: str) -> str:
-        """Serve ``spec``, even if engines have died of it; return why not, or nothing."""
+        """Serve ``spec``, even if loading it killed engines; return the error or an empty text."""
         self._settle_all(force=True, default=self._publisher.default, insisted=spec)
         entries = self._publisher.entries
         refs = [ref for ref in entries if means(spec, ref)]
@@ -153,7 +153,7 @@ class Lifecycle:
         return f"{entry}: {entry.reason}" if entry.reason else ""
 
     def _unload_asked(self, spec: str) -> str:
-        """Serve ``spec`` no more; return why it stays, or nothing."""
+        """Stop serving ``spec``; return why it stays, or an empty text."""
         self._wanted.withdraw(spec, versions_too=True)
         self._settle_all(force=False, default=self._publisher.default)
         left = [ref for ref in self._bundles if means(spec, ref)]
@@ -161,13 +161,15 @@ class Lifecycle:
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 
-    # what is wanted
+    # wanted bundles
 
     def _settle_all(self, force: bool, default: str, insisted: str = "") -> None:
-        """Load what is wanted and can be, and publish what is served then.
+        """Load the bundles that are wanted and can be loaded, and publish the catalog.
 
-        ``force`` tries again what was refused, and what may still be being copied. ``insisted`` is
-        a spec that is loaded beside what is wanted, even if engines have died of it.
+        ``default`` stays the default bundle where the one that is wanted cannot be served.
+        ``force`` tries again bundles that were refused, and those that may still be being copied.
+        ``insisted`` is a spec that is loaded beside the wanted ones, even if loading it killed
+        engines.
         """
         self._looked = self._clock()
         self._attempts.begin()
@@ -189,25 +191,25 @@ class Lifecycle:
         self._publish(default)
 
     def _settle(self, spec: str, there: Look, force: bool, insisted: str) -> str | None:
-        """Return the bundle that serves ``spec``, loaded if need be; None where none can."""
+        """Return the bundle that serves ``spec``, loaded if need be; None if none can."""
         if "/" in spec:
             return spec if self._serves(spec, there, force, insisted) else None
         for version in repository.versions(there, spec):
             ref = f"{spec}/{version}"
             if self._serves(ref, there, force, insisted):
                 return ref
-        newest = repository.versions(self._bundles, spec)  # not there any more, but still loaded
+        newest = repository.versions(self._bundles, spec)  # removed from the disk, still loaded
         return f"{spec}/{newest[0]}" if newest else None
 
     def _serves(self, ref: str, there: Look, force: bool, insisted: str) -> bool:
-        """Return whether ``ref`` is served; a bundle that is new or has changed is loaded."""
+        """Return whether ``ref`` is served; load it first if it is new or has changed."""
         if self._attempts.is_due(ref, there, ref in self._bundles, force):
             insist = means(insisted, ref)
             self._bundles.bring(ref, insist, lambda: self._publish(self._publisher.default))
         return ref in self._bundles
 
     def _retire_unwanted(self) -> bool:
-        """Retire what is not wanted any more; return whether there was such."""
+        """Retire the bundles that are not wanted any more; return whether there were any."""
         unwanted = [ref for ref in self._bundles if ref not in self._serving]
         retired = [ref for ref in unwanted if not self._answers_elsewhere(ref)]
         for ref in retired:
@@ -216,7 +218,7 @@ class Lifecycle:
         return bool(retired)
 
     def _answers_elsewhere(self, ref: str) -> bool:
-        """Return whether another engine answers with ``ref`` still: until it has what comes after.
+        """Return whether another engine still answers with ``ref``, as it has no successor yet.
 
         The HTTP workers move to a new version when every engine has it.
         """

@@ -1,4 +1,4 @@
-"""The bundles that one engine has loaded: brought beside what serves, refused, and retired."""
+"""The bundles that one engine has loaded: how they are loaded, refused and retired."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Metrics(Protocol):
-    """The metrics that are told what is served."""
+    """The metrics of bundles that are served, retired or refused."""
 
     def serving(self, bundle: Bundle, plan: Plan, failed: list[Plan]) -> None: ...
     def retired(self, bundle: Bundle) -> None: ...
@@ -28,7 +28,7 @@ class Metrics(Protocol):
 
 
 class ServingEngine(Protocol):
-    """What serves the bundles that are loaded; ``server.engine.engine.Engine`` does."""
+    """The engine that serves the loaded bundles, see ``server.engine.engine.Engine``."""
 
     def add(self, served: ServedModel) -> None: ...
     def remove(self, key: int) -> bool: ...
@@ -36,10 +36,10 @@ class ServingEngine(Protocol):
 
 
 class LoadedBundles:
-    """Loads bundles of the repository ``models`` by ``load``, and tells ``publisher`` of each.
+    """Loads bundles of the repository ``models`` with ``load``, and tells ``publisher`` of each.
 
-    Until ``engine`` is set nothing is served yet, and a load takes all of the machine; from then on
-    a load gives way to what is served.
+    Until ``engine`` is set no bundle is served, and a load may take the whole machine. After that a
+    load gives way to the bundles that are served.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class LoadedBundles:
         return iter(self._loaded)
 
     def loaded(self) -> list[Loaded]:
-        """Return what is loaded."""
+        """Return the bundles that are loaded."""
         return [loaded for _, loaded in self._loaded.values()]
 
     def key(self, ref: str) -> int:
@@ -78,18 +78,19 @@ class LoadedBundles:
         return self._loaded[ref][0].key
 
     def bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> None:
-        """Load the bundle ``ref`` and have it served; refuse what cannot be, whatever is wrong.
+        """Load the bundle ``ref`` and have it served, or refuse it on any error.
 
-        What the bundle replaces is retired. ``before_load`` is called before a load that others
-        wait for; with ``insist`` a bundle is loaded although engines died of it.
+        The bundle that it replaces is retired. ``before_load`` is called before a load that is
+        published as ``LOADING``. With ``insist`` a bundle is loaded although its loading killed
+        engines.
         """
         try:
             self._bring(ref, insist, before_load)
-        except Exception as error:  # whatever is wrong with it, the others go on
+        except Exception as error:  # one bundle's fault, of any kind, must not stop the others
             self._refuse(ref, error)
 
     def finish(self) -> None:
-        """Do what is left to do for full speed of what was loaded before the engine served."""
+        """Finish, for full speed, the bundles that were loaded before the engine served."""
         for ref, (_, loaded) in self._loaded.items():
             began = self._clock()
             try:
@@ -100,19 +101,19 @@ class LoadedBundles:
                 log.info("%s is warm for all batch sizes after %.1f s", ref, self._clock() - began)
 
     def retire(self, ref: str, why: str) -> None:
-        """Have the bundle ``ref`` answer nobody any more who asks from now on."""
+        """Stop answering new requests with the bundle ``ref``; those on their way are answered."""
         bundle, loaded = self._loaded.pop(ref)
         log.info("%s is retired: %s", ref, why)
         self._draining.add(bundle, loaded)
         self._publisher.retired(ref, why)
 
     def forget(self, ref: str) -> None:
-        """Forget a bundle that is not in the repository any more, and is not loaded."""
+        """Forget a bundle that is neither in the repository any more nor loaded."""
         self._metrics.refused(ref, False)
         del self._publisher.entries[ref]
 
     def let_go(self) -> None:
-        """Free the retired bundles that nobody waits for."""
+        """Free the retired bundles for which nobody waits."""
         self._draining.let_go(self.engine.remove if self.engine else lambda _: True)
 
     def _bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> None:
@@ -166,7 +167,7 @@ class LoadedBundles:
         return at_low_priority(work, self._threads_a_stream)
 
     def _refuse(self, ref: str, error: Exception) -> None:
-        """Tell everywhere that ``ref`` cannot be served, or not as it is now."""
+        """Log, count and publish that ``ref``, or its newer files, cannot be served."""
         expected = isinstance(error, (BundleError, SessionError))
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
         log.error("%s is refused: %s", ref, reason, exc_info=not expected)

@@ -1,7 +1,7 @@
-"""A bundle made ready to serve: sessions opened, tested on the golden images, and warm.
+"""The loader, which makes a bundle ready to serve: opens, proves and warms its sessions.
 
-Beside a model that serves, the thread that loads has a low priority; what a session does later is
-done in the threads that run it.
+A thread that loads a bundle while another bundle is served has a low priority; the threads that run
+the session later have the usual one.
 """
 
 import logging
@@ -35,26 +35,28 @@ T = TypeVar("T")
 CAP_SYS_NICE = 1 << 23
 """The capability to raise one's own priority. Source: capabilities(7)."""
 LOW = 10
-"""The priority (nice) of a load. The lowest, 19, was no gentler to those who are served, and took
-5.0 s where this took 3.6, while all processors were busy."""
+"""The priority (nice) of a load. The lowest, 19, was no gentler to the requests that are served,
+and a load took 5.0 s with it instead of 3.6 while all processors were busy."""
 LONE_ROWS = 8
-"""The largest batch that runs on all threads where no other runs."""
+"""The largest batch, in rows, that runs on all threads while no other batch runs."""
 STREAMS_ON_GPU = 2
-"""While one batch computes, the other is gathered, copied and answered."""
+"""The number of streams on a GPU: while one batch computes, the other is gathered, copied and
+answered."""
 DEATHS = 2
-"""Engines that may die of loading a bundle, one after the other: anybody may have killed one."""
+"""The number of engines that may die while they load a bundle before it is refused; one of them may
+have been killed by something else."""
 
 
 @dataclass
 class Loaded:
-    """A bundle that can be served, and how it will be run."""
+    """A bundle that can be served, and the plan that runs it."""
 
     served: ServedModel
     plan: Plan
     failed: list[Plan]
-    """The plans that were tried before and cannot run it here."""
+    """The plans that were tried before ``plan`` and cannot run the bundle on this host."""
     finish: Callable[[], None] = lambda: None
-    """Does what is left to do for full speed; what is served meanwhile stays right."""
+    """The function that does the rest for full speed; the bundle is served correctly meanwhile."""
 
 
 class Loader:
@@ -62,7 +64,7 @@ class Loader:
 
     The first step is quick: one session with all threads, proven on the golden images, serves all
     streams. The second step, ``Loaded.finish``, gives each stream a session of its own and has
-    every batch size compiled. On a GPU the first step does all.
+    every batch size compiled. On a GPU the first step does everything.
     """
 
     def __init__(
@@ -72,14 +74,14 @@ class Loader:
         self._engine_dir = engine_dir
         self._clock = clock
         self._gpu_batch_size: int | None = None
-        """The batch size that the first bundle was measured to be fastest with on the GPU."""
+        """The batch size with which the first bundle was fastest on the GPU; None if unmeasured."""
 
     def __call__(self, bundle: Bundle) -> Loaded:
         """Return ``bundle``, loaded and proven on this host.
 
         Raises:
-            BundleError: its files were replaced meanwhile.
-            SessionError: no runtime of this host draws its golden images.
+            BundleError: the bundle's files were replaced meanwhile.
+            SessionError: no runtime of this host draws the bundle's golden images.
         """
         config = self._config
         fallback = config.fallback == "yes"
@@ -97,10 +99,10 @@ class Loader:
         return Loaded(served, session.plan, failed, finish)
 
     def _finish(self, bundle: Bundle, served: ServedModel, lone: Session) -> None:
-        """Give each stream a session of its own, warm for all sizes; ``lone`` is left for few rows.
+        """Give each stream a warm session of its own, and leave batches of few rows to ``lone``.
 
         Raises:
-            BundleError, SessionError: as when it was loaded; ``lone`` serves all streams still.
+            BundleError, SessionError: a session cannot be opened; ``lone`` serves all streams on.
         """
         config, dim = self._config, bundle.manifest.latents.dim
         largest = served.batcher.max_batch_size
@@ -131,9 +133,9 @@ class Loader:
         return Loaded(self._served(bundle, streams, size, size), session.plan, failed)
 
     def _open(self, bundle: Bundle, plans: list[Plan], threads: int) -> tuple[Session, list[Plan]]:
-        """Return a session on the first of ``plans`` that works, and those that did not.
+        """Return a session on the first of ``plans`` that works, and the plans that did not.
 
-        The files are checked afterwards: the session has read them by itself.
+        The bundle's files are checked afterwards, since the session has read them by itself.
         """
         opened = open_session(bundle, plans, threads, self._engine_dir.compiled)
         bundle.check_files()
@@ -157,9 +159,9 @@ class Loader:
         return ServedModel(bundle.key, manifest.latents.dim, shape, runs, batcher, limit)
 
     def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:
-        """Return the measured batch size; the next engine of this server need not measure again.
+        """Return the fastest batch size, noted so that the next engine need not measure it.
 
-        The size is measured for the first bundle: beside others that serve it could not be.
+        The size is measured for the first bundle only: it cannot be while another one is served.
         """
         note = self._engine_dir.batch_size(bundle.key)
         if self._gpu_batch_size is None and note.exists():
@@ -173,12 +175,13 @@ class Loader:
 
 @contextmanager
 def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]:
-    """Keep a note in ``place`` for as long as ``bundle`` is being loaded: a line each time.
+    """Keep a note in ``engine_dir`` while ``bundle`` is being loaded: one line for each attempt.
 
-    What kills the engine leaves the note to the next one, which would die of it as well.
+    A load that kills the engine leaves the note to the next engine, which would die as well.
 
     Raises:
-        BundleError: ``DEATHS`` engines have died of it; not if the caller would ``insist``.
+        BundleError: ``DEATHS`` engines have died while they loaded the bundle, and the caller does
+            not ``insist``.
     """
     note = engine_dir.loads(bundle.key)
     died = len(note.read_text().splitlines()) if note.exists() else 0
@@ -189,7 +192,7 @@ def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]
         )
     if died:
         log.warning("engines that loaded %s have died so far: %d", bundle.path, died)
-    with suppress(OSError), note.open("a") as lines:  # of no use on a full file system
+    with suppress(OSError), note.open("a") as lines:  # a full file system takes no note
         lines.write(f"{bundle.path}\n")
     try:
         yield
@@ -198,10 +201,11 @@ def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]
 
 
 def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:
-    """Return what ``work`` does, in a thread of low priority.
+    """Return the result of ``work``, which runs in a thread of low priority.
 
-    A session of one thread runs in its caller's later; one of several has threads of its own, which
-    ``work`` starts. They get their priority back, or where that is not permitted keep it all along.
+    A session of one thread runs in its caller's thread later. A session of several threads has its
+    own, which ``work`` starts: they get the usual priority afterwards. Where the process may not
+    raise a priority, such work is done at the usual one.
     """
 
     def low() -> T:
@@ -215,7 +219,7 @@ def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:
         finally:
             if threads_a_stream > 1:
                 for thread in _threads() - before:
-                    with suppress(OSError):  # it ended meanwhile
+                    with suppress(OSError):  # the thread ended meanwhile
                         os.setpriority(os.PRIO_PROCESS, thread, usual)
 
     with ThreadPoolExecutor(1, "loader") as pool:
@@ -223,7 +227,7 @@ def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:
 
 
 def _may_raise(usual: int) -> bool:
-    """Tell whether this process may give a thread the priority ``usual`` back."""
+    """Return whether this process may give a thread the priority ``usual`` back."""
     if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - usual:
         return True
     status = Path("/proc/self/status").read_text()

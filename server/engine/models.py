@@ -1,4 +1,4 @@
-"""What the engine can draw with: bundles that are loaded, each with sessions and a queue."""
+"""The models that the engine draws with: loaded bundles, each with sessions and a queue."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,18 +12,18 @@ from server.engine.batcher import Batch, Batcher
 from server.ipc.arena import SlotShape
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""Draws latents float32 [N, latent_dim] as images uint8 [N, H, W, C]."""
+"""The function that draws latents float32 [N, latent_dim] as images uint8 [N, H, W, C]."""
 
 PAUSE_S = 0.05
-"""The pause between two sessions that are let go: the others' batches run then."""
+"""The seconds between freeing two sessions, in which other models' batches run."""
 
 
 class ServedModel:
     """One loaded bundle: the sessions that draw with it, and its queue.
 
-    ``runs`` has a session for each stream. ``limit`` learns how large a batch may be; None leaves
-    that as it is. ``lone`` is set to a session on all processors, for batches of up to
-    ``lone_rows`` rows beside which no other runs.
+    ``runs`` has a session's run function for each stream. ``limit`` learns how large a batch may
+    be; None keeps the batcher's size. ``lone`` may be set to a session on all processors, which
+    runs a batch of up to ``lone_rows`` rows while no other batch runs.
     """
 
     def __init__(
@@ -48,20 +48,23 @@ class ServedModel:
         """The number of batches in flight."""
 
     def run_for(self, stream: int, rows: int, alone: bool) -> Run:
-        """Return what runs a batch of ``rows`` rows in ``stream``; ``alone`` if no other runs."""
+        """Return the function that runs a batch of ``rows`` rows in ``stream``.
+
+        ``alone`` says that no other batch is running.
+        """
         if alone and self.lone is not None and rows <= self.lone_rows:
             return self.lone
         return self.runs[stream]
 
     def observe(self, rows: int, seconds: float, beside: int) -> None:
-        """Learn from a batch of ``rows`` rows that took ``seconds``, ``beside`` as many in all."""
+        """Learn from a batch of ``rows`` that took ``seconds``, one of ``beside`` running ones."""
         self.batcher.observe(rows, seconds / beside)
         if self._limit:
             self._limit.observe(rows, seconds)
             self.batcher.resize(self._limit.rows, mixed_rows(self._limit.rows))
 
     def close(self) -> None:
-        """Let go of the sessions one by one: each keeps Python's lock for as long as it takes."""
+        """Free the sessions one by one: each holds Python's lock while it is freed."""
         self.lone = None
         while self.runs:
             self.runs.pop()
@@ -74,7 +77,7 @@ class ServedModel:
 
 
 class Models:
-    """The bundles that are served; those that have work take turns, a batch each."""
+    """The models that are served; those that have work take turns, a batch each."""
 
     def __init__(self) -> None:
         self._served: dict[int, ServedModel] = {}
@@ -83,32 +86,32 @@ class Models:
         return iter(self._served.values())
 
     def get(self, key: int) -> ServedModel | None:
-        """Return the bundle of that key, None if it is not served."""
+        """Return the model of that key, None if it is not served."""
         return self._served.get(key)
 
     def add(self, served: ServedModel) -> None:
-        """Serve one more bundle."""
-        self._served = {**self._served, served.key: served}  # others may be looking
+        """Start to serve a model."""
+        self._served = {**self._served, served.key: served}  # other threads may be iterating
 
     def remove(self, key: int) -> None:
-        """Serve one bundle less."""
+        """Stop serving the model of that key."""
         self._served = {k: x for k, x in self._served.items() if k != key}
 
     @property
     def rows(self) -> int:
-        """Return how many images wait."""
+        """Return the number of rows that wait in all queues."""
         return sum(served.batcher.rows for served in self)
 
     def due_in_s(self) -> float | None:
-        """Return how long a batch may be waited for; 0 to take now, None when nothing waits."""
+        """Return the seconds until a batch should be taken; None when nothing waits."""
         due = [x for served in self if (x := served.batcher.due_in_s()) is not None]
         return min(due, default=None)
 
     def take(self) -> tuple[ServedModel, Batch[Any]] | None:
-        """Return the next batch and whose it is, None when none is due."""
+        """Return the next batch and the model that draws it, None when no batch is due."""
         for served in self:
             if served.batcher.due_in_s() == 0:
-                if len(self._served) > 1:  # its turn is the last one now
+                if len(self._served) > 1:  # this model's next turn comes after all others
                     self.remove(served.key)
                     self.add(served)
                 return served, served.batcher.take()

@@ -1,6 +1,6 @@
-"""An engine process: what gunicorn starts, watches, and replaces when it dies.
+"""The engine process, which gunicorn starts, watches, and replaces when it dies.
 
-The HTTP workers reconnect to the next engine and send again what was unanswered.
+The HTTP workers reconnect to the next engine and send it the requests that were not answered.
 """
 
 import gc
@@ -30,19 +30,20 @@ from server.runtime.plans import SessionError
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
-"""How often an engine that is to end looks whether an HTTP worker still lives."""
+"""The seconds between two checks, by an engine that is to end, for living HTTP workers."""
 JOIN_S = 0.5
-"""How long after ``DRAIN_S`` the loop may take to end, see there."""
+"""The seconds that the engine's loop may take to end after ``DRAIN_S``."""
 REPEAT_S = 0.5
-"""How often a SIGTERM that gunicorn forgot is repeated."""
+"""The seconds between two repetitions of a SIGTERM that gunicorn forgot."""
 RETRY_S = 5
-"""How long an engine that could not load waits before it ends, and gunicorn starts the next."""
+"""The seconds that an engine which could not load waits before it ends and is started anew."""
 
 
 class EngineApp(DirtyApp):  # type: ignore[misc]
-    """What gunicorn starts: loads the bundle, proves it on this host, and serves it.
+    """The application that gunicorn starts: loads the bundles, proves them here, serves them.
 
-    All of it happens in a thread of its own: gunicorn's thread has to hear signals from the start.
+    All of that happens in a thread of its own: gunicorn's thread must handle signals from the
+    start.
     """
 
     def init(self) -> None:
@@ -53,8 +54,8 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
     def start(self, number: int, parent: int, is_wanted: Callable[[], bool]) -> None:
         """Start loading as engine ``number``, from 0; it opens its socket once it is ready.
 
-        It serves for as long as its arbiter, the process ``parent``, lives. gunicorn's worker says
-        whether it ``is_wanted``: not after SIGTERM.
+        The engine serves for as long as its arbiter, the process ``parent``, lives. ``is_wanted``
+        asks gunicorn's worker whether the engine should run, which it should not after SIGTERM.
         """
         self._number, self._parent = number, parent
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -63,7 +64,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         repeat.start()
 
     def close(self) -> None:
-        """Serve on until no HTTP worker lives, then end; an engine still loading loads for them."""
+        """Serve, or go on loading, until no HTTP worker lives, and end then."""
         ends = time.monotonic() + DRAIN_S
         self._closing.set()
         workers = ServerConfig.from_env().processes_path
@@ -71,18 +72,18 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             self._thread.join(LOOK_S)
         if self._engine is None:
             self._forget_loads()
-            os._exit(0)  # not through Python's exit: ONNX Runtime is at work in the other thread
+            os._exit(0)  # Python's own exit is not safe while ONNX Runtime works in another thread
         left_s = max(0.0, ends - time.monotonic())
         self._engine.stop(left_s)
         self._thread.join(left_s + JOIN_S)
 
     def _forget_loads(self) -> None:
-        """Have no bundle blamed for an end that was asked for, see ``server.engine.loader``."""
+        """Remove the notes of loads, see ``loader.noted``: no bundle is to blame for this end."""
         for note in ServerConfig.from_env().engine_dirs[self._number].all_loads:
             note.unlink(missing_ok=True)
 
     def _repeat_sigterm(self, is_wanted: Callable[[], bool]) -> None:
-        """Send again a SIGTERM that came before gunicorn's loop ran: it was noted, and no more."""
+        """Repeat a SIGTERM that came before gunicorn's loop ran, which only noted it."""
         while not self._closing.wait(REPEAT_S):
             if not is_wanted():
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -94,7 +95,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             self._engine = start_engine(config, self._number, self._parent)
             watch(self._engine, config.batch_timeout_ms / 1000, config.silence_s)
             gc.collect()
-            gc.freeze()  # what was loaded stays: the collector need not look through it again
+            gc.freeze()  # the collector need not look through the loaded objects, which stay
             self._engine.serve()
             if os.getppid() != self._parent:
                 os._exit(0)  # nobody is left to stop this process
@@ -102,7 +103,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """End the process. gunicorn starts the next at once, so one that could not load waits."""
+        """End the process, after ``RETRY_S`` if it could not load: gunicorn restarts at once."""
         pause_s = 0 if self._engine or self._closing.is_set() else RETRY_S
         again = f"; it is tried again in {pause_s} s" if pause_s else ""
         expected = isinstance(error, (SessionError, BundleError))
@@ -112,26 +113,26 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
 
 def one_lives(folder: Path) -> bool:
-    """Tell whether one of the HTTP workers lives that are registered in ``folder``."""
+    """Return whether an HTTP worker that is registered in ``folder`` lives."""
     for note in folder.glob("http-*"):
-        with suppress(OSError):  # it ended
+        with suppress(OSError):  # the worker ended
             os.kill(int(note.read_text()), 0)
             return True
     return False
 
 
 def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
-    """Load what is wanted of the repository, and return an engine that listens: it is ready.
+    """Load the bundles that are wanted, and return an engine that is ready and listens.
 
-    Engine ``number`` takes the GPU of that number, where there are any; it serves for as long as
-    the process ``parent`` lives.
+    Engine ``number`` takes the GPU of that number, where there are any. The engine serves for as
+    long as the process ``parent`` lives.
 
     Raises:
         BundleError, SessionError: the default model cannot be served on this host.
     """
     name = f"engine-{number}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
-    from server.observability import metrics  # only now: on import it opens the files of the slot
+    from server.observability import metrics  # its import opens the files of the slot set above
 
     gpus.take(number)
     began = time.monotonic()

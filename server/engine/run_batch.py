@@ -1,6 +1,6 @@
-"""One batch: the seeds of many requests become latents, then images where each one's worker reads.
+"""The run of one batch: seeds of many requests become latents, then images in their arenas.
 
-The latents of all requests of a batch are made together: alone, each would cost four times as much.
+The latents of all requests of a batch are made together: one by one they cost four times as much.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class EngineRequest(QueuedRequest):
-    """A queued request with what the engine knows of it: its worker, its images, how it ended."""
+    """A queued request with its worker's connection, the place of its images, and its outcome."""
 
     __slots__ = (
         "arena", "connection", "images", "infer_s", "offset", "request_id", "seed", "served",
@@ -39,7 +39,7 @@ class EngineRequest(QueuedRequest):
         self.verdict: Status | None = None
 
     def begin(self) -> None:
-        """Mark that rows of the request run: its worker can tell, should this process die."""
+        """Mark in the arena that rows of the request run, for its worker if this process dies."""
         self.connection.running += 1
         self.arena.mark(self.offset, runs=True)
 
@@ -54,7 +54,7 @@ class EngineRequest(QueuedRequest):
 def run_batch(
     slices: Sequence[Slice[EngineRequest]], latent_dim: int, run: Run
 ) -> list[EngineRequest]:
-    """Run ``slices`` as one batch; return the requests that failed, which ran again alone."""
+    """Run ``slices`` as one batch, and each alone if that fails; return those that failed alone."""
     try:
         _run(slices, latent_dim, run)
     except Exception:

@@ -1,4 +1,4 @@
-"""What an engine runs right now, and for how long it has been running; pure bookkeeping."""
+"""The batches that an engine runs right now, and for how long they have been running."""
 
 from collections.abc import Callable
 
@@ -20,11 +20,11 @@ class RunningBatches:
 
     @property
     def rows(self) -> int:
-        """Return how many rows are running."""
+        """Return the number of rows that are running."""
         return sum(rows for _, rows in self._batches.values())
 
     def begin(self, stream: int, rows: int) -> None:
-        """Note that a batch of ``rows`` rows begins in ``stream``."""
+        """Note that a batch of ``rows`` rows begins to run in ``stream``."""
         self._batches[stream] = self._clock(), rows
 
     def end(self, stream: int) -> None:
@@ -32,6 +32,6 @@ class RunningBatches:
         del self._batches[stream]
 
     def oldest_s(self) -> float:
-        """Return for how many seconds the oldest batch has been running; 0 while none is."""
+        """Return the seconds for which the oldest batch has been running; 0 while none is."""
         began = min((began for began, _ in list(self._batches.values())), default=None)
         return 0.0 if began is None else self._clock() - began

@@ -1,4 +1,4 @@
-"""When an engine ends: it was asked to, or the process that watches it is gone."""
+"""The end of an engine: on request, or when the process that watches it is gone."""
 
 import logging
 import os
@@ -7,11 +7,11 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 DRAIN_S = 29.0
-"""How long a stopping engine serves on, while HTTP workers finish what they accepted: a second less
-than gunicorn leaves it, see ``gunicorn.conf.py``."""
+"""The seconds that a stopping engine serves on while HTTP workers finish accepted requests: one
+less than gunicorn leaves it, see ``gunicorn.conf.py``."""
 CONNECT_S = 1.0
-"""How long after it began to listen a stopping engine without HTTP workers waits for them: each
-worker tries every 50 ms."""
+"""The seconds after the engine began to listen for which it waits, though it is stopping, for HTTP
+workers to connect: each worker tries every 50 ms."""
 
 
 class Shutdown:
@@ -35,17 +35,17 @@ class Shutdown:
 
     @property
     def begun(self) -> bool:
-        """Return whether the engine is to end; it is when its parent is gone, too."""
+        """Return whether the engine is to end, as ``stop`` was called or its parent is gone."""
         if self._stop_at is None and self._parent_of_now() != self._parent:
             log.warning("gunicorn's arbiter is gone; finishing what was accepted")
             self.stop()
         return self._stop_at is not None
 
     def is_over(self, workers: int, replaced: bool) -> bool:
-        """Return whether an engine that is to end may do so now.
+        """Return whether an engine that is to end may end now.
 
-        ``workers`` is the number of HTTP workers that are connected; a ``replaced`` engine waits
-        for no others, since they find the newer engine.
+        ``workers`` is the number of HTTP workers that are connected. A ``replaced`` engine does not
+        wait for more workers to connect, since these find the newer engine.
         """
         now = self._clock()
         if not workers and (replaced or now >= self._connect_by):

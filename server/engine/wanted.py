@@ -1,7 +1,7 @@
-"""Which bundles of the repository should be served, and which are due to be loaded.
+"""The policy that decides which bundles should be served, and which are due to be loaded.
 
-Policy only: what the repository holds is passed in, and nothing here loads or serves.
-A spec is ``name``, which means a model's newest version that can be served, or ``name/version``.
+The contents of the repository are passed in, and nothing here loads or serves. A spec is ``name``,
+which means a model's newest version that can be served, or ``name/version``.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,25 +11,25 @@ from server.bundle.repository import Seen
 from server.config import ServerConfig
 
 Look = Mapping[str, Seen]
-"""What the repository holds: by ``name/version``, what each bundle's directory looks like."""
+"""The contents of the repository: the state of each bundle's directory, by ``name/version``."""
 
 
 class Wanted:
-    """What the settings and administrators want to be served."""
+    """The specs that the settings and administrators want to be served."""
 
     def __init__(self, config: ServerConfig, asked: Iterable[str] = ()) -> None:
         self._config = config
         self.asked = list(asked)
-        """The specs that administrators had loaded beside what the settings say."""
+        """The specs that administrators had loaded beside those of the settings."""
 
     @property
     def default(self) -> str:
-        """Return the spec that answers those who name no model."""
+        """Return the spec that answers requests without a model."""
         model, version = self._config.model, self._config.version
         return model if version == LATEST else f"{model}/{version}"
 
     def others(self, there: Look) -> list[str]:
-        """Return the specs that are wanted beside the default, given what is ``there``."""
+        """Return the specs wanted beside the default, given the repository's contents."""
         beside = self._config.served_beside
         return [*(sorted(there) if "all" in beside else beside), *self.asked]
 
@@ -38,7 +38,7 @@ class Wanted:
         self.asked = [*(x for x in self.asked if x != spec), spec]
 
     def withdraw(self, spec: str, versions_too: bool = False) -> None:
-        """Note that ``spec`` is not asked for; with ``versions_too`` none of its versions is."""
+        """Note that ``spec``, and with ``versions_too`` each of its versions, is not asked for."""
         if versions_too:
             self.asked = [x for x in self.asked if not means(spec, x)]
         else:
@@ -46,28 +46,28 @@ class Wanted:
 
 
 class LoadAttempts:
-    """Which bundles have been loaded or refused as they lie there, and which are due to be."""
+    """The record of attempts to load bundles, which tells which bundles are due to be loaded."""
 
     def __init__(self) -> None:
         self._tried: dict[str, Seen] = {}
-        """What each bundle looked like when it was loaded or refused last."""
+        """The state of each bundle's directory when it was loaded or refused last."""
         self._tried_now: set[str] = set()
-        """The bundles that were tried in this look: two specs may mean the same bundle."""
+        """The bundles that were tried in this scan: two specs may mean the same bundle."""
         self._before: Look = {}
-        """What the repository looked like last time: a bundle that is being copied changes."""
+        """The repository's contents at the last scan: a bundle that is being copied changes."""
 
     def begin(self) -> None:
-        """Begin a look at the repository."""
+        """Begin a scan of the repository."""
         self._tried_now = set()
 
     def end(self, there: Look) -> None:
-        """End a look at the repository, which held what is ``there``."""
+        """End a scan of the repository, which found what is ``there``."""
         self._before = there
 
     def is_due(self, ref: str, there: Look, is_loaded: bool, force: bool) -> bool:
-        """Return whether the bundle ``ref`` should be loaded now, and note that it is.
+        """Return whether the bundle ``ref`` should be loaded now, and note the attempt.
 
-        ``force`` tries again what was refused, and what may still be being copied.
+        ``force`` tries again a bundle that was refused, and one that may still be being copied.
         """
         seen = there.get(ref)
         unchanged = self._tried.get(ref) == seen
@@ -81,10 +81,10 @@ class LoadAttempts:
         return True
 
     def forget(self, ref: str) -> None:
-        """Forget that a bundle was tried: it may be wanted again."""
+        """Forget that a bundle was tried, as it may be wanted again."""
         self._tried.pop(ref, None)
 
 
 def means(spec: str, ref: str) -> bool:
-    """Return whether ``spec`` means the bundle ``ref``, perhaps among others."""
+    """Return whether the bundle ``ref`` is one that ``spec`` means."""
     return spec in (ref, ref.partition("/")[0])

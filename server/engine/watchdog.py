@@ -1,7 +1,7 @@
-"""Ends an engine in which a batch hangs.
+"""The watchdog, which ends an engine in which a batch hangs.
 
 A runtime that hangs cannot be interrupted. gunicorn starts a new engine, and the HTTP workers
-submit again what was unanswered.
+submit the requests that were not answered again.
 """
 
 import faulthandler
@@ -14,22 +14,22 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.2
-"""How often the watchdog looks."""
+"""The seconds between two looks of the watchdog at the engine."""
 
 
 class Watched(Protocol):
-    """What the watchdog asks an engine."""
+    """The part of an engine that the watchdog needs."""
 
     def oldest_s(self) -> float:
-        """Return for how long the oldest batch has been running, 0 while none is."""
+        """Return the seconds for which the oldest batch has been running; 0 while none is."""
 
 
 def watch(engine: Watched, limit_s: float, silence_s: float) -> threading.Thread:
     """Start a thread that ends this process when a batch runs for longer than ``limit_s``.
 
-    A runtime that hangs with Python's lock stops the thread too: then a timer that needs no lock
-    ends the process after ``silence_s``, and logs where. gunicorn sees to a process that was
-    stopped as a whole.
+    A runtime that hangs while it holds Python's lock stops that thread too. Then a timer that needs
+    no lock ends the process after ``silence_s``, and logs a traceback. A process that was stopped
+    as a whole is ended by gunicorn.
     """
 
     def look() -> None:

@@ -1,4 +1,4 @@
-"""The engine's end of the sockets: which HTTP workers there are, what they ask, what they get."""
+"""The engine's connections to HTTP workers: their sockets, their messages and their answers."""
 
 import logging
 import selectors
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class WorkerConnection:
-    """One HTTP worker at the other end: its socket, its arena, and what it waits for."""
+    """The connection to one HTTP worker: its socket, its arena, and its unanswered requests."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -42,29 +42,29 @@ class WorkerConnection:
         self.ended = False
 
     def end(self) -> None:
-        """Hang up once nothing is written to the arena: until then its worker must not reuse it."""
+        """Hang up once no batch writes to the arena, which the worker must not reuse before."""
         self.ended = True
         if not self.running:
             self.close()
 
     def ran(self) -> None:
-        """Note that a part of a batch has run."""
+        """Note that a part of a batch has run, and hang up if that was waited for."""
         self.running -= 1
         if self.ended and not self.running:
             self.close()
 
     def close(self) -> None:
-        """Hang up and let go of the arena."""
+        """Hang up and close the arena."""
         self.sock.close()
         if self.arena:
             self.arena.close()
 
 
 class WorkerConnections:
-    """Listens at ``path`` and keeps the link of every HTTP worker.
+    """Listens at ``path`` and keeps the connection of every HTTP worker.
 
-    ``on_submit`` is called with each request, ``on_cancel`` with each that is taken back,
-    ``on_ask`` with what administrators want, ``on_gone`` with each link that ends.
+    ``on_submit`` is called with each request, ``on_cancel`` with each cancelled one, ``on_ask``
+    with each administrator's request, ``on_gone`` with each connection that ends.
     """
 
     def __init__(
@@ -85,28 +85,28 @@ class WorkerConnections:
         self._listen()
 
     def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
-        """Return what can be read, as soon as there is something or the time is over."""
+        """Wait for at most ``timeout_s``, and return the sockets that can be read."""
         return [key for key, _ in self._selector.select(timeout_s)]
 
     def receive(self, key: selectors.SelectorKey) -> None:
-        """Read what ``wait`` returned."""
+        """Accept or read from a socket that ``wait`` returned."""
         if key.fileobj is self._listener:
             self._accept()
         elif key.data in self.open:
             self._read(key.data)
 
     def send(self) -> None:
-        """Send every link its results, those that wait together in one packet."""
+        """Send every worker its results, those that wait together in one packet."""
         for connection in [connection for connection in self.open if connection.results]:
             results, connection.results = connection.results, []
             self.tell(connection, results)
 
     def tell(self, connection: WorkerConnection, messages: Sequence[Message]) -> None:
-        """Send one link ``messages``, all of one kind."""
+        """Send one worker ``messages``, which are all of one kind."""
         try:
             for packet in pack(messages):
                 connection.sock.send(packet)
-        except OSError as error:  # gone, or it has not read for thousands of answers
+        except OSError as error:  # the worker is gone, or has thousands of answers to read
             log.warning("an HTTP worker does not take its answers: %s", error)
             self.hang_up(connection)
 
@@ -118,19 +118,19 @@ class WorkerConnections:
         connection.end()
 
     def hang_up_idle(self) -> None:
-        """End the connections of workers that wait for nothing."""
+        """End the connections of workers without unanswered requests."""
         for connection in [x for x in self.open if not x.requests]:
             self.hang_up(connection)
 
     def replaced(self) -> bool:
-        """Tell whether a newer engine listens at the path."""
+        """Return whether a newer engine listens at the path."""
         try:
             return self.path.stat().st_ino != self._inode
         except FileNotFoundError:
             return False
 
     def listen_again(self) -> None:
-        """Listen anew if somebody removed the socket: no other worker would find the engine."""
+        """Listen anew if the socket's file was removed: no other worker would find the engine."""
         if not self.path.exists():
             log.warning("somebody removed %s: listening anew", self.path)
             self._selector.unregister(self._listener)
@@ -138,7 +138,7 @@ class WorkerConnections:
             self._listen()
 
     def close(self) -> None:
-        """End all links and stop listening; a newer engine's socket stays."""
+        """End all connections and stop listening; the socket's file stays if a newer engine's."""
         self._selector.close()
         self._listener.close()
         if not self.replaced():
@@ -154,7 +154,7 @@ class WorkerConnections:
     def _accept(self) -> None:
         try:
             sock, _ = self._listener.accept()
-        except OSError as error:  # it hung up already, or no descriptor is left
+        except OSError as error:  # the worker hung up already, or no descriptor is left
             log.warning("an HTTP worker could not connect: %s", error)
             return
         sock.setblocking(False)
@@ -168,7 +168,7 @@ class WorkerConnections:
                 connection.arena = receive_hello(connection.sock)
                 if connection.arena is None:
                     self.hang_up(connection)
-                else:  # the worker may have read the catalog before it was written last
+                else:  # the worker may have read the catalog before its last change
                     self.tell(connection, [Changed()])
                 return
             while packet := connection.sock.recv(MAX_PACKET):

@@ -1,1 +1,1 @@
-"""What HTTP workers and engines agree on: messages, shared memory, the runtime directory."""
+"""The interface of HTTP workers and engines: messages, shared memory, the engine's directory."""

@@ -9,27 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 ALIGN = 64
-"""Slots start on a cache line."""
+"""The alignment of slots in bytes: that of a cache line."""
 
 
 class SlotShape:
-    """How the images of one model look in a slot."""
+    """The layout of one model's images in a slot."""
 
     def __init__(self, image_shape: Sequence[int]) -> None:
         self.image_shape = tuple(image_shape)
         self.image_bytes = math.prod(image_shape)
 
     def size(self, rows: int) -> int:
-        """Return the bytes of a slot for ``rows`` images and the mark before them."""
+        """Return the size in bytes of a slot for ``rows`` images and the mark before them."""
         return ALIGN - (-rows * self.image_bytes // ALIGN) * ALIGN
 
     def rows_in(self, size: int) -> int:
-        """Return the images that surely fit into a slot of ``size`` bytes."""
+        """Return the number of images that surely fit into a slot of ``size`` bytes."""
         return (size - 2 * ALIGN) // self.image_bytes
 
 
 class Arena:
-    """Shared memory of one HTTP worker, seen by the worker and by the engine."""
+    """Shared memory of one HTTP worker, mapped by the worker and by the engine."""
 
     def __init__(self, fd: int, size: int) -> None:
         self.fd = fd
@@ -38,7 +38,7 @@ class Arena:
 
     @classmethod
     def create(cls, size: int) -> "Arena":
-        """Return a new arena of ``size`` bytes; its memory is taken as it is first written."""
+        """Return a new arena of ``size`` bytes; Linux allocates its pages at the first write."""
         fd = os.memfd_create("carfront-arena")
         os.ftruncate(fd, size)
         return cls(fd, size)
@@ -53,9 +53,9 @@ class Arena:
         self._map[offset] = runs
 
     def runs(self, offset: int) -> bool:
-        """Whether rows of the request with that slot run, or ran as their engine died."""
+        """Whether rows of the slot's request run, or ran when their engine died."""
         return bool(self._map[offset])
 
     def close(self) -> None:
-        """Give the descriptor back; the memory goes when the last view of it does."""
+        """Close the descriptor; the memory is freed when its last view is."""
         os.close(self.fd)

@@ -1,6 +1,7 @@
-"""What is served: each engine writes it down, every HTTP worker reads it.
+"""The catalog of the bundles that are served: each engine writes one, every HTTP worker reads it.
 
-The file in the runtime directory outlives an engine: the next one serves the same models.
+The catalog's file in the runtime directory outlives an engine, so that the next engine serves the
+same models.
 """
 
 import json
@@ -14,9 +15,9 @@ from server.errors import EngineUnavailable, ModelNotFound, ModelUnavailable
 from server.ipc.atomic_file import write_whole
 
 READY, LOADING, UNAVAILABLE = "READY", "LOADING", "UNAVAILABLE"
-"""States of a bundle, as the Open Inference Protocol's repository index calls them."""
+"""The states of a bundle, as the Open Inference Protocol's repository index calls them."""
 NOT_ASKED = "it was not asked for"
-"""Why a bundle is not served that nothing is wrong with."""
+"""The reason given for a sound bundle that is not served."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +28,15 @@ class Entry:
     version: str
     state: str
     reason: str = ""
-    """Why it is not served; of a served one, why what is on the disk now is not."""
+    """The reason why the bundle is not served, or, if it is, why its newer files are not."""
     key: int = 0
-    """Of the bundle that is served, see ``Bundle.key``."""
+    """The served bundle's ``Bundle.key``; 0 when it is not served."""
     manifest: Manifest | None = None
-    """Of the bundle that is served, without what parity measured."""
+    """The served bundle's manifest without its parity results; None when it is not served."""
     plan: str = ""
-    """How it is run, as ``provider/precision``."""
+    """The plan that runs the bundle, as ``provider/precision``."""
     instead_of: str = ""
-    """The plan that was wanted more and could not serve."""
+    """The preferred plan that could not serve the bundle; empty when the preferred one serves."""
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"
@@ -43,27 +44,29 @@ class Entry:
 
 @dataclass(frozen=True)
 class Catalog:
-    """All bundles of the repository, and which one answers those who name none.
+    """All bundles of the repository, and which one answers a request that names no model.
 
-    It is empty where the file was lost, until an engine has written it anew.
+    The catalog is empty when its file was lost, until an engine has written it anew.
     """
 
     default: str = ""
-    """As ``name/version``."""
+    """The bundle that answers a request without a model, as ``name/version``."""
     entries: dict[str, Entry] = field(default_factory=dict)
-    """By ``name/version``."""
+    """The bundles by ``name/version``."""
     asked: tuple[str, ...] = ()
-    """What administrators had loaded beside what the settings say, ``name`` or ``name/version``."""
+    """The bundles loaded by administrators beside the settings' own, ``name[/version]``."""
     newest: dict[str, str] = field(default_factory=dict)
-    """The version that answers those who name a model alone, by the model's name."""
+    """The version that answers a request with a model but no version, by the model's name."""
 
     def find(self, name: str | None = None, version: str | None = None) -> Entry:
-        """Return the bundle that is called so; the default model, its newest version.
+        """Return the bundle called ``name`` and ``version``.
+
+        Without ``name`` the model is the default one, without ``version`` the newest served.
 
         Raises:
-            EngineUnavailable: no engine has said yet what there is.
-            ModelNotFound: the repository has none of that name.
-            ModelUnavailable: it has, but does not serve it.
+            EngineUnavailable: no engine has written a catalog yet.
+            ModelNotFound: the repository has no such bundle.
+            ModelUnavailable: the repository has the bundle, but no engine serves it.
         """
         if not self.entries:
             raise EngineUnavailable
@@ -82,14 +85,14 @@ class Catalog:
         return entry
 
     def answers_with(self, ref: str, key: int) -> bool:
-        """Tell whether the bundle ``ref`` of that key answers those who name no version."""
+        """Tell whether the bundle ``ref`` with ``key`` answers requests that name no version."""
         name, _, version = ref.partition("/")
         entry = self.entries.get(ref)
         named = ref == self.default or self.newest.get(name) == version
         return named and entry is not None and entry.key == key and entry.manifest is not None
 
     def write(self, path: Path) -> None:
-        """Write the catalog to ``path``, whole or not at all."""
+        """Write the catalog to ``path`` atomically."""
         facts = asdict(self)
         facts["entries"] = [asdict(entry) for entry in self.entries.values()]
         write_whole(path, json.dumps(facts))
@@ -99,7 +102,7 @@ class Catalog:
         """Return the catalog in ``path``.
 
         Raises:
-            BundleError: there is none, or it is none.
+            BundleError: the file is missing, or is no catalog.
         """
         try:
             facts = json.loads(path.read_text())
@@ -115,9 +118,10 @@ class Catalog:
 
 
 def merge(catalogs: Sequence[Catalog]) -> Catalog:
-    """Return what several engines serve together; there is one catalog at least.
+    """Return one catalog of what several engines serve; ``catalogs`` holds at least one.
 
-    What the most of them serve answers: a pointer moves once all have what it moves to.
+    The default and the newest versions are those that the most engines serve: they change only
+    once every engine serves the new one.
     """
     if len(catalogs) == 1:
         return catalogs[0]
@@ -137,7 +141,7 @@ def _newest(name: str, catalogs: Sequence[Catalog]) -> str:
 
 
 def _most_served(refs: Sequence[str], catalogs: Sequence[Catalog]) -> str:
-    """Return the one of ``refs`` that the most engines serve; of equals, that the most name."""
+    """Return the one of ``refs`` that the most engines serve; a tie goes to the most named."""
 
     def served(ref: str) -> int:
         entries = [x.entries[ref] for x in catalogs if ref in x.entries]
@@ -147,9 +151,9 @@ def _most_served(refs: Sequence[str], catalogs: Sequence[Catalog]) -> str:
 
 
 def _most_alike(entries: Sequence[Entry]) -> Entry:
-    """Return the entry that the most engines have; one that is served, if any is.
+    """Return the entry that the most engines agree on, and a served one if there is any.
 
-    What another engine refuses is told with it.
+    Its reason says when another engine refuses the bundle.
     """
     keys = [entry.key for entry in entries if entry.manifest]
     best = max(
@@ -163,7 +167,7 @@ def _most_alike(entries: Sequence[Entry]) -> Entry:
 
 
 def facts_of(manifest: Manifest) -> Manifest:
-    """Return ``manifest`` without what parity measured, which is long."""
+    """Return ``manifest`` without its parity results, which are long."""
     return replace(manifest, variants=[replace(x, parity={}) for x in manifest.variants])
 
 

@@ -1,4 +1,4 @@
-"""Where one engine and the HTTP workers meet: a folder of the runtime directory."""
+"""The directory with an engine's socket, catalog and notes, below the runtime directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,34 +6,34 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class EngineDir:
-    """The folder of one engine; it outlives the engine, and the next one of its number finds it."""
+    """The directory of one engine; it outlives the engine, and the engine's successor uses it."""
 
     folder: Path
 
     @property
     def socket(self) -> Path:
-        """Where the engine listens."""
+        """The Unix socket on which the engine listens."""
         return self.folder / "engine.sock"
 
     @property
     def catalog(self) -> Path:
-        """Where the engine writes down what it serves, see ``server.ipc.catalog``."""
+        """The file with the engine's catalog, see ``server.ipc.catalog``."""
         return self.folder / "models.json"
 
     @property
     def rescan(self) -> Path:
-        """The file whose presence has the engine look at the model repository."""
+        """The file whose presence makes the engine scan the model repository."""
         return self.folder / "rescan"
 
     @property
     def compiled(self) -> Path:
-        """Where a provider keeps what it compiles."""
+        """The directory in which a provider keeps compiled models."""
         return self.folder / "compiled"
 
     def prepare(self) -> None:
-        """Make the folder; what was measured in it may be of another host, and goes.
+        """Make the directory, and remove old measurements, which may be another host's.
 
-        What was noted of loads stays: where memory ran out, the whole server may have died of one.
+        The notes of loads stay: where memory ran out, a load may have killed the whole server.
         """
         self.folder.mkdir(exist_ok=True)
         for pattern in ("max_batch_size-*", "compiled/layout-*"):
@@ -41,14 +41,14 @@ class EngineDir:
                 note.unlink()
 
     def batch_size(self, key: int) -> Path:
-        """Return where the engine notes how large a batch of the bundle ``key`` is fastest."""
+        """Return the file in which the engine notes the fastest batch size of bundle ``key``."""
         return self.folder / f"max_batch_size-{key:016x}"
 
     def loads(self, key: int) -> Path:
-        """Return where the engine notes that it loads the bundle ``key``, until that has ended."""
+        """Return the file that notes, until the load has ended, that bundle ``key`` is loaded."""
         return self.folder / f"loads-{key:016x}"
 
     @property
     def all_loads(self) -> list[Path]:
-        """All such notes: of loads that are going on, and of those that engines died of."""
+        """The notes of all loads that are under way or that an engine died of."""
         return list(self.folder.glob("loads-*"))

@@ -1,6 +1,6 @@
-"""The engine's Unix socket: where it listens, and how an HTTP worker introduces itself.
+"""The engine's Unix socket: how an engine listens, and how an HTTP worker introduces itself.
 
-A hello is the first packet of a connection, and carries the descriptor of the worker's arena.
+The hello is the first packet of a connection, and carries the descriptor of the worker's arena.
 """
 
 import os
@@ -10,11 +10,11 @@ from pathlib import Path
 from server.ipc.arena import Arena
 
 HELLO = b"carfront-engine/4"
-"""The first packet of a connection; another version is another word."""
+"""The bytes of the first packet of a connection, which name the protocol's version."""
 
 
 def listen(path: Path) -> socket.socket:
-    """Return a listening socket at ``path``; it takes the place of an older engine's at once."""
+    """Return a listening socket at ``path``, which replaces an older engine's atomically."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
@@ -25,12 +25,12 @@ def listen(path: Path) -> socket.socket:
 
 
 def send_hello(sock: socket.socket, arena: Arena) -> None:
-    """Introduce a worker: the hello carries its arena's descriptor."""
+    """Send the worker's hello, with the descriptor of its ``arena``."""
     socket.send_fds(sock, [HELLO], [arena.fd])
 
 
 def receive_hello(sock: socket.socket) -> Arena | None:
-    """Return the arena of the worker at the other end, None when it hung up or is no worker."""
+    """Return the arena of the peer, None when the peer hung up or is no worker."""
     word, fds, _, _ = socket.recv_fds(sock, len(HELLO) + 1, 1)
     if word != HELLO or len(fds) != 1:
         for fd in fds:

@@ -1,13 +1,13 @@
-"""What passes between HTTP workers and engine: small messages, and images in shared memory.
+"""The messages between HTTP workers and engine: small ones, as images lie in shared memory.
 
 A worker connects to the engine's Unix socket (SOCK_SEQPACKET: a packet arrives whole or not at
-all), sends one hello that carries the descriptor of its arena, and then submits requests, or takes
-one back that nobody waits for any more; the engine answers each with a result. A packet holds one
-kind of message, as many as were waiting together. Seeds pass through the socket, images never do:
-they lie in the request's slot of the arena.
+all) and sends one hello that carries the descriptor of its arena. After that the worker submits
+requests, and cancels those for which nobody waits any more; the engine answers each request with a
+result. A packet holds messages of one kind, as many as were waiting together. Seeds pass through
+the socket, images never do: images lie in the request's slot of the arena.
 
-Rarely, the engine says that the catalog has changed, and a worker passes on what an administrator
-asks for; the engine answers when that is done.
+Rare messages: the engine says that the catalog has changed; a worker passes on what an
+administrator asks for, and the engine answers when that is done.
 """
 
 import json
@@ -18,11 +18,11 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 PACKET = 64
-"""Messages in a packet, at most."""
+"""The largest number of messages in a packet."""
 
 
 class Status(IntEnum):
-    """How a request ended."""
+    """The outcome of a request."""
 
     OK = 0
     FULL = 1
@@ -30,71 +30,72 @@ class Status(IntEnum):
     FAILED = 3
     CANCELLED = 4
     STALE = 5
-    """The bundle is not served any more, the catalog says what is."""
+    """The bundle is not served any more; the catalog says which are."""
 
 
 class Submit(NamedTuple):
-    """Worker to engine: these images, please."""
+    """Worker to engine: a request for images of consecutive seeds."""
 
     request_id: int
     model: int
-    """The bundle's key."""
+    """The bundle's key, see ``Bundle.key``."""
     seed: int
-    """Of the first image; the others follow."""
+    """The seed of the first image; the others have the seeds that follow it."""
     offset: int
-    """Of the slot in the arena, in bytes."""
+    """The offset of the request's slot in the arena, in bytes."""
     rows: int
     deadline: float
-    """CLOCK_MONOTONIC, in seconds; the same clock in every process of the host."""
+    """The deadline in seconds of CLOCK_MONOTONIC, which all processes of the host share."""
     bulk: bool
-    """Whether it may wait behind others."""
+    """Whether the request may wait behind others."""
     accepted: bool
-    """Whether another engine, which is gone, had it: it is not refused any more."""
+    """Whether an engine that is gone had accepted the request: the next must not refuse it."""
 
 
 class Cancel(NamedTuple):
-    """Worker to engine: nobody waits for this one any more."""
+    """Worker to engine: nobody waits for the request any more."""
 
     request_id: int
 
 
 class Result(NamedTuple):
-    """Engine to worker: done, or why not."""
+    """Engine to worker: the outcome of a request, and the state of the engine's queue."""
 
     request_id: int
     status: int
     queue_s: float
     infer_s: float
     waiting_rows: int
-    """Rows that wait at the engine, or run."""
+    """The number of rows that wait at the engine or run."""
     limit_rows: int
-    """Rows that may wait."""
+    """The number of rows that may wait."""
     wait_s: float
-    """How long these rows take, as far as the engine can tell."""
+    """The seconds that ``waiting_rows`` will take, as the engine estimates them."""
     retry_after_s: float
-    """Of what was refused: when it would not be."""
+    """The seconds after which a request that was refused would be accepted."""
 
 
 class Ask(NamedTuple):
-    """Worker to engine: an administrator wants this."""
+    """Worker to engine: an administrator wants a bundle loaded or unloaded."""
 
     ask_id: int
     action: str
-    """load or unload."""
+    """Either "load" or "unload"."""
     name: str
     version: str
-    """May be empty."""
+    """The version; empty when the administrator named none."""
 
 
 class Told(NamedTuple):
-    """Engine to worker: it is done, or why not."""
+    """Engine to worker: the outcome of an ``Ask``."""
 
     ask_id: int
     error: str
+    """The reason why it failed; empty when it is done."""
 
 
 class Changed(NamedTuple):
-    """Engine to worker: read the catalog again."""
+    """Engine to worker: the catalog has changed and should be read again."""
 
 
 Message = Submit | Cancel | Ask | Result | Told | Changed
@@ -104,21 +105,21 @@ _FORMS: dict[bytes, tuple[type[Any], Struct]] = {
     b"C": (Cancel, Struct("<Q")),
     b"R": (Result, Struct("<QBddIIdd")),
 }
-"""The first byte of a packet says what it holds; these are packed one after the other."""
+"""The packed messages, by the first byte of their packets: one packet holds several."""
 _TEXTS: dict[bytes, type[Any]] = {b"A": Ask, b"T": Told, b"M": Changed}
-"""These come alone, as JSON."""
+"""The JSON messages, by the first byte of their packets: one packet holds one."""
 _KINDS: dict[type[Any], bytes] = {
     **{kind: letter for letter, (kind, _) in _FORMS.items()},
     **{kind: letter for letter, kind in _TEXTS.items()},
 }
 MAX_PACKET = 16384
-"""Bytes of a packet at most: 64 of the longest messages are less than a quarter."""
+"""The largest packet in bytes: 64 of the longest packed messages are less than a quarter of it."""
 LONGEST_TEXT = 2000
-"""Characters of a text in a message; six bytes each at most, as JSON writes them."""
+"""The largest number of characters of a text in a message; JSON takes at most 6 bytes for each."""
 
 
 def pack(messages: Sequence[Message]) -> Iterator[bytes]:
-    """Yield the packets that carry ``messages``, all of one kind."""
+    """Yield the packets that carry ``messages``, which are all of one kind."""
     if not messages:
         return
     letter = _KINDS[type(messages[0])]
@@ -142,7 +143,7 @@ def unpack(packet: bytes) -> Iterator[Any]:
     """Yield the messages of ``packet``.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: the packet holds none of these messages.
     """
     letter, body = packet[:1], memoryview(packet)[1:]
     try:

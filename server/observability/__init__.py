@@ -1,1 +1,1 @@
-"""What metrics, logs and traces tell."""
+"""Metrics, logs and traces of all processes."""

@@ -1,6 +1,6 @@
-"""Which GPUs there are and what they do, as NVIDIA's management library (NVML) tells it.
+"""The visible GPUs and their use, read with NVIDIA's management library (NVML).
 
-Without it, there are none. It may be asked before a fork, other than CUDA.
+Without the library no GPU is found. Unlike CUDA, NVML may be used before a fork.
 """
 
 import logging
@@ -19,12 +19,12 @@ from server.config import GPU_PROVIDERS
 log = logging.getLogger(__name__)
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-"""CUDA's own variable: which GPUs a process sees, by number or name, in that order."""
+"""The name of CUDA's variable that lists, in order, the numbers or names of the visible GPUs."""
 
 
 @cache
 def nvml() -> Any:
-    """Return NVML, ready to be asked, None where there is no GPU or no library for it."""
+    """Return NVML, initialised; None without a GPU or without the library."""
     try:
         import pynvml
 
@@ -38,9 +38,9 @@ def nvml() -> Any:
 
 
 def engines_for(provider: str) -> int:
-    """Return how many engines serve with ``provider``: one a visible GPU, where it uses GPUs.
+    """Return how many engines serve with ``provider``: one a visible GPU if it uses GPUs, else 1.
 
-    Nothing of NVML is left behind: the processes forked afterwards open it themselves.
+    NVML is shut down again, since the processes forked afterwards open it themselves.
     """
     if provider not in GPU_PROVIDERS and not (provider == "auto" and runtime_has_cuda()):
         return 1
@@ -62,8 +62,9 @@ def runtime_has_cuda() -> bool:
 def take(number: int) -> None:
     """Leave this process one of the visible GPUs, which it will see as its only one.
 
-    Before CUDA is loaded. A process sees one MIG device at most: so every one can have its engine.
-    More engines than GPUs share them.
+    It must be called before CUDA is loaded. A process sees one MIG device at most; with this choice
+    every MIG device can have an engine of its own. If there are more engines than GPUs, engines
+    share GPUs.
     """
     names = Gpus.of_this_host().names()
     if len(names) > 1:
@@ -71,16 +72,16 @@ def take(number: int) -> None:
 
 
 class Gpus(Collector):
-    """Memory and utilisation of each GPU that this server may use, by its number there."""
+    """The memory and utilisation of each visible GPU, by its place among the visible ones."""
 
     def __init__(self, library: Any, visible: str | None = None) -> None:
-        """``library`` is ``nvml()``; ``visible`` what the variable says, None all."""
+        """``library`` is ``nvml()``; ``visible`` is the value of ``VISIBLE``, None for all GPUs."""
         self._nvml = library
         self._visible = visible
 
     @classmethod
     def of_this_host(cls) -> "Gpus":
-        """Return those that the environment leaves to this server."""
+        """Return the GPUs that the environment leaves to this server."""
         return cls(nvml(), os.environ.get(VISIBLE))
 
     def names(self) -> list[str]:
@@ -106,12 +107,12 @@ class Gpus(Collector):
                 total.add_metric([str(number)], memory.total)
                 rates = self._nvml.nvmlDeviceGetUtilizationRates(handle)
                 busy.add_metric([str(number)], rates.gpu / 100)
-            except self._nvml.NVMLError as error:  # lost, or not told of this kind of device
+            except self._nvml.NVMLError as error:  # the GPU is lost, or NVML has no value for it
                 log.debug("GPU %d: %s", number, error)
         return [metric for metric in (used, total, busy) if metric.samples]
 
     def _found(self) -> Iterator[tuple[str, Any]]:
-        """Yield the visible GPUs in CUDA's order, up to the first name that means none."""
+        """Yield the names and NVML handles of the visible GPUs, up to the first unknown name."""
         if self._nvml is None:
             return
         library = self._nvml

@@ -1,4 +1,4 @@
-"""Log lines, as people read them on a terminal and as JSON for a collector, with request ids."""
+"""Log lines with request ids: as text for people at a terminal, as JSON for a collector."""
 
 import itertools
 import json
@@ -15,13 +15,16 @@ from gunicorn.glogging import Logger
 
 HEADER = "X-Request-Id"
 ENVIRON = "carfront.request_id"
-"""Where a request's id lies in its WSGI environment."""
+"""The key of a request's id in its WSGI environment."""
 
 _trace: ContextVar[str | None] = ContextVar("trace_id", default=None)
 _traceparent = re.compile(
     r"[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*"
 ).fullmatch
-"""Source: W3C Trace Context."""
+"""The match of a ``traceparent`` header, with its trace id as group 1.
+
+Source: W3C Trace Context.
+"""
 _current: ContextVar[str | None] = ContextVar("request_id", default=None)
 _acceptable = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _process = secrets.token_hex(6)
@@ -31,7 +34,7 @@ _numbers = itertools.count(1)
 def begin_request(environ: dict[str, Any]) -> str:
     """Return the id of a request that begins: the caller's own, or a new one.
 
-    Lines that are logged from here on, in this greenlet, carry it and the caller's trace id.
+    All lines that this greenlet logs afterwards carry the request's id and its caller's trace id.
     """
     given = environ.get("HTTP_X_REQUEST_ID")
     request_id = given if given and _acceptable(given) else f"{_process}-{next(_numbers):x}"
@@ -44,13 +47,13 @@ def begin_request(environ: dict[str, Any]) -> str:
 
 
 def renew() -> None:
-    """Give this process ids of its own; to be called after a fork."""
+    """Give this process request ids of its own; it must be called after a fork."""
     global _process
     _process = secrets.token_hex(6)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, pid, logger, message, and what else is known."""
+    """Formats a line as a JSON object: time, level, pid, logger, message, and ids if known."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -71,7 +74,7 @@ class JsonLines(logging.Formatter):
 
 
 class Text(logging.Formatter):
-    """Gunicorn's own look, and the request's id at the end."""
+    """Formats a line as gunicorn does, with the request's id at the end."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -84,7 +87,7 @@ class Text(logging.Formatter):
 
 
 class GunicornLogger(Logger):  # type: ignore[misc]
-    """Leaves gunicorn's lines to our handler; an access log it writes only when asked to."""
+    """Passes gunicorn's error log on to our handler; the access log stays as gunicorn sets it."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -93,9 +96,9 @@ class GunicornLogger(Logger):  # type: ignore[misc]
 
 
 def configure(level: str, form: str) -> None:
-    """Send everything that is logged to stderr.
+    """Send all log lines from ``level`` on to stderr.
 
-    ``form`` is text, json, or auto: text where stderr is a terminal.
+    ``form`` is text, json, or auto, which is text where stderr is a terminal.
     """
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"

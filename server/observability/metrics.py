@@ -15,17 +15,17 @@ from server.observability.gpus import Gpus
 from server.observability.process_stats import ProcessStats
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""Where the files of all processes are, see ``multiprocess``."""
+"""The variable with the directory of all processes' files, see ``multiprocess``."""
 SLOT = "PROMETHEUS_MULTIPROC_SLOT"
-"""Names this process's files; gunicorn's hooks set it after the fork, before this is imported."""
+"""The variable with the name of this process's files, set after the fork and before this import."""
 
 SLO_S = 0.25
-"""The objective: 99 of 100 requests are answered within it. The dashboard warns above it, and it is
-a bucket boundary, so that the share of requests within it is counted and not estimated."""
+"""The objective in seconds, within which 99 of 100 requests should be answered. The dashboard warns
+above it. As it is a bucket boundary, the share of requests within it is counted, not estimated."""
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, SLO_S, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Bucket boundaries of what a caller waits for, up to the time that it waits if it does not say."""
+"""The bucket boundaries, in seconds, of a whole request, up to the default request timeout."""
 STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS)
-"""Bucket boundaries of one step, which may take microseconds, or all the time that a caller has."""
+"""The bucket boundaries, in seconds, of one step, from microseconds to a whole request's time."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -131,8 +131,9 @@ PLAN_INFO = Gauge(
 def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> bytes:
     """Return the metrics of all processes in Prometheus's text format.
 
-    ``engines_up`` says of each engine whether it answers the HTTP worker that is asked;
-    ``processes`` is the folder in which the processes are registered; None tells nothing of them.
+    ``engines_up`` has a flag for each engine: whether it answers the HTTP worker that is asked.
+    ``processes`` is the directory in which the processes are registered; None leaves out their
+    metrics.
     """
     collectors: list[Collector | CollectorRegistry] = [
         multiprocess.AllProcesses(Path(os.environ[DIRECTORY]))
@@ -146,7 +147,7 @@ def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> byt
 
 
 class Plan(Protocol):
-    """How a bundle is run; ``server.runtime.plans.Plan`` is one, and needs ONNX Runtime."""
+    """The part of ``server.runtime.plans.Plan`` needed here, whose module needs ONNX Runtime."""
 
     @property
     def provider(self) -> str: ...
@@ -159,7 +160,7 @@ class Plan(Protocol):
 
 
 def _infos(bundle: Bundle, plan: Plan) -> set[Gauge]:
-    """Return what is 1 while ``bundle`` is served so."""
+    """Return the gauges that are 1 while ``bundle`` is served with ``plan``."""
     manifest = bundle.manifest
     digest = manifest.files[manifest.variant(plan.variant).file].sha256[:12]
     identity = manifest.name, manifest.version, digest, plan.provider, plan.precision
@@ -168,7 +169,7 @@ def _infos(bundle: Bundle, plan: Plan) -> set[Gauge]:
 
 
 class _EnginesUp(Collector):
-    """Whether an engine is up is not for the engine to say: a dead one says nothing."""
+    """Collects which engines are up, as HTTP workers see them: a dead engine reports nothing."""
 
     def __init__(self, up: Sequence[bool]) -> None:
         self._up = up
@@ -182,16 +183,16 @@ class _EnginesUp(Collector):
 
 
 class EngineMetrics:
-    """What the engine tells about itself."""
+    """The metrics that the engine reports."""
 
     def __init__(self, again: bool) -> None:
-        """``again`` says that this server had an engine before."""
+        """``again`` says that this server had an engine of that number before."""
         ENGINE_RESTARTS.inc(again)
         self._served: dict[int, set[Gauge]] = {}
-        """What is 1 for each bundle that is served, by its key; two bundles may share them."""
+        """The gauges that are 1 for each served bundle, by its key; two bundles may share some."""
 
     def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
-        """Note a bundle that is served now; plans that ``failed`` were tried in vain before."""
+        """Note that a bundle is served with ``plan``, after the plans that ``failed``."""
         self._served[bundle.key] = _infos(bundle, plan)
         for info in self._served[bundle.key]:
             info.set(1)
@@ -199,13 +200,13 @@ class EngineMetrics:
             FALLBACKS.labels(wanted, plan).inc()
 
     def retired(self, bundle: Bundle) -> None:
-        """Note a bundle that is served no more."""
+        """Note that a bundle is not served any more."""
         gone = self._served.pop(bundle.key, set())
         for info in gone.difference(*self._served.values()):
             info.set(0)
 
     def refused(self, ref: str, is_refused: bool) -> None:
-        """Note whether the bundle ``name/version`` cannot be served as it lies there."""
+        """Note whether the bundle ``ref``, as it is on the disk now, is refused."""
         MODEL_REFUSED.labels(*ref.split("/")).set(is_refused)
 
     def batch(self, rows: int, seconds: float) -> None:
@@ -214,7 +215,7 @@ class EngineMetrics:
         INFERENCE_SECONDS.observe(seconds)
 
     def queue_delay(self, seconds: float) -> None:
-        """Note how long a request waited for its first rows to run."""
+        """Note the seconds that a request waited for its first rows to run."""
         QUEUE_DELAY_SECONDS.observe(seconds)
 
     def dropped(self, reason: str, rows: int) -> None:
@@ -222,6 +223,6 @@ class EngineMetrics:
         DROPPED.labels(reason).inc(rows)
 
     def queue(self, rows: int, capacity: float | None) -> None:
-        """Note what waits now, and how many rows a second full batches reach."""
+        """Note the rows that wait, and the capacity in rows a second; None while unknown."""
         QUEUE_ROWS.set(rows)
         CAPACITY.set(capacity or 0.0)

@@ -1,6 +1,6 @@
-"""How the metrics of the server's processes come together: prometheus_client adds up their files.
+"""The metrics of all the server's processes, whose files prometheus_client adds up.
 
-Each process writes to files of its own slot in one folder. A process that takes a dead one's place
+Each process writes to files of its own slot in one directory. A process that replaces a dead one
 takes its slot too, so counters go on and the number of files stays the same.
 """
 
@@ -19,15 +19,15 @@ from prometheus_client.values import MultiProcessValue
 
 
 def value_class(folder: Path, name: str) -> Any:
-    """Return the class of prometheus_client's numbers that are kept in the slot of ``name``."""
+    """Return the class of prometheus_client's values that are kept in the slot of ``name``."""
     slot = _take_slot(folder, name)
     locked: Any = MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
 
     class Value(locked):  # type: ignore[misc]
-        """A number to which only one thread at a time adds.
+        """A value to which only one thread at a time adds.
 
-        prometheus_client's own takes a lock each time, in an HTTP worker one of gevent's, and looks
-        whether the process has forked: a tenth of what a worker's Python does for a single image.
+        prometheus_client's own class takes a lock each time, in an HTTP worker one of gevent's, and
+        checks whether the process has forked: a tenth of a worker's Python time for a single image.
         """
 
         def inc(self, amount: float) -> None:
@@ -40,8 +40,9 @@ def value_class(folder: Path, name: str) -> Any:
 def _take_slot(folder: Path, name: str) -> str:
     """Return the first of ``name``, ``name.1``, ... that no other process holds, and hold it.
 
-    An engine whose arbiter was killed serves on until the next one is ready: in the same file, each
-    would overwrite what the other counts. What others of ``name`` said of a moment is forgotten.
+    An engine whose arbiter was killed serves on until the next one is ready: if both wrote the same
+    file, each would overwrite the other's counts. The gauges of earlier processes of ``name`` are
+    removed.
     """
     for pattern in (f"gauge_*_{name}.db", f"gauge_*_{name}.*.db"):
         for file in folder.glob(pattern):
@@ -59,10 +60,10 @@ def _take_slot(folder: Path, name: str) -> str:
 
 
 class AllProcesses(Collector):
-    """What the processes of ``folder`` counted, added up by prometheus_client's own collector.
+    """The metrics of the processes in ``folder``, added up by prometheus_client's own collector.
 
-    The collector bears that the file of a gauge is removed while it looks, if the gauge's mode is
-    a live one. It does not bear a file in which nothing is yet.
+    The collector tolerates that the file of a gauge is removed while it reads, if the gauge's mode
+    is a live one. It does not tolerate an empty file.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,7 +73,7 @@ class AllProcesses(Collector):
         return MultiProcessCollector.merge(self._written())  # type: ignore[no-any-return, no-untyped-call]
 
     def _written(self) -> Iterator[str]:
-        """Yield the files that hold something, in a fixed order."""
+        """Yield the files that are not empty, in a fixed order."""
         for file in sorted(self._folder.glob("*.db")):
             with suppress(FileNotFoundError):
                 if file.stat().st_size:

@@ -1,4 +1,4 @@
-"""Which process of the server has which name, and what each takes of the machine."""
+"""The names of the server's processes, and what processor time and memory each of them uses."""
 
 import logging
 import os
@@ -18,10 +18,10 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def register_process(folder: Path, name: str) -> bool:
-    """Note in ``folder`` that this process is the one called ``name`` from now on.
+    """Note in ``folder`` that this process has the name ``name`` from now on.
 
-    Returns whether there was one of that name before. Where the file system takes no note, because
-    it is full, the log says so, and the process is not measured but serves.
+    The result says whether a process had that name before. If the file system is full and takes no
+    note, the log says so, and the process serves without being measured.
     """
     again = (folder / name).exists()
     try:
@@ -35,7 +35,7 @@ def register_process(folder: Path, name: str) -> bool:
 class ProcessStats(Collector):
     """Processor time, memory and open files of every process that is registered in ``folder``.
 
-    One that ended is left out, and counts from 0 again when another has taken its name.
+    A process that ended is left out; its counter starts at 0 again with the next of its name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -62,7 +62,7 @@ class ProcessStats(Collector):
                 pages = int((process / "statm").read_text().split()[1])
                 opened = sum(1 for _ in os.scandir(process / "fd"))
             except OSError:
-                continue  # it ended
+                continue  # the process ended
             seconds.add_metric([note.name], ticks / TICKS)
             memory.add_metric([note.name], pages * PAGE)
             files.add_metric([note.name], opened)
@@ -70,12 +70,12 @@ class ProcessStats(Collector):
 
 
 def _cpu_ticks(process: Path) -> int:
-    """Return how long a process, a folder of ``/proc``, has run, the kernel for it too.
+    """Return the ticks that ``process``, a directory of ``/proc``, has run, in the kernel too.
 
     Source: proc(5), ``/proc/[pid]/stat``, ``utime`` and ``stime``.
 
     Raises:
         OSError: the process ended.
     """
-    stat = (process / "stat").read_text().rpartition(")")[2].split()  # its name may hold anything
+    stat = (process / "stat").read_text().rpartition(")")[2].split()  # its name may contain ")"
     return int(stat[11]) + int(stat[12])

@@ -1,9 +1,9 @@
-"""Traces for OpenTelemetry, where the server is told to send them: a span a request.
+"""Traces for OpenTelemetry, if the settings want them: one span for each request.
 
-The caller's ``traceparent`` goes on (W3C Trace Context); queue, inference and encoding are spans
-of their own below the request's. The libraries are an extra, ``serve-tracing``; OpenTelemetry's
-own environment variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``,
-``OTEL_TRACES_SAMPLER`` and the others) say where the spans go and how many.
+The span continues the caller's ``traceparent`` (W3C Trace Context); queue, inference and encoding
+are spans of their own below the request's. The libraries are an extra, ``serve-tracing``.
+OpenTelemetry's own environment variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_SERVICE_NAME``,
+``OTEL_TRACES_SAMPLER`` and the others) say where the spans go, and how many.
 """
 
 import os
@@ -18,31 +18,31 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 STEPS = "carfront.steps"
-"""Where a traced request's WSGI environment has whom to tell how long its steps took."""
+"""The key of a traced request's ``Steps`` function in its WSGI environment."""
 ROUTE = "carfront.route"
-"""Where a request's handler leaves the route, such as ``/v1/images/<seed>.png``."""
+"""The key of a request's route, such as ``/v1/images/<seed>.png``, in its WSGI environment."""
 
 CONTEXT = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
-"""Of a caller's trace, as WSGI calls the headers."""
+"""The headers of a caller's trace, with their names in the WSGI environment."""
 
 LIBRARIES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
 
 Steps = Callable[[dict[str, float]], None]
-"""Takes the seconds of each step, in their order; they end now."""
+"""The function that takes the seconds of a request's steps, in order; the last step ends now."""
 
 
 def tell_steps(environ: "WSGIEnvironment", **seconds: float) -> None:
-    """Note how long the steps of a request took, in their order, if it is traced."""
+    """Note the seconds that the steps of a request took, in their order, if it is traced."""
     steps: Steps | None = environ.get(STEPS)
     if steps:
         steps(seconds)
 
 
 def check_installed() -> None:
-    """Make sure that the libraries are there.
+    """Check that OpenTelemetry's libraries are installed.
 
     Raises:
-        ConfigError: they are not; the message says what to install.
+        ConfigError: they are not installed; the message says what to install.
     """
     try:
         missing = [name for name in LIBRARIES if find_spec(name) is None]
@@ -57,7 +57,7 @@ class Traced:
     """A WSGI application whose requests are spans."""
 
     def __init__(self, app: "WSGIApplication", exporter: Any = None) -> None:
-        """``exporter`` is for tests; None sends to where OpenTelemetry's variables say.
+        """``exporter`` is for tests; None sends the spans to where OpenTelemetry's variables say.
 
         Raises:
             ConfigError: the libraries are not installed.
@@ -97,7 +97,7 @@ class Traced:
         return self._app(environ, start)
 
     def close(self) -> None:
-        """Send what has not been sent yet."""
+        """Send the spans that have not been sent yet."""
         self._provider.shutdown()
 
     def _add_steps(self, span: Any, seconds: dict[str, float]) -> None:

@@ -1,7 +1,7 @@
 """The HTTP worker: gevent's own WSGI server, which gunicorn starts, watches and replaces.
 
-It does less in Python than gunicorn's own way with a request: single images were served 1.2 times
-as fast.
+gevent's server does less in Python for a request than gunicorn's own workers: single images were
+served 1.2 times as fast.
 """
 
 import time
@@ -14,17 +14,19 @@ from server.worker.connection_balance import ConnectionBalance
 from server.worker.http_connection import Connection
 
 PAUSE_S = 0.002
-"""How long a connection is left to workers that have fewer. One that is busy takes longer to wake,
-and one that hangs never does: after the pause the connection is accepted."""
+"""The seconds for which a new connection is left to workers that have fewer. A busy worker takes
+longer to wake, and one that hangs never does: after the pause the connection is accepted."""
 FAREWELL_S = 1.0
-"""How long a worker that stops waits for a connection's next request: who asks without pause is
-answered, and told there to close it, where an end at once would cut off what is on its way."""
+"""The seconds that a stopping worker waits for the next request on a connection. A caller that asks
+without pause gets an answer that says to close the connection; closing it at once would cut off a
+request on its way."""
 
 
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """Ends connections that ask for nothing; when it stops, soon after each is answered.
+    """Closes idle connections: after ``keepalive`` seconds, or ``FAREWELL_S`` when it stops.
 
-    When it has more than its share, it ends some as well: their callers come again to another.
+    A worker that has more than its share of the connections closes some as well; their callers
+    connect anew, to another worker.
     """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
@@ -35,12 +37,12 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         self.slot: int
         self.logs_access = bool(self.cfg.accesslog)
         self.waiting: dict[Connection, float] = {}
-        """Connections whose next request is not here yet, and since when."""
+        """The idle connections, each with the time since which it waits for its next request."""
         self.surplus = 0
-        """How many connections others should have instead."""
+        """The number of connections that this worker should leave to others."""
 
     def notify(self) -> None:
-        """Tell gunicorn that this worker lives, once a second, and look after the connections."""
+        """Tell gunicorn, once a second, that this worker lives, and close idle connections."""
         super().notify()
         self.surplus = self.connection_balance.surplus(self.slot)
         latest = time.monotonic() - (self.cfg.keepalive if self.alive else FAREWELL_S)
@@ -73,7 +75,7 @@ class Server(PyWSGIServer):  # type: ignore[misc]
                 self._connection_balance.tell(self._slot, len(self.pool) - 1)
 
     def _do_read(self) -> None:
-        """Accept the connection that is there, or leave it to another worker for a moment."""
+        """Accept the connection that waits, or leave it to another worker for a moment."""
         if not self._has_paused and self._connection_balance.is_ahead(self._slot, len(self.pool)):
             self._has_paused = True
             self.stop_accepting()

@@ -1,8 +1,8 @@
-"""Real photographs of cars, from whichever data set is at hand, in one shape.
+"""Real photographs of cars, from one of several data sets, as images of one shape.
 
-Each source is one module that lists files and boxes; ``prepare`` makes the pixels of them, and
-``cache`` keeps these, so that a second run begins at once. Whatever they come from, the images
-have one order and one digest, so that a run means the same wherever it was trained.
+Each source is one module that lists files and boxes. ``prepare`` makes pixels of the files, and
+``cache`` keeps the pixels, so that a second run begins at once. The images of a data set have one
+order and one digest, so that a run means the same wherever it was trained.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ SIZES = (32, 64, 128)
 SPLITS = ("train", "test", "both")
 VIEWS = ("front", "front-side")
 SAMPLE = 100
-"""Where none of a list's first so many files is there, the folder has another layout."""
+"""The number of a list's first files of which at least one must exist; else the layout differs."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,20 @@ class Source:
     """A data set: how its photographs are listed, and which settings mean something to it."""
 
     photos: Callable[..., list[Photo]] | None = None
-    """Takes the data set's folder, and ``choices`` by name. None: the source has its own way."""
+    """The function that lists the photographs; None for a source with a loader of its own.
+
+    It takes the data set's directory, and ``choices`` by name.
+    """
     layout: str = ""
+    """The expected files, as the error message of another layout shows them."""
     choices: tuple[str, ...] = ()
     """The settings that choose among the photographs: split, views."""
     boxes: bool = False
-    """It says where in a photograph the car is."""
+    """Whether the data set has a box of the car in each photograph."""
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """The settings beside ``size`` that decide this data set's pixels."""
+        """The settings beside ``size`` that determine this data set's pixels."""
         return (*self.choices, "crop_margin") if self.boxes else self.choices
 
 
@@ -70,8 +74,8 @@ def load_images(
     """Return the data set ``name`` as uint8 [N, size, size, 3], RGB.
 
     Raises:
-        DataError: no such data set, another layout at ``path``, too many files that cannot be
-            read, no source reached, or a wrong digest.
+        DataError: there is no such data set, ``path`` has another layout, too many files cannot be
+            read, no source can be reached, or the digest is wrong.
     """
     if name not in SOURCES:
         raise DataError(f"no data set is called {name!r}; there is: {', '.join(SOURCES)}")
@@ -83,7 +87,7 @@ def load_images(
         root = _folder_of(name, path)
         photos = _list(SOURCES[name], root, settings)[:limit]
         return load_photographs(name, root, photos, settings, crop_margin)
-    except OSError as error:  # a folder that may not be read, a full disk
+    except OSError as error:  # for example, a directory may not be read or the disk is full
         raise DataError(f"{name}: {error}") from error
 
 
@@ -99,7 +103,7 @@ def _folder_of(name: str, path: Path | None) -> Path:
 
 
 def _list(source: Source, root: Path, settings: dict[str, Any]) -> list[Photo]:
-    """Return the photographs that the ``settings`` choose; some of them at least are there."""
+    """Return the photographs that the ``settings`` choose, after checking that some exist."""
     assert source.photos is not None, "cifar10-cars has its own way"
     photos = source.photos(root, **{name: settings[name] for name in source.choices})
     if not any(photo.file.exists() for photo in photos[:SAMPLE]):

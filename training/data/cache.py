@@ -1,7 +1,7 @@
-"""Prepared images on disk: one file to map into memory, and beside it what it is and its digest.
+"""The cache of prepared images: a file to map into memory, and a sidecar with facts and digest.
 
-The digest is checked at every start, which reads the file once; whatever is half-written or
-altered is prepared anew.
+The digest is checked at every start, which reads the file once. Images that are half-written or
+altered are prepared anew.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ from numpy.lib import format as npy
 from training.data.layout import Images, Photo
 
 PREPARATION = 1
-"""Raised whenever the same file and settings give other pixels."""
+"""The version of the preparation, raised whenever the same files and settings give other pixels."""
 ABANDONED_S = 3600
-"""A temporary file that was not written to for so long belongs to a process that was killed."""
+"""The seconds without a write after which a temporary file must be a killed process's."""
 
 
 def cache_dir() -> Path:
-    """Return where fetched data is kept: ``CARFRONT_CACHE``, or the user's cache directory."""
+    """Return the directory of fetched data: ``CARFRONT_CACHE``, or the user's cache directory."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("CARFRONT_CACHE") or Path(home) / "carfront")
 
 
 def digest(images: Images) -> str:
-    """Return the SHA-256 of the images' bytes in their order, as hex.
+    """Return the SHA-256 of the images' bytes in their order, in hexadecimal.
 
-    Of images that are mapped from a cache it is the one that was checked when they were loaded.
+    For images that are mapped from the cache, it is the digest that was checked at their loading.
     """
     known = _sidecar_of(images)
     return known["sha256"] if known else _sha256(np.ascontiguousarray(images))
 
 
 def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) -> str:
-    """Return what stands for these files, as they are now, prepared with these ``settings``."""
+    """Return the key of the ``photos``, as their files are now, prepared with ``settings``."""
     files = [
         (photo.file.relative_to(root).as_posix(), photo.box, _stamp(photo.file)) for photo in photos
     ]
@@ -50,7 +50,7 @@ def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) 
 
 
 def load(path: Path, wanted: str) -> Images | None:
-    """Return the images in ``path``, mapped read-only, if they are whole and have that key."""
+    """Return the images in ``path``, mapped read-only; None unless whole and of that key."""
     sidecar = _sidecar(path)
     if not path.exists() and not sidecar:
         return None
@@ -62,7 +62,7 @@ def load(path: Path, wanted: str) -> Images | None:
 
 
 def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]) -> None:
-    """Write ``images``, uint8 [size, size, 3] each, and then the sidecar; both whole or not at all.
+    """Write ``images``, uint8 [size, size, 3] each, and then the sidecar, both atomically.
 
     ``facts`` go into the sidecar, with the digest and the shape.
     """
@@ -77,7 +77,7 @@ def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]
             sha256.update(content)
             count += 1
         file.seek(0)
-        _write_header(file, (count, size, size, 3))  # as long as the first: NumPy leaves room
+        _write_header(file, (count, size, size, 3))  # NumPy pads both headers to one length
     sidecar = {**facts, "shape": [count, size, size, 3], "sha256": sha256.hexdigest()}
     with _replacing(path.with_suffix(".json")) as file:
         file.write(json.dumps(sidecar, indent=2).encode() + b"\n")
@@ -101,24 +101,24 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left."""
+    """Remove the temporary files of processes that were killed."""
     for file in folder.glob(".*.partial"):
-        with suppress(FileNotFoundError):  # another process was done with it just now
+        with suppress(FileNotFoundError):  # another process removed the file just now
             if time.time() - file.stat().st_mtime > ABANDONED_S:
                 file.unlink()
 
 
 def _stamp(file: Path) -> tuple[int, int] | None:
-    """Return a file's size and time of change, which tell that it was exchanged."""
+    """Return a file's size and mtime in ns, which show that it was replaced; None if missing."""
     try:
         facts = file.stat()
-    except OSError:  # it is not there: it will be skipped, and reported
+    except OSError:  # a missing photograph is skipped and reported later
         return None
     return facts.st_size, facts.st_mtime_ns
 
 
 def _sidecar(path: Path) -> dict[str, Any]:
-    """Return what the file beside ``path`` says, or nothing where it is not there or broken."""
+    """Return the facts in the sidecar of ``path``, empty if the sidecar is missing or broken."""
     try:
         content = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
@@ -127,7 +127,7 @@ def _sidecar(path: Path) -> dict[str, Any]:
 
 
 def _sidecar_of(images: Images) -> dict[str, Any]:
-    """Return the sidecar of images that are mapped from a cache and are all of it."""
+    """Return the sidecar of images that are a whole mapped cache file, else an empty one."""
     if not isinstance(images, np.memmap) or images.filename is None:
         return {}
     sidecar = _sidecar(Path(images.filename))

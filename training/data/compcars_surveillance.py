@@ -1,7 +1,7 @@
 """CompCars, surveillance-nature: 44,481 front views of cars, cut out of a road camera's pictures.
 
 Source: Yang et al. 2015, "A Large-Scale Car Dataset for Fine-Grained Categorization and
-Verification". The data set says nothing of boxes: a picture shows one car and little else.
+Verification". The data set has no boxes: a picture shows one car and little else.
 """
 
 from pathlib import Path
@@ -20,14 +20,14 @@ COLORS = (
     *("black", "white", "red", "yellow", "blue"),
     *("green", "purple", "brown", "champagne", "silver"),
 )
-"""What the numbers of ``color_list.mat`` mean; -1 means that nobody could tell."""
+"""The colours that the numbers of ``color_list.mat`` mean; -1 there is an unknown colour."""
 
 
 def photos(path: Path, split: str = "both") -> list[Photo]:
     """Return the photographs of the ``split``: train, test, or both, in the lists' order.
 
     Raises:
-        DataError: ``path`` holds neither ``sv_data`` nor what should be in it.
+        DataError: ``path`` holds neither ``sv_data`` nor the files that should be in it.
     """
     lists = [LISTS[split]] if split in LISTS else list(LISTS.values())
     root = find_root(path, "sv_data", ["image", *lists], LAYOUT)
@@ -36,10 +36,10 @@ def photos(path: Path, split: str = "both") -> list[Photo]:
 
 
 def colors(path: Path) -> dict[str, str]:
-    """Return the colour of each car that has one: ``<model>/<file>.jpg`` to a name of ``COLORS``.
+    """Return a name of ``COLORS`` for each car whose colour is known, by ``<model>/<file>.jpg``.
 
     Raises:
-        DataError: there is no ``color_list.mat``, or it is damaged.
+        DataError: ``color_list.mat`` is missing or damaged.
     """
     root = find_root(path, "sv_data", ["color_list.mat"], LAYOUT + "\n  sv_data/color_list.mat")
     rows = np.atleast_2d(read_mat(root / "color_list.mat", "color_list"))

@@ -17,10 +17,11 @@ SPLIT_LAYOUT = "  data/train_test_split/classification/train.txt\n" + LAYOUT
 
 
 def photos(path: Path, split: str = "both", views: str = "front") -> list[Photo]:
-    """Return the photographs that show the ``views``, by name; front-side adds to front.
+    """Return the photographs that show the ``views``, sorted by name.
 
-    The split is the one of the authors' classification of models. It covers a part of the
-    photographs; both means all of them, listed or not.
+    The views "front-side" include those from the front. The ``split`` is that of the authors'
+    classification of models, which covers a part of the photographs; "both" takes all photographs,
+    listed or not.
 
     Raises:
         DataError: ``path`` has another layout, or no photograph of the ``views``.
@@ -44,7 +45,7 @@ def _names(root: Path, split: str) -> list[str]:
 
 
 def _photo(root: Path, name: str, viewpoints: set[int]) -> Photo | None:
-    """Return a photograph and its box, or None where the label has another viewpoint.
+    """Return a photograph and its box, or None if the label has another viewpoint.
 
     A label that is missing or broken gives ``NO_BOX``, so that the photograph is reported.
     """

@@ -1,4 +1,4 @@
-"""Any folder of images, with all that is below it."""
+"""Any directory of images, with all its subdirectories."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ LAYOUT = f"  .../<file>, ending in {', '.join(sorted(ENDINGS))}"
 
 
 def photos(path: Path) -> list[Photo]:
-    """Return the images below ``path`` by name; hidden ones and other files do not count.
+    """Return the images below ``path``, sorted by name, without hidden files.
 
     Raises:
         DataError: there is no image.

@@ -1,4 +1,4 @@
-"""What a source hands over, and how a folder that is not its own is answered."""
+"""The photographs that a source lists, and the error for a directory of another layout."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,32 +9,35 @@ from numpy.typing import NDArray
 
 Images = NDArray[np.uint8]
 Box = tuple[int, int, int, int]
-"""Left, top, right, bottom: pixels of the file as stored, from 0, right and bottom outside."""
+"""A box's left, top, right and bottom in pixels of the file as stored, counted from 0.
+
+The right column and the bottom row are outside the box.
+"""
 NO_BOX: Box = (0, 0, 0, 0)
-"""In place of a box that could not be read: its photograph is skipped, and reported."""
+"""The box that stands for one that could not be read; its photograph is skipped and reported."""
 
 
 class DataError(Exception):
-    """The data set could not be had, or is not what it says it is."""
+    """The data set could not be loaded, or is not the one that was asked for."""
 
 
 class Photo(NamedTuple):
-    """One photograph of a data set, and where in it the car is, if that is known."""
+    """One photograph of a data set, and the box of its car; None if that is not known."""
 
     file: Path
     box: Box | None = None
 
 
 def box_from_1(x1: int, y1: int, x2: int, y2: int) -> Box:
-    """Return a box whose corners are counted from 1 and both inside it, as MATLAB does."""
+    """Return the box of two corners that are inside it and counted from 1, as MATLAB does."""
     return (x1 - 1, y1 - 1, x2, y2)
 
 
 def find_root(path: Path, inner: str, wanted: Sequence[str], layout: str) -> Path:
-    """Return the folder that holds all of ``wanted``: ``path`` itself, or ``inner`` in it.
+    """Return the directory that holds all of ``wanted``: ``path`` itself, or ``inner`` in it.
 
     Raises:
-        DataError: neither does; the message shows ``layout`` and what is there instead.
+        DataError: neither holds them; the message shows ``layout`` and the files that are there.
     """
     root = path / inner if (path / inner).is_dir() else path
     missing = [name for name in wanted if not (root / name).exists()]
@@ -51,7 +54,7 @@ def wrong_layout(path: Path, layout: str, found: str) -> DataError:
 
 
 def found_in(path: Path) -> str:
-    """Return the first few names in a folder, or that there is none."""
+    """Return a text with the first few names in a directory, or why there are none."""
     if not path.is_dir():
         return "a file, not a folder" if path.exists() else "no such folder"
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())

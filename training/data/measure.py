@@ -1,7 +1,7 @@
-"""Measure how fast photographs are prepared here: ``python -m training.data.measure``.
+"""Measure how fast photographs are prepared on this host: ``python -m training.data.measure``.
 
-It writes JPEGs of one megapixel first: CIFAR-10's cars, enlarged, under the noise of a camera, so
-that they compress like photographs do.
+The program writes JPEGs of one megapixel first: CIFAR-10's cars, enlarged and with a camera's
+noise, so that they compress like photographs.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from training.data.workers import prepare_all, processors
 
 WIDTH, HEIGHT = 1152, 864
 NOISE = 6.0
-"""Standard deviation in grey levels; with it a file has about 2 bits a pixel."""
+"""The noise's standard deviation in grey levels, with which a file has about 2 bits a pixel."""
 QUALITY = 90
 GOAL = 44_000
-"""Photographs, as many as CompCars surveillance-nature has."""
+"""The number of photographs for which a time is told: that of CompCars surveillance-nature."""
 
 
 def write_photographs(out: Path, count: int) -> int:
-    """Write ``count`` JPEGs into ``out``; return their bytes in all."""
+    """Write ``count`` JPEGs into ``out``; return their total size in bytes."""
     rng = np.random.default_rng(0)
     noise = rng.normal(0, NOISE, (16, HEIGHT, WIDTH, 1)).astype(np.float32)
     for n, car in enumerate(cifar10.load(limit=count)):
@@ -37,7 +37,7 @@ def write_photographs(out: Path, count: int) -> int:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure as the command line says, and tell it."""
+    """Measure as the command line says, and print the rates."""
     parser = argparse.ArgumentParser(prog="python -m training.data.measure", description=__doc__)
     parser.add_argument("--photographs", type=int, default=2000)
     parser.add_argument("--size", type=int, nargs="+", default=[32, 64, 128])
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def rate(photos: list[Photo], size: int) -> str:
-    """Return how fast the ``photos`` are prepared, and how fast where nothing else runs."""
+    """Return a text with the rate at which ``photos`` are prepared, and their processor time."""
     began, spent = time.perf_counter(), _processor_s()
     done = sum(1 for result in prepare_all(photos, size, 0.0, processors()) if not result.fault)
     wall_s, spent = time.perf_counter() - began, _processor_s() - spent
@@ -62,7 +62,7 @@ def rate(photos: list[Photo], size: int) -> str:
 
 
 def _processor_s() -> float:
-    """Return the processor time that this process and those that it has ended have taken."""
+    """Return the processor seconds of this process and of its child processes that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 

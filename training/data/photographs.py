@@ -1,4 +1,4 @@
-"""From a source's list of files to images: out of the cache, or prepared and put there."""
+"""The images of a source's list of files, from the cache or prepared and put there."""
 
 import sys
 from collections.abc import Generator
@@ -18,7 +18,7 @@ def load_photographs(
 ) -> Images:
     """Return the photographs below ``root`` as uint8 [N, size, size, 3], mapped from the cache.
 
-    ``settings`` are those that decide the pixels: ``size`` and what else the source heeds.
+    ``settings`` determine the pixels: they are ``size`` and the source's own settings.
 
     Raises:
         DataError: more than 1 % of the files cannot be read.
@@ -44,7 +44,7 @@ def load_photographs(
 def _prepare(
     photos: list[Photo], size: int, crop_margin: float, report: Report
 ) -> Generator[Images, None, None]:
-    """Yield the pixels of all photographs that can be read; report and show the rest."""
+    """Yield the pixels of all photographs that can be read, and show progress and report all."""
     progress = Progress(len(photos))
     with closing(progress), closing(prepare_all(photos, size, crop_margin)) as results:
         for photo, prepared in zip(photos, results, strict=True):

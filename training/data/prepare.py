@@ -1,15 +1,16 @@
 """One photograph's pixels: decoded, cut to a square, and made small.
 
-What is cut. Boxes of cars are wider than tall, images are square, so something has to give:
+The cut: boxes of cars are wider than tall, but images are square, and simple ways to a square fail:
 
 - Squeezing the box into a square makes every car narrow, a side view to half its width.
-- Cutting the middle of the box takes the ends off every car.
-- Bars above and below are something that the generator would learn to draw.
+- Cutting out the middle of the box takes the ends off every car.
+- The generator would learn to draw bars that were put above and below the box.
 
 So the square is as long as the box's longer side plus the margin, and the photograph itself fills
-it: road below, sky above. It is moved where it would leave the photograph. Where that is too short
-for it, the square becomes a rectangle as short as the photograph, and is squeezed by the rest: the
-car is always there whole. A photograph without a box gives its middle square.
+it: road below, sky above. A square that would leave the photograph is moved into it. If the
+photograph is too short for the square, the square becomes a rectangle as short as the photograph,
+which is squeezed: the whole car is always in the image. A photograph without a box gives its middle
+square.
 """
 
 import warnings
@@ -21,11 +22,12 @@ from PIL import Image
 from training.data.layout import Box, Images, Photo
 
 Region = tuple[float, float, float, float]
-"""Left, top, right, bottom, between pixels."""
+"""A region's left, top, right and bottom, as coordinates between pixels."""
 DETAIL = 1.5
-"""A JPEG is decoded at an eighth, a quarter or a half while this many pixels are left for one."""
+"""The decoded pixels for each pixel of the image, along a side, that a reduced decoding (a half, a
+quarter or an eighth) of a JPEG must leave."""
 ORIENTATION = 0x0112
-"""The EXIF tag that says which way up the camera was held."""
+"""The EXIF tag of the camera's orientation."""
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -38,32 +40,34 @@ UPRIGHT = {
 
 
 class Prepared(NamedTuple):
-    """What became of a photograph: its pixels, or why there are none."""
+    """A prepared photograph: its pixels, or the reason why it was skipped."""
 
     pixels: Images | None
-    """uint8 [size, size, 3], RGB; None where the file was skipped."""
+    """The pixels, uint8 [size, size, 3], RGB; None if the file was skipped."""
     kinds: tuple[str, ...] = ()
-    """What was out of the ordinary and taken care of: greyscale, CMYK, palette, ..."""
+    """The unusual features of the file that were dealt with: greyscale, CMYK, palette, ..."""
     fault: str = ""
-    """Why the file was skipped."""
+    """The reason why the file was skipped; empty if it was not."""
 
 
 class Unusable(Exception):
-    """A photograph can be read, and still gives no image."""
+    """A photograph can be read, but gives no image."""
 
 
 def prepare(photo: Photo, size: int, crop_margin: float) -> Prepared:
     """Return the photograph as uint8 [size, size, 3], or the reason why it is skipped."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pictures that are odd and yet can be read
+            warnings.simplefilter("ignore")  # Pillow warns of unusual files that it can read
             return _read(photo, size, crop_margin)
-    except Exception as error:  # whatever a decoder makes of a damaged file
+    except Exception as error:  # decoders raise errors of many kinds on damaged files
         return Prepared(None, fault=f"{type(error).__name__}: {error}")
 
 
 def cut(box: Box | None, width: int, height: int, crop_margin: float) -> Region:
-    """Return what is cut out of a photograph of ``width`` x ``height``; see the module.
+    """Return the region that is cut out of a photograph of ``width`` x ``height`` pixels.
+
+    The module's docstring says which region that is.
 
     Raises:
         Unusable: the box is empty, or lies outside the photograph.
@@ -98,7 +102,7 @@ def _read(photo: Photo, size: int, crop_margin: float) -> Prepared:
         rgb = _to_rgb(image)
     bicubic = Image.Resampling.BICUBIC
     small = rgb.resize((size, size), bicubic, box=region, reducing_gap=3.0)
-    if way_up in UPRIGHT:  # only now: a box is in the pixels as stored, and this is less work
+    if way_up in UPRIGHT:  # a box counts pixels as stored, and turning a small image is cheap
         small = small.transpose(UPRIGHT[way_up])
         kinds.append("rotated by EXIF")
     return Prepared(np.asarray(small), tuple(kinds))
@@ -110,7 +114,7 @@ def _decode_small(image: Image.Image, region: Region, size: int) -> Region:
     enough = min(DETAIL * size / short, 1)
     width, height = image.size
     drafted = image.draft(None, (int(width * enough), int(height * enough)))
-    if drafted is None:  # not a JPEG
+    if drafted is None:  # the file is no JPEG
         return region
     _, (_, _, drafted_width, drafted_height) = drafted
     x, y = drafted_width / width, drafted_height / height
@@ -118,7 +122,7 @@ def _decode_small(image: Image.Image, region: Region, size: int) -> Region:
 
 
 def _kinds(image: Image.Image) -> list[str]:
-    """Return what is out of the ordinary about a file that was opened."""
+    """Return the unusual features of a file that was opened."""
     names = {"1": "greyscale", "L": "greyscale", "LA": "greyscale", "CMYK": "CMYK"}
     names |= {"P": "palette", "PA": "palette", "I": "16-bit"}
     kinds = [names.get(image.mode.partition(";")[0], "")]
@@ -130,10 +134,10 @@ def _kinds(image: Image.Image) -> list[str]:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """Return the image in RGB; what is transparent becomes white.
+    """Return the image in RGB, with white behind its transparent parts.
 
     Raises:
-        Unusable: its numbers have no known range.
+        Unusable: the image's numbers have no known range.
     """
     if image.mode == "F":
         raise Unusable("its pixels are floating-point numbers of an unknown range")

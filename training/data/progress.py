@@ -1,4 +1,4 @@
-"""How far the preparation is: a bar on a terminal, a line now and then elsewhere."""
+"""The progress of the preparation: a bar on a terminal, a few lines elsewhere."""
 
 import sys
 import time
@@ -7,11 +7,11 @@ from typing import TextIO
 
 WIDTH = 30
 LINES = 10
-"""Lines in all where there is no terminal: one a tenth."""
+"""The number of lines printed where there is no terminal: one for each tenth."""
 
 
 class Progress:
-    """Tells on ``out`` how many of ``total`` photographs are done, and how long it will take."""
+    """Prints on ``out`` how many of ``total`` photographs are done, and the seconds left."""
 
     def __init__(
         self, total: int, out: TextIO | None = None, now: Callable[[], float] = time.monotonic
@@ -25,7 +25,7 @@ class Progress:
         self._began = now()
 
     def advance(self) -> None:
-        """Count one photograph; tell it where it makes a difference."""
+        """Count one photograph, and print the progress if it has changed visibly."""
         before = self.done * self._steps // self.total
         self.done += 1
         if self.done * self._steps // self.total > before:

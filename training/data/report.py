@@ -1,4 +1,4 @@
-"""What could not be read, and what was out of the ordinary: counted, and named in a file."""
+"""The report of files that were skipped or unusual, with their counts and names."""
 
 import json
 from collections import defaultdict
@@ -8,11 +8,11 @@ from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared
 
 TOLERATED = 0.01
-"""Of all files; where more cannot be read, something is wrong with the data set."""
+"""The share of all files that may be unreadable; above it something is wrong with the data set."""
 
 
 class Report:
-    """Collects what became of ``total`` photographs below ``root``, for a file at ``path``."""
+    """Collects the results of ``total`` photographs below ``root``, for a file at ``path``."""
 
     def __init__(self, path: Path, root: Path, total: int) -> None:
         self.path = path
@@ -23,10 +23,10 @@ class Report:
         self._kinds: dict[str, list[str]] = defaultdict(list)
 
     def add(self, photo: Photo, prepared: Prepared) -> None:
-        """Take down what became of one photograph.
+        """Add the result of one photograph.
 
         Raises:
-            DataError: more than 1 % cannot be read; the report so far is written.
+            DataError: more than 1 % of the files cannot be read; the report so far is written.
         """
         self._seen += 1
         name = photo.file.relative_to(self._root).as_posix()
@@ -46,7 +46,7 @@ class Report:
             )
 
     def write(self) -> None:
-        """Write the file."""
+        """Write the report's file."""
         kinds = {kind: {"count": len(names), "files": names} for kind, names in self._kinds.items()}
         content = {
             "root": str(self._root),
@@ -59,6 +59,6 @@ class Report:
         self.path.write_text(json.dumps(content, indent=1) + "\n")
 
     def line(self) -> str:
-        """Return the one line that is told of it."""
+        """Return the report's summary in one line."""
         read = self._total - len(self.skipped)
         return f"{read:,} photographs, {len(self.skipped):,} skipped; report: {self.path}"

@@ -16,7 +16,7 @@ ANNOTATIONS = {
         "cars_test_annos_withlabels.mat",
     ],
 }
-"""Each split's annotations; of those of the test split any will do, all have the boxes."""
+"""The annotation files of each split; one of the test split's will do, as all have the boxes."""
 CORNERS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 LAYOUT = """\
   cars_train/<file>.jpg
@@ -42,7 +42,8 @@ def _photos_of(root: Path, split: str) -> list[Photo]:
         devkit = f"no {ANNOTATIONS[split][0]}, but in devkit/ {found_in(root / 'devkit')}"
         raise wrong_layout(root, LAYOUT, devkit)
     folder = root / f"cars_{split}"
-    folder = folder / folder.name if (folder / folder.name).is_dir() else folder  # in some copies
+    # Some copies of the data set have a second directory of the same name inside the first.
+    folder = folder / folder.name if (folder / folder.name).is_dir() else folder
     return [
         Photo(
             folder / str(entry.fname),

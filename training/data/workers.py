@@ -1,8 +1,9 @@
-"""Many photographs at once, on all processors, in their order.
+"""The preparation of many photographs at once, on all processors, in their order.
 
-Processes, not threads: Pillow decodes a JPEG under Python's lock. They are spawned, not forked: a
-fork of a process in which TensorFlow has threads may hang. Each has a connection of its own, not a
-queue that all share: a process that is killed amid a message closes it, and the reader is told.
+The workers are processes, not threads, since Pillow decodes a JPEG under Python's lock. The
+processes are spawned, not forked, since a fork of a process in which TensorFlow has threads may
+hang. Each worker has a connection of its own, not a queue that all share: the connection of a
+worker that is killed amid a message closes, and its reader learns of that.
 """
 
 import multiprocessing
@@ -21,15 +22,15 @@ from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared, prepare
 
 CHUNK = 16
-"""Photographs that a process is given at a time."""
+"""The number of photographs in a chunk, which a process is given at a time."""
 AHEAD = 2
-"""Chunks that a process has at once, so that it need not wait for the next."""
+"""The number of chunks that a process has at once, so that it need not wait for the next."""
 FEW = 64
-"""Up to so many photographs, starting processes takes longer than the work."""
+"""The number of photographs up to which starting processes takes longer than the work."""
 
 
 class Worker(NamedTuple):
-    """A process that prepares what its connection brings."""
+    """A process that prepares photographs, and the connection to it."""
 
     process: BaseProcess
     link: Connection
@@ -38,9 +39,10 @@ class Worker(NamedTuple):
 def prepare_all(
     photos: list[Photo], size: int, crop_margin: float, processes: int | None = None
 ) -> Generator[Prepared, None, None]:
-    """Yield what becomes of each photograph, in order; ``processes`` None means one a processor.
+    """Yield each photograph prepared, in order.
 
-    Where the caller stops early, by Ctrl-C or a closed iterator, the processes end at once.
+    ``processes`` None takes one a processor, or one for a few photographs. If the caller stops
+    early, by Ctrl-C or a closed iterator, the processes end at once.
 
     Raises:
         DataError: a process was killed.
@@ -54,23 +56,23 @@ def prepare_all(
         return
     workers: list[Worker] = []
     try:
-        with sigint_held():  # the processes inherit it: Ctrl-C is this process's to answer
+        with sigint_held():  # the processes inherit the mask: Ctrl-C is handled by this one alone
             workers.extend(start(size, crop_margin) for _ in range(processes))
         yield from in_order(chunks, [worker.link for worker in workers])
     finally:
         for worker in workers:
-            worker.process.kill()  # it holds nothing that it would have to put in order
+            worker.process.kill()  # a worker has nothing to clean up
             worker.process.join()
             worker.link.close()
 
 
 def prepare_chunk(photos: list[Photo], size: int, crop_margin: float) -> list[Prepared]:
-    """Return what becomes of each of ``photos``."""
+    """Return each of ``photos`` prepared."""
     return [prepare(photo, size, crop_margin) for photo in photos]
 
 
 def in_order(chunks: list[list[Photo]], links: list[Connection]) -> Iterator[Prepared]:
-    """Hand the ``chunks`` to whichever link is free; yield what comes back in their order."""
+    """Send the ``chunks`` to idle workers by their ``links``; yield the results in order."""
     waiting = deque(enumerate(chunks))
     done: dict[int, list[Prepared]] = {}
     try:
@@ -85,7 +87,7 @@ def in_order(chunks: list[list[Photo]], links: list[Connection]) -> Iterator[Pre
                     if waiting:
                         link.send(waiting.popleft())
             yield from done.pop(index)
-    except (EOFError, OSError) as error:  # the other end was closed, between messages or amid one
+    except (EOFError, OSError) as error:  # a worker's end was closed, between messages or amid one
         raise DataError(
             "a process that decodes photographs was killed, perhaps for lack of memory; the same "
             "command tries again"
@@ -93,26 +95,26 @@ def in_order(chunks: list[list[Photo]], links: list[Connection]) -> Iterator[Pre
 
 
 def start(size: int, crop_margin: float) -> Worker:
-    """Start a process that prepares what it is sent."""
+    """Start a process that prepares the photographs it is sent."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=work, args=(theirs, size, crop_margin), daemon=True)
     process.start()
-    theirs.close()  # so that its end is closed when the process is gone
+    theirs.close()  # the worker then has the only handle, which closes when the worker is gone
     return Worker(process, ours)
 
 
 def work(link: Connection, size: int, crop_margin: float) -> None:
-    """Answer each chunk of photographs on the ``link`` with what became of it."""
+    """Prepare each chunk of photographs that comes on the ``link``, and send it back."""
     threading.Thread(target=end_with_parent, daemon=True).start()
-    with suppress(EOFError, ConnectionError):  # the other end is gone: nobody to answer
+    with suppress(EOFError, ConnectionError):  # the parent is gone, so nobody waits for an answer
         while True:
             number, photos = link.recv()
             link.send((number, prepare_chunk(photos, size, crop_margin)))
 
 
 def end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it went."""
+    """End this process when its parent is gone, for whatever reason."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -120,7 +122,7 @@ def end_with_parent() -> None:
 
 
 def processors() -> int:
-    """Return how many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -128,11 +130,11 @@ def processors() -> int:
 
 @contextmanager
 def sigint_held() -> Iterator[None]:
-    """Keep Ctrl-C waiting, for this thread and what it starts, until the block ends."""
+    """Block SIGINT, for this thread and the processes it starts, until the block ends."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # its start, else brought on by a process's, would let go
+    resource_tracker.ensure_running()  # starting the tracker inside the block would unblock SIGINT
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

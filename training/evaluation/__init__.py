@@ -1,1 +1,1 @@
-"""Judges what a generator draws: against real photographs, against itself, against its data."""
+"""Evaluates a generator's images: against photographs, each other, and the training data."""

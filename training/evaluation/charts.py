@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 12, 34, 44
-"""Around the plotted area: labels and legend."""
+"""The margins around the plotted area, for labels and legend."""
 BINS = 40
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line: a name for the legend, and points."""
+    """One line of a chart: a name for the legend, and points."""
 
     name: str
     x: Sequence[float]
@@ -29,7 +29,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Axes:
-    """What a chart shows: a title for who cannot see it, and labels with units."""
+    """The texts of a chart: a title, which screen readers read, and labels with units."""
 
     title: str
     x: str
@@ -62,7 +62,7 @@ def histogram(axes: Axes, samples: dict[str, NDArray[np.float64]]) -> str:
 
 
 def bar_chart(axes: Axes, groups: Mapping[str, Sequence[float]], names: Sequence[str]) -> str:
-    """Return bars side by side: for each group's label, a value for each of two ``names``."""
+    """Return bars in groups: each group, by its label, has a value for each of two ``names``."""
     highest = max(value for values in groups.values() for value in values)
     plot = _Plot(0, len(groups), 0, 1.12 * highest or 1, x_ticks=False)
     width = 0.8 / len(names)
@@ -82,7 +82,7 @@ def bar_chart(axes: Axes, groups: Mapping[str, Sequence[float]], names: Sequence
 
 @dataclass(frozen=True)
 class _Plot:
-    """The plotted area: which values it spans, and where they come to lie."""
+    """The plotted area: the values that it spans, and their positions."""
 
     x_low: float
     x_high: float
@@ -104,7 +104,7 @@ class _Plot:
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return round numbers from ``low`` to ``high``, about ``count``: 1, 2 or 5 and zeros."""
+    """Return about ``count`` round numbers from ``low`` to ``high``, by steps of 1, 2, 5 x 10^k."""
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * k for k in (1, 2, 5, 10) if power * k >= rough * 0.999)
@@ -156,6 +156,6 @@ def _text(x: float, y: float, words: str, anchor: str, more: str = "") -> str:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """Return the smallest and the largest value, apart even where they are the same."""
+    """Return the smallest and the largest value, moved apart if they are equal."""
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)

@@ -1,4 +1,4 @@
-"""Colour: the tint and the contrast of a whole set, which the Wasserstein distance cannot see."""
+"""Colour: the tint and the contrast of a set of images, which the Wasserstein distance ignores."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Colour:
-    """Of red, green and blue over all pixels of a set: mean and standard deviation, 0 to 255."""
+    """The mean and the standard deviation, 0 to 255, of each channel over all pixels of a set."""
 
     mean: tuple[float, ...]
     deviation: tuple[float, ...]

@@ -1,8 +1,8 @@
 """Distances between images by their pixels: of all pairs, and to the nearest of many.
 
 A distance is the root mean square difference of two images' values, in grey levels (0 to 255), so
-that it means the same at every size. Images of more than 32 pixels a side are made small first:
-in larger ones a car moved by a pixel is as far away as another car.
+that it means the same at every size. Images of more than 32 pixels a side are made small first: in
+larger images, a car moved by a pixel is as far away as another car.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST = 32
-"""Pixels a side at which images are compared; larger ones are averaged down to it."""
+"""The largest pixels a side at which images are compared; larger images are averaged down."""
 BLOCK = 2048
-"""Images multiplied with each other at once: what keeps a block of distances small."""
+"""The number of images in a block, which bounds the memory for distances."""
 
 Vectors = NDArray[np.float32]
 Progress = Callable[[float], None]
-"""Is told from time to time which part is done, 0 to 1."""
+"""The function that is told from time to time which part is done, 0 to 1."""
 
 
 def vectors(images: NDArray[np.uint8]) -> Vectors:
@@ -32,12 +32,12 @@ def vectors(images: NDArray[np.uint8]) -> Vectors:
 
 
 def mirrored(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the images as a mirror shows them, left to right."""
+    """Return the images mirrored left to right."""
     return images[:, :, ::-1]
 
 
 def mean_pairwise(points: Vectors, progress: Progress = lambda _: None) -> float:
-    """Return the mean distance of any two of ``points`` float32 [N, values]; 2 of them at least."""
+    """Return the mean distance of any two of ``points``, float32 [N, values], N from 2."""
     points = points - points.mean(0)  # small numbers lose less in the products
     total, count = 0.0, len(points)
     for rows in _blocks(count):
@@ -48,20 +48,20 @@ def mean_pairwise(points: Vectors, progress: Progress = lambda _: None) -> float
 
 @dataclass(frozen=True)
 class Nearest:
-    """For each of N images, the nearest of a set of photographs, and how far the next one is."""
+    """The nearest photograph of each of N images, and the distances of the two nearest."""
 
     index: NDArray[np.int64]
-    """Which photograph is the nearest."""
+    """The index of the nearest photograph, [N]."""
     flipped: NDArray[np.bool_]
-    """Whether it is so in the mirror."""
+    """Whether the nearest photograph is nearer mirrored, [N]."""
     distance: NDArray[np.float64]
-    """How far it is, in grey levels."""
+    """The distance of the nearest photograph in grey levels, [N]."""
     second: NDArray[np.float64]
-    """How far the second nearest photograph is, in grey levels."""
+    """The distance of the second nearest photograph in grey levels, [N]."""
 
     @property
     def ratio(self) -> NDArray[np.float64]:
-        """The nearest's distance over the second nearest's; a copy's is near 0, and 1 is usual."""
+        """The nearest distance over the second nearest, [N]: near 0 for a copy, usually near 1."""
         return self.distance / np.maximum(self.second, np.finfo(float).tiny)
 
 
@@ -71,10 +71,10 @@ def nearest(
     own: NDArray[np.int64] | None = None,
     progress: Progress = lambda _: None,
 ) -> Nearest:
-    """Find the nearest of ``photographs`` to each of ``images``; a mirrored one counts as itself.
+    """Return the nearest of ``photographs``, as they are or mirrored, to each of ``images``.
 
-    ``own`` int64 [N] names for each image the photograph that it is itself, which is left out.
-    There are 3 photographs at least.
+    ``own``, int64 [N], is the index of the photograph that each image itself is, which is left out;
+    None leaves out none. There must be at least 3 photographs.
     """
     points = vectors(images)
     centre = points.mean(0)
@@ -95,7 +95,7 @@ def nearest(
 
 
 def _keep_two(best: Vectors, index: NDArray[np.int64], squares: Vectors, start: int) -> None:
-    """Merge a block of squared distances, of photographs from ``start`` on, into the best two."""
+    """Merge squared distances to the photographs from ``start`` on into the two ``best`` ones."""
     pair = np.argpartition(squares, min(1, squares.shape[1] - 1), axis=1)[:, :2]
     found = np.concatenate([best, np.take_along_axis(squares, pair, 1)], axis=1)
     names = np.concatenate([index, pair + start], axis=1)
@@ -105,7 +105,7 @@ def _keep_two(best: Vectors, index: NDArray[np.int64], squares: Vectors, start: 
 
 
 def _exactly(points: Vectors, photographs: NDArray[np.uint8], index: NDArray[np.int64]) -> Nearest:
-    """Measure the two photographs that were found anew, without the products' rounding."""
+    """Return the two nearest photographs, measured again without the products' rounding."""
     sides = []
     for k in (0, 1):
         found = photographs[index[:, k]]
@@ -128,7 +128,7 @@ def _blocks(count: int) -> Iterator[slice]:
 
 
 def _squares(a: Vectors, b: Vectors) -> Vectors:
-    """Return the mean squared differences of all pairs, float32 [len(a), len(b)]; never below 0."""
+    """Return the mean squared differences of all pairs, float32 [len(a), len(b)], at least 0."""
     squares: Vectors = a @ b.T
     squares *= -2
     squares += np.square(a).sum(1)[:, None]

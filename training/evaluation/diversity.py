@@ -1,8 +1,9 @@
-"""Diversity: how unlike each other generated images are, beside how unlike photographs are.
+"""Diversity: how different generated images are from each other, compared with photographs.
 
-A generator that draws few cars over and over (mode collapse) has a small mean distance between
-two of its images. The whole image and its form of 16 pixels are measured: noise can keep the
-first large where the second tells that the scenes are all the same.
+A generator that draws few cars over and over (mode collapse) has a small mean distance between two
+of its images. The distance is measured on whole images and on images made small, to 16 pixels a
+side: noise can keep the first distance large although all scenes are the same, which the second
+distance shows.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,12 @@ from training.evaluation.swd import SMALLEST, level_of
 
 @dataclass(frozen=True)
 class Diversity:
-    """The mean distance of two images of one set, in grey levels."""
+    """The mean distances of two images of one set, in grey levels."""
 
     pixels: float
+    """The mean distance of whole images."""
     coarse: float
-    """Of the images made small, to 16 pixels a side."""
+    """The mean distance of the images made small, to 16 pixels a side."""
 
 
 def diversity(images: NDArray[np.uint8], progress: Progress = lambda _: None) -> Diversity:

@@ -1,6 +1,6 @@
 """FID and KID: two distances between clouds of features, whatever the features are.
 
-Pure functions on NumPy arrays; ``inception.py`` makes the features.
+The module has pure functions on NumPy arrays; ``inception.py`` makes the features.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ Features = NDArray[np.floating]
 
 
 class Kid(NamedTuple):
-    """The kernel distance, times 1,000: its mean over the subsets, and how much these differ."""
+    """The kernel distance, times 1,000: its mean and its standard deviation over the subsets."""
 
     mean: float
     deviation: float
@@ -21,9 +21,9 @@ class Kid(NamedTuple):
 def frechet_distance(a: Features, b: Features) -> float:
     """Return the Frechet distance of the Gaussians that fit features [N, dim] and [M, dim].
 
-    |mean_a - mean_b|^2 + trace(A + B - 2 (A B)^(1/2)). The trace of the root is the sum of the
-    roots of the eigenvalues of A^(1/2) B A^(1/2), a symmetric matrix with the spectrum of A B. Few
-    images make it larger: compare numbers of equal counts only.
+    The distance is |mean_a - mean_b|^2 + trace(A + B - 2 (A B)^(1/2)). The trace of the root is the
+    sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), a symmetric matrix with the spectrum
+    of A B. Few images make the distance larger: only distances of equal counts can be compared.
 
     Source: Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule Converge to a Local
     Nash Equilibrium"; Dowson and Landau 1982 for the closed form.
@@ -43,8 +43,8 @@ def kernel_distance(
 ) -> Kid:
     """Return the unbiased squared maximum mean discrepancy of a cubic kernel, over random subsets.
 
-    Its expectation is 0 for two sets of one distribution, however many images there are; single
-    values can be below 0. A set smaller than ``subset_size`` is taken whole.
+    The expectation is 0 for two sets of one distribution, whatever the number of images; single
+    values can be below 0. If a set is smaller than ``subset_size``, the subsets are as small.
 
     Source: Binkowski et al. 2018, "Demystifying MMD GANs".
     """

@@ -1,8 +1,8 @@
 """Features of InceptionV3, from Keras's weights, for FID and KID.
 
-Keras's weights were trained on ImageNet anew; they are not those of the TF-Slim network that
-published FIDs are made with, and the images are enlarged by another program. Numbers made here
-compare with each other, and with no number from elsewhere.
+Keras's weights were trained on ImageNet anew. They are not the weights of the TF-Slim network with
+which published FIDs are made, and the images are enlarged by another program. Distances measured
+here can be compared with each other, and with none from elsewhere.
 """
 
 import socket
@@ -17,21 +17,22 @@ from numpy.typing import NDArray
 from training.evaluation.distances import Progress
 
 SIDE = 299
-"""Pixels a side that InceptionV3 sees."""
+"""The pixels a side of the images that InceptionV3 takes."""
 BATCH = 64
 PATIENCE_S = 30.0
-"""How long a download may send nothing."""
+"""The timeout in seconds of a download that sends nothing."""
 
 
 class NoInception(Exception):
-    """InceptionV3's weights could not be had, so there is no FID and no KID."""
+    """InceptionV3's weights could not be loaded, so there is no FID and no KID."""
 
 
 def load_inception(weights: Path | None = None) -> Any:
     """Return the network from the file ``weights``, or from Keras, which fetches them once.
 
     Raises:
-        NoInception: there is no such file, it holds other weights, or nothing could be fetched.
+        NoInception: the file is missing or holds other weights, or the weights could not be
+            fetched.
     """
     import keras
 
@@ -45,7 +46,7 @@ def load_inception(weights: Path | None = None) -> Any:
             )
     except NoInception:
         raise
-    except Exception as error:  # whatever a download or a damaged file raises
+    except Exception as error:  # downloads and damaged files cause errors of many kinds
         told = f"{type(error).__name__}: {error}".splitlines()[0]
         raise NoInception(_story(weights, told)) from error
 
@@ -86,7 +87,7 @@ def _story(weights: Path | None, told: str) -> str:
 
 @contextmanager
 def _timeout(seconds: float) -> Iterator[None]:
-    """Let no connection that is opened inside wait for longer; Keras's download has no limit."""
+    """Set the timeout of connections opened inside, since Keras's download has none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:

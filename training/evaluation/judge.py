@@ -1,10 +1,11 @@
-"""All measures of one set of generated images, each beside what photographs reach themselves.
+"""All measures of one set of generated images, each with the same measure of photographs.
 
 A distance between two samples is above 0 even when both are of one distribution, and the more so
-the fewer images there are. So the photographs are cut into two random halves, the generated images
-as well, and every distance is taken between halves: its baseline is one half of the photographs
-against the other, and the generator's number is the mean of its two halves, each against one of the
-photographs'. All three comparisons have the same number of images, and all images are used once.
+the fewer images there are. So the photographs are cut into two random halves, and so are the
+generated images, and every distance is taken between halves. The baseline is the distance of one
+half of the photographs from the other. The generator's number is the mean of the distances of its
+two halves, each from one half of the photographs. All three comparisons have the same number of
+images.
 """
 
 from collections.abc import Callable
@@ -24,11 +25,11 @@ from training.evaluation.swd import sliced_wasserstein
 
 Images = NDArray[np.uint8]
 Step = Callable[[str], Progress]
-"""Is told the name of what begins, and returns what is told how far it is."""
+"""The function that is told the name of a step as it begins, and returns its ``Progress``."""
 
 
 class Pair(NamedTuple):
-    """One measure of the generator, and the same of photographs against other photographs."""
+    """One measure of the generator, and its baseline: photographs against other photographs."""
 
     generated: float
     baseline: float
@@ -36,24 +37,25 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that was measured of one generator."""
+    """All measures of one generator."""
 
     images: int
-    """Images in each half."""
+    """The number of images in each half."""
     swd: Pair
     swd_levels: dict[int, Pair]
-    """By the level's pixels along one side, finest first."""
+    """The distance of each level, by its pixels along one side, finest first."""
     colour: Pair
     """The largest difference of a channel's mean or deviation, in grey levels."""
     diversity: Diversity
     real_diversity: Diversity
     memorisation: Memorisation
     fid: Pair | None = None
+    """The Frechet distance; None without InceptionV3."""
     kid: Pair | None = None
-    """Both None without InceptionV3."""
+    """The kernel distance times 1,000; None without InceptionV3."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return the numbers as they stand in ``evaluation.json``."""
+        """Return the measures that ``evaluation.json`` holds."""
         memory = self.memorisation
         levels = {str(size): pair._asdict() for size, pair in self.swd_levels.items()}
         return {
@@ -93,8 +95,8 @@ def judge(
 ) -> Judgement:
     """Measure ``generated`` against ``photographs``, both uint8 [N, size, size, 3].
 
-    ``held_out`` are photographs that were not trained on, if there are any; ``inception`` is the
-    network for FID and KID, if there is one.
+    ``held_out`` are photographs that were not trained on, None without such. ``inception`` is the
+    network for FID and KID, None without one.
     """
     real, fake = _halves(photographs, generated, seed)
     distances = _in_halves(real, fake, lambda a, b: sliced_wasserstein(a, b, seed), step("SWD"))
@@ -119,10 +121,10 @@ def judge(
 def _halves(
     photographs: Images, generated: Images, seed: int
 ) -> tuple[tuple[Images, Images], tuple[Images, Images]]:
-    """Cut both sets into two, all four of one size; the photographs at random, for they are sorted.
+    """Cut both sets into halves, all four of one size; the photographs, being sorted, at random.
 
     Raises:
-        ValueError: there are fewer than 4 of either.
+        ValueError: there are fewer than 4 images or fewer than 4 photographs.
     """
     count = min(len(photographs), len(generated)) // 2
     if count < 2:
@@ -138,7 +140,7 @@ def _in_halves(
     measure: Callable[[Any, Any], Any],
     progress: Progress = lambda _: None,
 ) -> list[Any]:
-    """Return the measures of the first halves, of the second ones, and of the photographs'."""
+    """Return three measures: between the first halves, the second halves, and the photographs'."""
     found = []
     for k, (a, b) in enumerate(((real[0], fake[0]), (real[1], fake[1]), real)):
         found.append(measure(a, b))

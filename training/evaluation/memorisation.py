@@ -1,15 +1,16 @@
 """Memorisation: does the generator draw cars, or repeat photographs that it was trained on?
 
-For every generated image the nearest training photograph is looked up, mirrored ones counted in,
-for training mirrors them. How near is near is told by photographs that the generator could not
-have copied: those held out of training, or where none were, each training photograph against all
-the others. A generator that copies has many images nearer to a photograph than photographs ever
-are to each other.
+For every generated image, the nearest training photograph is found, as it is or mirrored, since
+training mirrors photographs. The reference for "near" is made of photographs that the generator
+could not have copied: those held out of training, or, if none were held out, each training
+photograph against all the others. A generator that copies has many images nearer to a photograph
+than photographs ever are to each other.
 
-Plain distances favour smooth images: those are nearer to everything. A copy stands out another
+Plain distances favour smooth images, which are nearer to everything. A copy stands out in another
 way, too: it is far nearer to one photograph than to the second nearest, as twins in the data are.
-Both are counted. Nearly 4 % of CIFAR-10's cars have such a twin (Barz and Denzler 2020 found as
-many in its test set); they are kept from setting the bar, for a new image ought to be no twin.
+Both near images and twins are counted. Nearly 4 % of CIFAR-10's cars have such a twin (Barz and
+Denzler 2020 found as many in its test set). Photographs with a twin are left out of the reference,
+since a new image ought to be no twin.
 """
 
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ from numpy.typing import NDArray
 from training.evaluation.distances import Nearest, Progress, nearest
 
 QUANTILE = 0.01
-"""Of the distances of photographs without a twin; nearer than that is near."""
+"""The quantile of the distances of photographs without a twin below which an image is near."""
 TWIN = 0.75
-"""Of the second nearest's distance; two images nearer than that are one and the same scene."""
+"""The part of the second nearest's distance below which two images are one and the same scene."""
 
 
 @dataclass(frozen=True)
 class Memorisation:
-    """Generated images' nearest training photographs, beside those of other photographs."""
+    """The nearest training photographs of generated images, and of reference photographs."""
 
     generated: Nearest
     real: Nearest
@@ -36,32 +37,32 @@ class Memorisation:
 
     @property
     def near(self) -> float:
-        """The distance that a hundredth of the photographs without a twin are nearer than."""
+        """The distance in grey levels below which an image is near to a photograph."""
         return float(np.quantile(self._bar, QUANTILE))
 
     @property
     def near_share(self) -> float:
-        """Which part of the generated images is nearer than that; 0.01 is expected."""
+        """The share of generated images that are near to a photograph; 0.01 is expected."""
         return float((self.generated.distance < self.near).mean())
 
     @property
     def copied(self) -> float:
-        """Which part of the generated images is the twin of a training photograph."""
+        """The share of generated images that are the twin of a training photograph."""
         return float((self.generated.ratio < TWIN).mean())
 
     @property
     def twins(self) -> float:
-        """Which part of the photographs has a twin among the others: what the data set repeats."""
+        """The share of photographs that have a twin among the others, as the data set repeats."""
         return float((self.real.ratio < TWIN).mean())
 
     @property
     def nearer(self) -> float:
-        """How far the generated distances' distribution runs ahead: 0 nowhere nearer, 1 wholly."""
+        """The lead of the generated distances' distribution: 0 if nowhere nearer, 1 if wholly."""
         return ahead(self.generated.distance, self._bar)
 
     @property
     def farther(self) -> float:
-        """How far it lags behind: 0 nowhere farther, 1 wholly."""
+        """The lag of the generated distances' distribution: 0 if nowhere farther, 1 if wholly."""
         return ahead(self._bar, self.generated.distance)
 
     @property
@@ -77,10 +78,10 @@ def memorisation(
     seed: int = 0,
     progress: Progress = lambda _: None,
 ) -> Memorisation:
-    """Compare uint8 images [N, size, size, C] with all of ``training``'s photographs.
+    """Compare uint8 images [N, size, size, C] with all photographs in ``training``.
 
-    The reference is ``held_out``, or without it a random choice of the training photographs, each
-    against all others; of either no more than there are generated images.
+    The reference is ``held_out``, or without it the training photographs, each against all others.
+    A random choice of the reference is taken if it has more photographs than there are images.
     """
     rng = np.random.default_rng(seed)
     known = training if held_out is None else held_out
@@ -94,7 +95,7 @@ def memorisation(
 
 
 def ahead(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return by how much the share of ``one`` below a value exceeds ``other``'s, at most.
+    """Return the largest excess, over all values, of the share of ``one`` below over ``other``'s.
 
     Source: the one-sided statistic of Smirnov's test for two samples.
     """

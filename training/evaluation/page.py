@@ -1,6 +1,6 @@
 """The page's frame: its style, light and dark, and the small pieces of HTML it is built of.
 
-Well-formed as XML, too, and complete in itself: no script, and nothing from elsewhere.
+The page is well-formed as XML, too, and complete in itself: it has no script, and loads nothing.
 """
 
 from collections.abc import Sequence
@@ -65,12 +65,12 @@ def figure(drawn: str, caption: str) -> str:
 
 
 def beside(figures: Sequence[str]) -> str:
-    """Return the figures beside each other, or on a phone below each other."""
+    """Return the figures in a row, or below each other on a phone."""
     return f'<div class="side">{"".join(figures)}</div>'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table of plain text: name, numbers, and what they mean; on a phone below them."""
+    """Return a table of plain text: name, numbers, and meaning, which a phone shows below them."""
     kinds = ["name", *["number"] * (len(head) - 2), "means"]
     lines = [_row("th", kinds, head), *(_row("td", kinds, row) for row in rows)]
     return f'<div class="wide"><table>{"".join(lines)}</table></div>'

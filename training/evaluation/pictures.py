@@ -14,7 +14,7 @@ Images = NDArray[np.uint8]
 
 
 def picture(images: Images, columns: int, words: str) -> str:
-    """Return uint8 images [N, size, size, 3] as an ``img`` that holds its PNG; ``words`` say it."""
+    """Return uint8 images [N, size, size, 3] as an ``img`` with its PNG, described by ``words``."""
     file = io.BytesIO()
     sheet = grid(images, columns)
     sheet.save(file, "png")
@@ -28,7 +28,8 @@ def beside_nearest(
 ) -> Images:
     """Return the ``chosen`` generated images, and below each row the photographs nearest to them.
 
-    ``chosen`` is int64 [N], N a multiple of ``columns``. Mirrored where the mirrored one is nearer.
+    ``chosen`` is int64 [N], N a multiple of ``columns``. A photograph that is nearer when mirrored
+    is mirrored.
     """
     straight = photographs[found.index[chosen]]
     flipped = found.flipped[chosen][:, None, None, None]

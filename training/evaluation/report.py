@@ -1,4 +1,4 @@
-"""One evaluation, ready to be written down: as JSON, and as a table in plain text."""
+"""The report of one evaluation, as JSON and as a table in plain text."""
 
 import csv
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ HEAD = ("measure", "generated", "photographs", "what it says")
 
 @dataclass(frozen=True)
 class Report:
-    """One evaluation, ready to be written down."""
+    """The results of one evaluation, with the run's facts and images."""
 
     name: str
-    """The run's."""
+    """The run's name."""
     facts: dict[str, Any]
     """The run's ``run.json``."""
     judgement: Judgement
@@ -28,12 +28,12 @@ class Report:
     photographs: Images
     history: list[dict[str, str]]
     how: dict[str, Any]
-    """The evaluation's own settings and circumstances."""
+    """The evaluation's settings, commit and library versions."""
     no_inception: str | None
-    """Why there is no FID and no KID."""
+    """The reason why there is no FID and no KID; None if there are."""
 
     def as_json(self) -> dict[str, Any]:
-        """Return ``evaluation.json``."""
+        """Return the contents of ``evaluation.json``."""
         return {
             "schema_version": 1,
             "run": {
@@ -75,7 +75,7 @@ class Report:
 
 
 def read_history(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a run's ``history.csv``; none where there is no such file."""
+    """Return the rows of a run's ``history.csv``; none if the file is missing."""
     return list(csv.DictReader(path.read_text().splitlines())) if path.exists() else []
 
 

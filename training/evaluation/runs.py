@@ -1,4 +1,4 @@
-"""Opens a finished run: its facts, its photographs, and the generator that it left behind."""
+"""A finished run opened for evaluation: its facts, its photographs, and its generator."""
 
 import json
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from training.evaluation.distances import Progress
 from training.samples import to_uint8
 
 BATCH = 250
-"""Images drawn at once."""
+"""The number of images drawn at once."""
 LEAST = 4
-"""Photographs that can be judged against: two halves, of more than one each."""
+"""The smallest number of photographs to compare with: two halves of two each."""
 CHOICES = ("size", "crop_margin", "split", "views")
-"""What a recipe says about its data set beside the name; older runs say nothing."""
+"""The settings of the data set in a run's recipe, beside its name; older runs have none."""
 
 
 class RunError(Exception):
-    """The run cannot be judged: it is not there, not finished, or its photographs are others."""
+    """The run cannot be evaluated: it is missing or not finished, or its photographs differ."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run's directory and what its ``run.json`` says."""
+    """A finished run's directory and the facts in its ``run.json``."""
 
     folder: Path
     facts: dict[str, Any]
@@ -36,10 +36,10 @@ class Run:
         return self.folder.resolve().name
 
     def photographs(self, data_path: Path | None) -> Images:
-        """Return what the run was trained on, uint8 [N, size, size, 3].
+        """Return the photographs that the run was trained on, uint8 [N, size, size, 3].
 
         Raises:
-            RunError: what is there has another digest than the run's, or there are fewer than 4.
+            RunError: the photographs have another digest than the run's, or are fewer than 4.
         """
         images = self._load(data_path, self.facts["recipe"].get("limit_images"))
         if digest(images) != self.facts["data"]["sha256"]:
@@ -53,7 +53,7 @@ class Run:
         return images
 
     def held_out(self, data_path: Path | None) -> Images | None:
-        """Return the test photographs, if the run was trained on the others alone; else None."""
+        """Return the test photographs; None unless the run was trained on the train split only."""
         settings = SOURCES[self.facts["data"]["name"]].settings
         if "split" not in settings or self.facts["recipe"].get("split") != "train":
             return None
@@ -71,7 +71,7 @@ class Run:
         """Return ``count`` images of the exported generator, uint8 [count, size, size, 3].
 
         Raises:
-            RunError: there is no SavedModel, or what is there is none.
+            RunError: the SavedModel is missing, or is not a generator's.
         """
         import tensorflow as tf
 
@@ -98,7 +98,7 @@ def open_run(folder: Path) -> Run:
     """Return the run in ``folder``.
 
     Raises:
-        RunError: there is none, or it is not finished.
+        RunError: there is no run, or it is not finished.
     """
     if not folder.is_dir():
         raise RunError(f"{folder}: there is no such run; wanted what training's --out named")

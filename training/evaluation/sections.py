@@ -13,10 +13,10 @@ from training.evaluation.report import HEAD, Report
 from training.lineage import write_json
 
 SHOWN = 60
-"""Generated images on the page, and as many photographs."""
+"""The number of generated images on the page, and of photographs."""
 COLUMNS = 10
 PAIRS = 3
-"""Rows of generated images with their nearest photographs."""
+"""The rows of generated images with their nearest photographs."""
 NAMES = ("generated", "photographs")
 HISTORY = {
     "Losses": ("mean over the epoch", {"d_loss": "discriminator", "g_loss": "generator"}),
@@ -26,7 +26,7 @@ HISTORY = {
     ),
     "Distance to the photographs": ("SWD x 1,000", {"swd": "generated"}),
 }
-"""By a chart's title: its unit, and the columns of ``history.csv`` with their names."""
+"""The charts of the training by title: the unit, and the columns of ``history.csv`` with names."""
 
 
 def write(report: Report, folder: Path) -> Path:

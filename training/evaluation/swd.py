@@ -1,16 +1,16 @@
 """The sliced Wasserstein distance: how far generated images are from real ones, scale by scale.
 
-It needs no network. Both sets are taken apart into Laplacian pyramids down to 16 pixels; of every
-level, 128 patches of 7x7 pixels an image become descriptors, normalised a colour channel by the
-set's own mean and deviation; and the two clouds of descriptors are compared along 512 random
-directions. Numbers are times 1,000, as in the paper, and smaller is better.
+The distance needs no network. Both sets are decomposed into Laplacian pyramids down to 16 pixels.
+At every level, 128 patches of 7x7 pixels of each image become descriptors, each channel of which is
+normalised by the set's own mean and deviation. The two clouds of descriptors are compared along 512
+random directions. Distances are times 1,000, as in the paper, and smaller is better.
 
-Because each set is normalised by its own statistics, a tint or a contrast that all its images
-share is invisible here, in the paper's definition too: ``colour.py`` reports those.
+As each set is normalised by its own statistics, a tint or a contrast that all its images share does
+not affect the distance, in the paper's definition too; ``colour.py`` measures these.
 
 Source: Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and
-Variation", section 5. That the deviation is the set's own, that the borders mirror, and that
-images are 8 bits a channel, is as in the authors' published program.
+Variation", section 5. As in the authors' published program, the deviation is the set's own, borders
+mirror, and images have 8 bits a channel.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,16 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATCH = 7
-"""Pixels along one side of a descriptor."""
+"""The pixels along one side of a descriptor."""
 PATCHES = 128
-"""Descriptors taken from an image at every level."""
+"""The number of descriptors taken from an image at every level."""
 REPEATS = 4
 DIRECTIONS = 128
-"""Random directions a repeat: 512 in all."""
+"""The number of random directions in each of the ``REPEATS``, 512 in all."""
 SMALLEST = 16
-"""Pixels along one side of the coarsest level."""
+"""The pixels along one side of the coarsest level."""
 TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
-"""Burt and Adelson's filter, along one axis."""
+"""The taps of Burt and Adelson's filter, along one axis."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class SwdResult:
     """The distances of one comparison, times 1,000."""
 
     levels: dict[int, float]
-    """A level's distance by its pixels along one side, finest first."""
+    """The distance of each level, by its pixels along one side, finest first."""
     images: int
-    """How many images each set held; distances of other counts are not comparable."""
+    """The number of images in each set; distances of other numbers cannot be compared."""
 
     @property
     def mean(self) -> float:
-        """The mean over the levels: the number that ranks checkpoints."""
+        """The mean distance over the levels, by which checkpoints are ranked."""
         return sum(self.levels.values()) / len(self.levels)
 
 
@@ -52,8 +52,8 @@ def sliced_wasserstein(
 ) -> SwdResult:
     """Return the distance between two sets of uint8 images [N, size, size, C] of equal shape.
 
-    The same ``seed`` gives the same patches and directions, in both sets and in every call, so
-    the distance is symmetric and that of a set to itself is 0.
+    The same ``seed`` gives the same patches and directions, in both sets and in every call, so the
+    distance is symmetric, and that of a set from itself is 0.
 
     Raises:
         ValueError: the shapes differ, or the size is not 16 times a power of two.
@@ -81,10 +81,10 @@ def level_of(images: NDArray[np.uint8], size: int) -> NDArray[np.float32]:
 
 
 def descriptors(level: NDArray[np.float32], corners: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Cut patches out of ``level`` and normalise them by their channels' means and deviations.
+    """Return patches of ``level``, normalised by their channels' means and deviations.
 
-    ``corners`` int64 [2, N, patches] holds the upper left corners' rows and columns. Returns
-    float32 [N * patches, 147] for three channels.
+    ``corners``, int64 [2, N, patches], holds the rows and columns of the patches' upper left
+    corners. The descriptors are float32 [N * patches, 147] for three channels.
     """
     window = (PATCH, PATCH)
     views = np.lib.stride_tricks.sliding_window_view(level, window, axis=(1, 2))
@@ -137,12 +137,12 @@ def _blur(size: int) -> NDArray[np.float32]:
 
 
 def _halve(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Blur, and keep every second row and column."""
+    """Return the images blurred, with every second row and column of them."""
     return _along_both(_blur(level.shape[1])[::2], level)
 
 
 def _double(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Put zeros between rows and columns, and blur to four times the weight."""
+    """Return the images with zeros between rows and columns, blurred to four times the weight."""
     return _along_both(2 * _blur(2 * level.shape[1])[:, ::2], level)
 
 
