@@ -19,6 +19,7 @@ SERVE := .venvs/serve$(if $(and $(call CPU,AuthenticAMD),$(call CPU,avx512_bf16)
 DEV := .venvs/dev
 # Two at a time: tests that start servers beside the others, see tests/conftest.py.
 PARALLEL = --numprocesses 2 --dist loadgroup
+WITHOUT_TENSORFLOW = $(addprefix --ignore=tests/,training export gpu)
 LOADTEST := .venvs/loadtest
 
 help: ## Print this list
@@ -27,8 +28,8 @@ help: ## Print this list
 serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
 	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) exec $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
 
-check: lint ## Check style and types, and run the tests that start no server and no TensorFlow
-	$(DEV)/bin/python -m pytest -m "not servers and not tensorflow" $(PARALLEL) $(ARGS)
+check: lint ## Check style and types, and run the tests that need neither servers nor TensorFlow
+	$(DEV)/bin/python -m pytest -m "not servers" $(WITHOUT_TENSORFLOW) $(PARALLEL) $(ARGS)
 
 test: tools lint $(LOADTEST)/.done .venvs/serve-amd/.done ## Check style and types, and run all tests, as CI does
 	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python \

@@ -27,8 +27,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     share the machine with another that is killed, soaked or overloaded.
     """
     for item in items:
-        folder, *_ = item.path.relative_to(Path(__file__).parent).parts
-        if folder in TENSORFLOW:
-            item.add_marker("tensorflow")
-        kinds = [kind for kind in ("servers", "tensorflow") if item.get_closest_marker(kind)]
-        item.add_marker(pytest.mark.xdist_group((kinds or [item.path.as_posix()])[0]))
+        item.add_marker(pytest.mark.xdist_group(_process_of(item)))
+
+
+def _process_of(item: pytest.Item) -> str:
+    """Return a name that all tests share which are to run in the same process."""
+    place = item.path.relative_to(Path(__file__).parent)
+    if item.get_closest_marker("servers"):
+        return "servers"
+    return "tensorflow" if place.parts[0] in TENSORFLOW else place.as_posix()

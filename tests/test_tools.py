@@ -52,7 +52,7 @@ def test_npm_is_not_needed_where_the_photographs_are_there_already(require):
 @pytest.mark.parametrize("target", ["test", "test-slow"])
 def test_programs_are_looked_for_before_anything_is_installed_or_run(target):
     environ = {**os.environ, "MAKEFLAGS": ""}
-    command = ["make", "--dry-run", "--always-make", target]
+    command = ["make", "--no-print-directory", "--dry-run", "--always-make", target]
     ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.splitlines()[0] == "sh tests/require_tools.sh"

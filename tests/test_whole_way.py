@@ -31,7 +31,8 @@ def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole-way")
     few = ("--epochs", 1, "--limit-images", 128, "--statistics-passes", 4, "--swd-images", 128)
     run("training", "--out", folder / "run", *few)
-    run("export", folder / "run", "--name", "few-cars", "--version", 3, "--models", folder)
+    bundle = ("--name", "few-cars", "--version", 3, "--models", folder)
+    run("tests.small_export", folder / "run", *bundle)
     return folder
 
 
