@@ -13,9 +13,7 @@ DATA = $(if $(DATA_PATH),--data-path $(DATA_PATH))
 # The best of training/README.md's table: the rates fall over the second half of the run.
 RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) --decay-to $(EPOCHS)
 
-# Another build of ONNX Runtime where it is faster, on AMD's processors with bfloat16: see README.md.
-CPU = $(shell grep -som1 $(1) /proc/cpuinfo)
-SERVE := .venvs/serve$(if $(and $(call CPU,AuthenticAMD),$(call CPU,avx512_bf16)),-amd)
+SERVE := .venvs/serve
 DEV := .venvs/dev
 LOADTEST := .venvs/loadtest
 
@@ -25,10 +23,9 @@ help: ## Print this list
 serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
 	CARFRONT_HOST=$(HOST) CARFRONT_PORT=$(PORT) exec $(SERVE)/bin/python -m gunicorn -c server/gunicorn.conf.py
 
-test: $(DEV)/.done $(LOADTEST)/.done .venvs/serve-amd/.done ## Run all tests
+test: $(DEV)/.done $(LOADTEST)/.done ## Run all tests
 	$(DEV)/bin/lint-imports
 	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python \
-	SERVE_AMD_PYTHON=$(abspath .venvs/serve-amd)/bin/python \
 	$(DEV)/bin/python -m pytest $(ARGS)
 
 train: $(DEV)/.done ## Train on photographs of cars into RUN, EPOCHS epochs; goes on where it stopped

@@ -49,8 +49,6 @@ class PlanParity:
     """Where the images differ by more than the limits."""
     batch_dependent: list[str] = field(default_factory=list)
     """Where the same latents gave other bits, if that is asked of the plan."""
-    unavailable: str = ""
-    """Why the plan cannot run on this host; it was not measured then."""
     images: Bytes | None = field(default=None, repr=False)
     """Images of all probes, uint8 [rows, height, width, channels]."""
 
@@ -61,8 +59,6 @@ class PlanParity:
 
     def facts(self) -> dict[str, Any]:
         """Return what was measured, as JSON, beside the limits."""
-        if self.unavailable:
-            return {"unavailable": self.unavailable}
         return {
             **{kind: asdict(difference) for kind, difference in self.differences.items()},
             "same_in_any_batch": self.same_in_any_batch,
@@ -107,8 +103,6 @@ class Report:
         """Return the report for people: a line for each plan and kind of latents."""
         lines = [f"{'plan':15}{'latents':10}{'max':>5}{'mean':>9}{'>1':>9}{'PSNR':>9}  any batch"]
         for parity in self.plans:
-            if parity.unavailable:
-                lines.append(f"{parity.label:15}not measured: {parity.unavailable}")
             for kind, d in parity.differences.items():
                 row = f"{parity.label:15}{kind:10}{d.levels:5}{d.mean_levels:9.5f}"
                 row += f"{d.share_above_one:9.3%}{d.psnr_db:6.1f} dB"
@@ -214,9 +208,6 @@ def _check_plan(parity: PlanParity, model: Path, exam: Exam, threads: int) -> It
     try:
         session = Session(model, parity.plan, threads)
         images = run_in_batches(session, exam.latents, BATCH_SIZE)
-    except ImportError as error:  # the plugin is not installed: the server would go on without
-        parity.unavailable = str(error)
-        return
     except Exception as error:  # whatever a provider raises, the other plans are measured too
         yield f"it cannot run the model: {error}"
         return
