@@ -1,7 +1,6 @@
 # The image of the server, and of nothing else: no training, no export, no compiler.
 #
 #   docker build -t carfront:cpu .
-#   docker build -t carfront:amd --build-arg REQUIREMENTS=serve-amd.txt .
 #   docker build -t carfront:gpu --build-arg REQUIREMENTS=serve-gpu.txt .
 #   docker run --rm -p 8000:8000 carfront:cpu
 

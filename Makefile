@@ -13,9 +13,7 @@ DATA = $(if $(DATA_PATH),--data-path $(DATA_PATH))
 # The best of training/README.md's table: the rates fall over the second half of the run.
 RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) --decay-to $(EPOCHS)
 
-# Another build of ONNX Runtime where it is faster, on AMD's processors with bfloat16: see README.md.
-CPU = $(shell grep -som1 $(1) /proc/cpuinfo)
-SERVE := .venvs/serve$(if $(and $(call CPU,AuthenticAMD),$(call CPU,avx512_bf16)),-amd)
+SERVE := .venvs/serve
 DEV := .venvs/dev
 # Two at a time: tests that start servers beside the others, see tests/conftest.py.
 PARALLEL = --numprocesses 2 --dist loadgroup
@@ -31,9 +29,8 @@ serve: $(SERVE)/.done ## Serve the default bundle on http://HOST:PORT
 check: lint ## Check style and types, and run the tests that need neither servers nor TensorFlow
 	$(DEV)/bin/python -m pytest -m "not servers" $(WITHOUT_TENSORFLOW) $(PARALLEL) $(ARGS)
 
-test: tools lint $(LOADTEST)/.done .venvs/serve-amd/.done ## Check style and types, and run all tests, as CI does
+test: tools lint $(LOADTEST)/.done ## Check style and types, and run all tests, as CI does
 	LOADTEST_PYTHON=$(abspath $(LOADTEST))/bin/python \
-	SERVE_AMD_PYTHON=$(abspath .venvs/serve-amd)/bin/python \
 	$(DEV)/bin/python -m pytest $(PARALLEL) $(ARGS)
 
 test-slow: tools ## Break, soak and overload a server, a quarter of an hour in all

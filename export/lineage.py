@@ -12,7 +12,7 @@ from export.run import Run
 from server.bundle.latents import RULE
 from server.bundle.manifest import file_facts
 
-LIBRARIES = ("onnx", "tf2onnx", "onnxruntime", "onnxruntime-ep-openvino", "tensorflow", "numpy")
+LIBRARIES = ("onnx", "tf2onnx", "onnxruntime", "onnxruntime-openvino", "tensorflow", "numpy")
 CONVERTERS = ("onnx", "tf2onnx", "tensorflow")
 """The libraries that determine the contents of an ONNX file."""
 

@@ -81,8 +81,6 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
 
 def _differences(report: Report) -> Iterator[list[str]]:
     for plan in report.plans:
-        if plan.unavailable:
-            yield [plan.label, f"not measured: {plan.unavailable}", "", "", "", "", ""]
         for kind, found in plan.differences.items():
             yield [
                 plan.label,

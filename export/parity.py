@@ -49,8 +49,6 @@ class PlanParity:
     """The texts of the differences beyond the limits."""
     batch_dependent: list[str] = field(default_factory=list)
     """The texts of latents that gave other bits in another batch, if the plan must not do so."""
-    unavailable: str = ""
-    """The reason why the plan cannot run on this host; empty if it was measured."""
     images: Bytes | None = field(default=None, repr=False)
     """The images of all probes, uint8 [rows, height, width, channels]; None if not drawn."""
 
@@ -61,8 +59,6 @@ class PlanParity:
 
     def facts(self) -> dict[str, Any]:
         """Return the results and the limits, as JSON."""
-        if self.unavailable:
-            return {"unavailable": self.unavailable}
         return {
             **{kind: asdict(difference) for kind, difference in self.differences.items()},
             "same_in_any_batch": self.same_in_any_batch,
@@ -108,8 +104,6 @@ class Report:
         """Return the report as text: a line for each plan and kind of latents."""
         lines = [f"{'plan':15}{'latents':10}{'max':>5}{'mean':>9}{'>1':>9}{'PSNR':>9}  any batch"]
         for parity in self.plans:
-            if parity.unavailable:
-                lines.append(f"{parity.label:15}not measured: {parity.unavailable}")
             for kind, d in parity.differences.items():
                 row = f"{parity.label:15}{kind:10}{d.levels:5}{d.mean_levels:9.5f}"
                 row += f"{d.share_above_one:9.3%}{d.psnr_db:6.1f} dB"
@@ -217,9 +211,6 @@ def _check_plan(parity: PlanParity, model: Path, exam: Exam, threads: int) -> It
     try:
         session = Session(model, parity.plan, threads)
         images = run_in_batches(session, exam.latents, BATCH_SIZE)
-    except ImportError as error:  # without the plugin the server would use another plan
-        parity.unavailable = str(error)
-        return
     except Exception as error:  # a provider's error of any kind must not stop the other plans
         yield f"it cannot run the model: {error}"
         return

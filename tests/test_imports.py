@@ -29,7 +29,7 @@ def test_every_module_of_the_server_imports_without_the_training_libraries():
 
 
 def test_serving_requirements_hold_no_training_library():
-    for lock in ("serve.txt", "serve-amd.txt", "serve-gpu.txt", "serve-tracing.txt"):
+    for lock in ("serve.txt", "serve-gpu.txt", "serve-tracing.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         names = {line.split("==")[0].split("[")[0] for line in text.splitlines() if "==" in line}
         assert not names & {"tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "pillow"}
@@ -44,6 +44,20 @@ def test_locks_hold_hashes_and_no_addresses():
         assert "--find-links" not in text
         pins = [line for line in text.splitlines() if "==" in line and line[0].isalnum()]
         assert text.count("--hash=sha256:") >= len(pins) > 10
+
+
+def test_what_is_exported_and_tested_runs_on_the_runtime_that_serves():
+    """Else the export would prove plans that no server runs."""
+    serve, tracing, dev = (
+        {line.rstrip(" \\") for line in text.splitlines() if line.startswith("onnxruntime")}
+        for text in (
+            (ROOT / "requirements" / f"{name}.txt").read_text()
+            for name in ("serve", "serve-tracing", "dev")
+        )
+    )
+    assert serve == tracing == dev
+    assert {line.split("==")[0] for line in serve} == {"onnxruntime", "onnxruntime-openvino"}
+    assert all(" ; " in line for line in serve)  # one of the two is installed, never both
 
 
 PROGRAMS = ("server", "export", "training", "loadtests")

@@ -1,17 +1,14 @@
 """The ways to run a bundle on this host, best first, and why."""
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import onnxruntime as ort
 
 from server.bundle.manifest import Manifest
 from server.config import COMPILERS, GPU_PROVIDERS
-from server.runtime.plugins import NoDevice, openvino_cpu
-
-log = logging.getLogger(__name__)
 
 VARIANT = "fp32"
 """The variant that every bundle has; bf16 is it too, with a hint to the provider."""
@@ -101,25 +98,28 @@ def _known(provider: str, precision: str) -> Iterator[Plan]:
     if provider in COMPILERS:  # never by itself: it compiles for minutes, unmeasured here
         yield Plan(provider, "f16", "TensorRT compiles the bundle's graph in float16")
         yield Plan(provider, "f32", "TensorRT compiles the graph")
-    if provider == "openvino" or _has_openvino():
+    families = [_on_cpu()]
+    if provider == "openvino" or EP_NAMES["openvino"] in ort.get_available_providers():
         bf16 = has_bf16()
         if bf16 or precision == "bf16":
             yield Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})")
-        yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
-        yield Plan("openvino", "f32", "the fastest without bfloat16")
+        families.insert(0 if is_intel() else 1, _on_openvino())
+    yield from chain.from_iterable(families)
+
+
+def _on_openvino() -> Iterator[Plan]:
+    """Yield OpenVINO's plans that want no bfloat16, as every processor can run them.
+
+    Intel's run them faster than ONNX Runtime's own provider does. On an EPYC in float32 OpenVINO
+    drew 0.8 times as many images in batches of one, and as many from 32 on.
+    """
+    yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
+    yield Plan("openvino", "f32", "OpenVINO runs float32 here")
+
+
+def _on_cpu() -> Iterator[Plan]:
     yield Plan("cpu", "int8", "the bundle has a graph in int8 that was faster than f32")
     yield Plan("cpu", "f32", "onnxruntime's own, which runs everywhere")
-
-
-def _has_openvino() -> bool:
-    if EP_NAMES["openvino"] in ort.get_available_providers():
-        return True
-    try:
-        openvino_cpu()
-    except NoDevice as reason:
-        log.info("OpenVINO is left out: %s", reason)
-        return False
-    return True
 
 
 def _offered(plan: Plan, manifest: Manifest | None) -> bool:
@@ -133,6 +133,15 @@ def _offered(plan: Plan, manifest: Manifest | None) -> bool:
 
 def has_bf16() -> str:
     """Return the instructions that multiply in bfloat16 on this processor; empty if none do."""
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = _cpuinfo()
     return next((name for name in ("amx_bf16", "avx512_bf16") if name in flags), "")
+
+
+def is_intel() -> bool:
+    """Tell whether Intel made this processor."""
+    return "GenuineIntel" in _cpuinfo()
+
+
+def _cpuinfo() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime as ort
 
 from server.runtime.plans import EP_NAMES, Plan, SessionError
-from server.runtime.plugins import NoDevice, openvino_cpu, tensorrt_rtx_gpu
+from server.runtime.plugins import NoDevice, tensorrt_rtx_gpu
 from server.runtime.tensor_layout import faster_layout
 
 log = logging.getLogger(__name__)
@@ -60,18 +60,11 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
 
 
 def _openvino(path: Path, plan: Plan, threads: int) -> Any:
-    """Return a session on OpenVINO: built into ONNX Runtime, which takes AMD's processors, or not.
-
-    The one that is built in leaves two casts to ONNX Runtime's own provider.
-    """
+    """Return a session on OpenVINO, which leaves two casts to ONNX Runtime's own provider."""
     options = _options()
     options.intra_op_num_threads = 1  # OpenVINO has threads of its own
     settings = openvino_options(plan, threads)
-    name = EP_NAMES["openvino"]
-    if name in ort.get_available_providers():
-        return _checked(path, options, [(name, {"device_type": "CPU"} | settings)])
-    _whole_graph(options).add_provider_for_devices([_device(openvino_cpu)], settings)
-    return ort.InferenceSession(str(path), options)
+    return _checked(path, options, [(EP_NAMES["openvino"], settings)])
 
 
 def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
@@ -112,20 +105,16 @@ def _tensorrt(path: Path, plan: Plan, options: Any, cache: Path | None) -> Any:
 
 
 def _tensorrt_rtx(path: Path, options: Any, cache: Path | None) -> Any:
-    device = _device(tensorrt_rtx_gpu)
+    try:
+        device = tensorrt_rtx_gpu()
+    except NoDevice as error:
+        raise SessionError(str(error)) from error
     _whole_graph(options).add_provider_for_devices([device], tensorrt_rtx_options(path, cache))
     return ort.InferenceSession(str(path), options)
 
 
-def _device(find: Callable[[], Any]) -> Any:
-    try:
-        return find()
-    except NoDevice as error:
-        raise SessionError(str(error)) from error
-
-
 def openvino_options(plan: Plan, threads: int) -> dict[str, str]:
-    """Return the options of OpenVINO, as a plugin or built in, on ``threads`` threads.
+    """Return the options of OpenVINO on ``threads`` threads of the processor.
 
     Source: OpenVINO's documentation of its CPU device.
     """
@@ -134,7 +123,7 @@ def openvino_options(plan: Plan, threads: int) -> dict[str, str]:
         "INFERENCE_NUM_THREADS": str(threads),
         "ENABLE_CPU_PINNING": "NO",
     }
-    return {"load_config": json.dumps({"CPU": cpu})}
+    return {"device_type": "CPU", "load_config": json.dumps({"CPU": cpu})}
 
 
 def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:

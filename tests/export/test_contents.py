@@ -3,6 +3,7 @@ import json
 import shutil
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from PIL import Image
 
@@ -68,12 +69,20 @@ def test_server_opens_a_session_on_it_with_its_first_plan(bundle):
     assert len(failed) == plans.index(session.plan)
 
 
+def test_every_plan_that_a_server_would_choose_was_proven_and_no_other(bundle):
+    proven = json.loads((bundle.path / "parity.json").read_text())["plans"]
+    chosen = choose_plans(manifest=bundle.manifest)
+    assert set(proven) == {f"{plan.provider} {plan.precision}" for plan in chosen}
+    assert all(facts["same_in_any_batch"] for facts in proven.values())
+
+
 def test_lineage_is_what_the_run_says_and_the_versions_of_the_export(bundle, config):
     run = json.loads((config.run / "run.json").read_text())
     lineage = bundle.manifest.lineage
     assert lineage["training"] == {k: v for k, v in run.items() if k != "schema_version"}
     versions = lineage["export"]["versions"]
-    assert {"python", "onnx", "tf2onnx", "onnxruntime", "tensorflow", "numpy"} <= set(versions)
+    assert {"python", "onnx", "tf2onnx", "tensorflow", "numpy"} <= set(versions)
+    assert ort.__version__ in (versions.get("onnxruntime"), versions.get("onnxruntime-openvino"))
     assert len(lineage["export"]["saved_model_sha256"]) == 64
 
 

@@ -99,7 +99,6 @@ def test_the_build_context_holds_only_what_is_copied():
     assert rules[0] == "*"
     assert sorted(rule for rule in rules if rule.startswith("!")) == [
         "!models/",
-        "!requirements/serve-amd.txt",
         "!requirements/serve-gpu.txt",
         "!requirements/serve-tracing.txt",
         "!requirements/serve.txt",
@@ -114,9 +113,7 @@ def test_dependencies_are_locked_by_hash_and_the_gpu_image_differs_only_in_them(
     assert "-r /tmp/requirements.txt" in install
 
 
-@pytest.mark.parametrize(
-    "name", ["serve.txt", "serve-amd.txt", "serve-gpu.txt", "serve-tracing.txt"]
-)
+@pytest.mark.parametrize("name", ["serve.txt", "serve-gpu.txt", "serve-tracing.txt"])
 def test_no_training_or_export_library_is_installed(name: str):
     locked = ROOT / "requirements" / name
     if not locked.exists():

@@ -2,44 +2,51 @@
 
 from pathlib import Path
 
+import onnxruntime as ort
 import pytest
 
 from server.bundle import repository
 from server.runtime import plans
-from server.runtime.plans import Plan, SessionError, choose_plans
-from server.runtime.plugins import NoDevice
+from server.runtime.plans import EP_NAMES, Plan, SessionError, choose_plans
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
-def processor(monkeypatch):
-    """Make this host's processor one that OpenVINO takes or not, and that has bfloat16 or not."""
+def host(monkeypatch):
+    """Make this host one with OpenVINO or without, whose processor is Intel's or has bfloat16."""
 
-    def put(openvino, bf16):
-        def openvino_cpu():
-            if not openvino:
-                raise NoDevice
+    def make(openvino=True, intel=False, bf16=""):
+        built_in = [EP_NAMES["openvino"]] * openvino + [EP_NAMES["cpu"]]
+        cpuinfo = f"vendor_id : {'GenuineIntel' if intel else 'AuthenticAMD'}\nflags : avx2 {bf16}"
+        monkeypatch.setattr(ort, "get_available_providers", lambda: built_in)
+        monkeypatch.setattr(plans, "_cpuinfo", lambda: cpuinfo)
 
-        monkeypatch.setattr(plans, "openvino_cpu", openvino_cpu)
-        monkeypatch.setattr(plans, "has_bf16", lambda: bf16)
-
-    return put
+    return make
 
 
-@pytest.mark.parametrize(("bf16", "precision"), [("amx_bf16", "bf16"), ("", "f32")])
-def test_auto_prefers_openvino_in_the_fastest_precision(processor, bf16, precision):
-    processor(openvino=True, bf16=bf16)
-    assert choose_plans()[0] == Plan("openvino", precision)
-    assert choose_plans()[-1] == Plan("cpu", "f32")
-    assert all(plan.reason for plan in choose_plans())
+@pytest.mark.parametrize(
+    ("intel", "bf16"), [(True, "amx_bf16"), (True, "avx512_bf16"), (False, "avx512_bf16")]
+)
+def test_auto_prefers_openvino_in_bfloat16_on_anyones_processor_that_has_it(host, intel, bf16):
+    host(intel=intel, bf16=bf16)
+    assert choose_plans()[0] == Plan("openvino", "bf16")
     assert bf16 in choose_plans()[0].reason
+    assert all(plan.reason for plan in choose_plans())
 
 
-def test_openvino_is_left_out_where_it_does_not_take_the_processor_unless_it_is_asked_for(
-    processor,
-):
-    processor(openvino=False, bf16="avx512_bf16")
+def test_in_float32_openvino_comes_first_on_intels_processors_alone(host):
+    openvino_first = [Plan("openvino", "f32"), Plan("cpu", "f32")]
+    host(intel=True)
+    assert choose_plans() == openvino_first
+    host(intel=False)
+    assert choose_plans() == openvino_first[::-1]
+    host(intel=False, bf16="avx512_bf16")
+    assert choose_plans() == [Plan("openvino", "bf16"), *openvino_first[::-1]]
+
+
+def test_openvino_is_left_out_where_the_runtime_lacks_it_unless_it_is_asked_for(host):
+    host(openvino=False, bf16="avx512_bf16")
     assert choose_plans() == [Plan("cpu", "f32")]
     assert choose_plans("cuda", fallback=True) == [Plan("cuda", "f32"), Plan("cpu", "f32")]
     assert choose_plans("openvino") == [Plan("openvino", "bf16"), Plan("openvino", "f32")]

@@ -1,4 +1,4 @@
-"""Which device of a host a plugin takes, and what is said where it takes none."""
+"""A plugin's library is loaded once, and its device is found among all that the host has."""
 
 import sys
 from functools import cache
@@ -8,28 +8,24 @@ import onnxruntime as ort
 import pytest
 
 from server.runtime import plugins
-from server.runtime.plugins import NoDevice, openvino_cpu
+from server.runtime.plugins import NoDevice, tensorrt_rtx_gpu
 
-CPU, GPU = ort.OrtHardwareDeviceType.CPU, ort.OrtHardwareDeviceType.GPU
-OPENVINO = "OpenVINOExecutionProvider"
+TENSORRT_RTX = "NvTensorRTRTXExecutionProvider"
+PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
 
 
 class Plugin(ModuleType):
     """Stands in for the plugin's package."""
 
-    get_ep_name = staticmethod(lambda: OPENVINO)
+    get_ep_name = staticmethod(lambda: TENSORRT_RTX)
     get_library_path = staticmethod(lambda: "/there/libplugin.so")
-
-
-def device(ep_name, kind, vendor):
-    return SimpleNamespace(ep_name=ep_name, device=SimpleNamespace(type=kind, vendor=vendor))
 
 
 @pytest.fixture
 def host(monkeypatch):
     """A host where the plugin is installed; what is registered, and the devices it has then."""
     there = SimpleNamespace(registered=[], devices=[])
-    monkeypatch.setitem(sys.modules, "onnxruntime_ep_openvino", Plugin("onnxruntime_ep_openvino"))
+    monkeypatch.setitem(sys.modules, PACKAGE, Plugin(PACKAGE))
     monkeypatch.setattr(
         ort, "register_execution_provider_library", lambda *x: there.registered.append(x)
     )
@@ -38,30 +34,22 @@ def host(monkeypatch):
     return there
 
 
-def test_openvino_takes_the_processor_and_not_the_gpu_beside_it(host):
-    host.devices = [
-        device("CPUExecutionProvider", CPU, "Intel"),
-        device(OPENVINO, GPU, "Intel"),
-        device(OPENVINO, CPU, "Intel"),
-    ]
-    assert openvino_cpu() is host.devices[2]
+def test_a_plugin_takes_its_own_device_and_is_registered_once_only(host):
+    names = ("CPUExecutionProvider", TENSORRT_RTX)
+    host.devices = [SimpleNamespace(ep_name=name) for name in names]
+    assert tensorrt_rtx_gpu() is tensorrt_rtx_gpu() is host.devices[1]
+    assert host.registered == [(TENSORRT_RTX, "/there/libplugin.so")]
 
 
-def test_a_plugin_is_registered_once_only(host):
-    host.devices = [device(OPENVINO, CPU, "Intel")]
-    assert openvino_cpu() is openvino_cpu()
-    assert host.registered == [("openvino", "/there/libplugin.so")]
-
-
-def test_a_processor_that_openvino_does_not_take_is_named_each_time(host):
-    host.devices = [device("CPUExecutionProvider", CPU, "AMD"), device(OPENVINO, GPU, "Intel")]
+def test_a_host_without_a_device_for_the_plugin_is_told_each_time(host):
+    host.devices = [SimpleNamespace(ep_name="CPUExecutionProvider")]
     for _ in range(2):
-        with pytest.raises(NoDevice, match="Intel's processors alone, and this one is by AMD"):
-            openvino_cpu()
+        with pytest.raises(NoDevice, match="finds no GPU"):
+            tensorrt_rtx_gpu()
     assert len(host.registered) == 1
 
 
-def test_openvino_that_is_not_installed_is_said_to_be_missing(monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime_ep_openvino", None)
-    with pytest.raises(NoDevice, match="onnxruntime-ep-openvino is not installed"):
-        openvino_cpu()
+def test_a_plugin_that_is_not_installed_is_said_to_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, PACKAGE, None)
+    with pytest.raises(NoDevice, match="onnxruntime-ep-nv-tensorrt-rtx is not installed"):
+        tensorrt_rtx_gpu()
