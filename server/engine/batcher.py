@@ -21,9 +21,8 @@ from typing import Any
 
 from server.engine.fair_order import Entry, FairOrder
 from server.errors import QueueFull
+from server.ipc.queue_state import SMALL_ROWS, QueueState
 
-EXPRESS_ROWS = 8
-"""A request of this many rows, or fewer, takes the express lane."""
 BULK_SHARE = 4
 """The bulk lane keeps one part in this many of a batch; bulk requests have so small a share."""
 COMING_S = 1.0
@@ -75,7 +74,7 @@ class Job:
     @property
     def express(self) -> bool:
         """Whether it takes the express lane."""
-        return self.rows <= EXPRESS_ROWS and not self.bulk
+        return self.rows <= SMALL_ROWS and not self.bulk
 
 
 @dataclass(slots=True)
@@ -194,12 +193,13 @@ class Batcher:
         late = self._late_s(job, entry, now)
         expired = job.deadline <= now  # take will say so
         if over > 0 or (late > 0 and not expired):
-            raise QueueFull(
+            queue = QueueState(
                 self.rows,
                 self.max_queue_rows,
                 self.wait_s(self.rows or job.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
+            raise QueueFull(queue)
 
     def drop(self, job: Job) -> None:
         """Forget what is left of ``job``: nobody waits for it any more."""

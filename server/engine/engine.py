@@ -21,6 +21,7 @@ from server.engine.worker_connections import WorkerConnection, WorkerConnections
 from server.errors import QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Ask, Cancel, Changed, Result, Status, Submit, Told
+from server.ipc.queue_state import QueueState
 
 log = logging.getLogger(__name__)
 
@@ -91,8 +92,8 @@ class Engine:
         """When to refresh the gauges again."""
         self._running = 0
         self._running_rows = 0
-        self._load = (0, 0, 0.0, 0.0)
-        """What answers say of the queue, see ``Result``."""
+        self._load = QueueState()
+        """What answers say of the queue."""
         self._capacity: float | None = None
         """Of the model that ran last."""
         self._failures = 0
@@ -200,17 +201,15 @@ class Engine:
         self._running_rows += batch.rows
         return served, batch
 
-    def _measure_load(self, batcher: Batcher) -> tuple[int, int, float, float]:
+    def _measure_load(self, batcher: Batcher) -> QueueState:
         """Return what an answer says of the queue: by it the HTTP workers choose an engine."""
         rows = self._models.rows + self._running_rows
-        return rows, batcher.max_queue_rows, batcher.wait_s(rows), 0.0
+        return QueueState(rows, batcher.max_queue_rows, batcher.wait_s(rows))
 
     def _submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
         served = self._models.get(submit.model)
         if served is None:
-            connection.results.append(
-                Result(submit.request_id, Status.STALE, 0.0, 0.0, *self._load)
-            )
+            connection.results.append(Result(submit.request_id, Status.STALE, 0.0, 0.0, self._load))
             return
         request = Request(connection, arena, submit, served)
         job = Job(submit.rows, submit.deadline, request, submit.bulk)
@@ -326,7 +325,7 @@ class Engine:
         queue_s = max(0.0, job.started - job.arrived)
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)
-        queue = (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self._load
+        queue = full.queue if full else self._load
         request.connection.results.append(
-            Result(request.request_id, status, queue_s, request.infer_s, *queue)
+            Result(request.request_id, status, queue_s, request.infer_s, queue)
         )
