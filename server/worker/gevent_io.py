@@ -40,13 +40,20 @@ class GeventLoop:
         return lambda: _end(timer)
 
     def call_periodically(self, period_s: float, callback: Callable[[], object]) -> Stop:
+        stopped = False
+
         def run() -> None:
-            while True:
+            while not stopped:
                 callback()
                 gevent.sleep(period_s)
 
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True  # gevent kills later, and the task may be about to wake
+            gevent.kill(task)
+
         task = gevent.spawn(run)
-        return lambda: gevent.kill(task)
+        return stop
 
     def watch_readable(self, descriptor: int, callback: Callable[[], object]) -> Stop:
         watcher = self._hub.loop.io(descriptor, READ)
