@@ -19,7 +19,7 @@ VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
 ERROR = "carfront.error"
 """Where the fast path leaves a bug's error, for Flask to render and log."""
 MAX_N = 4096
-"""Images of one request."""
+"""The most images of one request."""
 MEMBERS = ("n", "seed", "format", "model", "version")
 """The members of the body of ``POST /v1/images``."""
 SERVER_TIMING = "queue;dur=%.3f, infer;dur=%.3f, encode;dur=%.3f"

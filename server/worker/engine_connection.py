@@ -134,7 +134,7 @@ class EngineConnection:
 
 
 def _send(sock: socket.socket, messages: deque[Any]) -> None:
-    """Send ``messages``; those that the engine has no room for stay."""
+    """Send ``messages``; those that the socket does not take stay."""
     for packet in pack(list(messages)):
         sock.send(packet)
         for _ in range(in_packet(messages)):
