@@ -1,16 +1,19 @@
-"""The HTTP side: routes, one error handler, and what every request has in common."""
-
-import time
+"""The WSGI application of one HTTP worker, put together."""
 
 from flask import Flask, Response, request
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.exceptions import HTTPException
 
-from server.api import fast_path, health, images, pages, problem, repository
+from server.api import health, images, pages, problem, repository
+from server.api.context import CONTEXT, RequestMiddleware
+from server.api.fast_path import FastPath
+from server.api.generate import ImageService
+from server.codecs.formats import FORMATS
 from server.config import ServerConfig
 from server.errors import ServingError
-from server.observability import logs, metrics, tracing
+from server.observability.tracing import Tracer
 from server.worker.engine_client import EngineClient
+from server.worker.gevent_io import GeventLoop
 
 MAX_BODY = 64 * 1024
 """Bytes of a request's body: what is asked for here is always small."""
@@ -24,11 +27,21 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     """
     config = config or ServerConfig.from_env()
     if client is None:
-        client = EngineClient(config.engine_dirs, config.arena_mib * 2**20)
+        client = EngineClient(config.engine_dirs, config.arena_mib * 2**20, GeventLoop())
+    service = ImageService(client, "images", FORMATS.values())
+    app = _flask(config, client, service)
+    fast_path = FastPath(service, app.wsgi_app, MAX_BODY)
+    tracer = Tracer() if config.traces == "otlp" else None
+    middleware = RequestMiddleware(fast_path, config.request_timeout_s, tracer)
+    app.wsgi_app = middleware  # type: ignore[method-assign]
+    return app
+
+
+def _flask(config: ServerConfig, client: EngineClient, service: ImageService) -> Flask:
+    """Return Flask's part of the application: all routes, and the rendering of errors."""
     app = Flask(__name__, template_folder="page/templates")
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
-    artist = images.Artist(config, client)
-    app.register_blueprint(images.blueprint(artist))
+    app.register_blueprint(images.blueprint(service))
     processes = config.processes_path if config.runtime_dir else None
     app.register_blueprint(health.blueprint(client, processes))
     app.register_blueprint(repository.blueprint(config, client))
@@ -36,10 +49,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.session_interface = _NoSessions()
-    app.after_request(_observe)
-    app.wsgi_app = fast_path.ShortCut(artist, app.wsgi_app, MAX_BODY)  # type: ignore[method-assign]
-    if config.traces == "otlp":
-        app.wsgi_app = tracing.Traced(app.wsgi_app)  # type: ignore[method-assign]
+    app.after_request(_note_route)
     return app
 
 
@@ -52,11 +62,8 @@ class _NoSessions(SessionInterface):
         return self._null
 
 
-def _observe(response: Response) -> Response:
-    environ, rule = request.environ, request.url_rule
-    response.headers[logs.HEADER] = environ[logs.ENVIRON]
-    route = environ[tracing.ROUTE] = rule.rule if rule else "none"
-    seconds = time.perf_counter() - environ[fast_path.BEGAN]
-    method = environ["REQUEST_METHOD"]
-    metrics.REQUEST_SECONDS.labels(method, route, response.status_code).observe(seconds)
+def _note_route(response: Response) -> Response:
+    """Tell the request's context which of Flask's routes the request took."""
+    if request.url_rule:
+        request.environ[CONTEXT].route = request.url_rule.rule
     return response

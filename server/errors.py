@@ -21,6 +21,8 @@ import math
 from http import HTTPStatus
 from typing import Any
 
+from server.queue_state import QueueState
+
 
 class ServingError(Exception):
     """The base of all errors that end a request without its images."""
@@ -99,27 +101,23 @@ class QueueFull(ServingError):
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
-    def __init__(self, rows: int, limit: int, wait_s: float, retry_after_s: float) -> None:
-        """``wait_s`` is the time that ``rows`` take, or the refused rows if no rows wait."""
-        takes = "which takes" if rows else "but the wanted ones take"
+    def __init__(self, queue: QueueState) -> None:
+        takes = "which takes" if queue.waiting_rows else "but the wanted ones take"
         super().__init__(
-            f"{rows} images are waiting (limit {limit}), {takes} about {wait_s:.1f} s; "
-            f"retry in {retry_after_s:.1f} s"
+            f"{queue.waiting_rows} images are waiting (limit {queue.limit_rows}), {takes} about "
+            f"{queue.wait_s:.1f} s; retry in {queue.retry_after_s:.1f} s"
         )
-        self.rows = rows
-        self.limit = limit
-        self.wait_s = wait_s
-        self.retry_after_s = retry_after_s
+        self.queue = queue
 
     def headers(self) -> dict[str, str]:
-        return {"Retry-After": str(max(1, math.ceil(self.retry_after_s)))}
+        return {"Retry-After": str(max(1, math.ceil(self.queue.retry_after_s)))}
 
     def facts(self) -> dict[str, Any]:
         return {
-            "queue_rows": self.rows,
-            "limit": self.limit,
-            "estimated_wait_s": round(self.wait_s, 3),
-            "retry_after_s": round(self.retry_after_s, 3),
+            "queue_rows": self.queue.waiting_rows,
+            "limit": self.queue.limit_rows,
+            "estimated_wait_s": round(self.queue.wait_s, 3),
+            "retry_after_s": round(self.queue.retry_after_s, 3),
         }
 
 

@@ -70,7 +70,12 @@ MAY_IMPORT = {
 """What each program may import of the others."""
 MAY_BE_IMPORTED_BY = {
     "flask": ("server.app", "server.api"),
-    "gevent": ("server.worker",),
+    "gevent": (
+        "loadtests.locustfile",
+        "server.worker.gevent_io",
+        "server.worker.gunicorn_worker",
+        "server.worker.http_connection",
+    ),
     "gunicorn": ("server.engine.process", "server.observability.logs", "server.worker"),
     "onnxruntime": ("server.runtime", "export", "loadtests.peers"),
     "prometheus_client": ("server.observability", "server.api.health"),
@@ -80,7 +85,7 @@ MAY_BE_IMPORTED_BY = {
 }
 """Which modules may import a library; whatever else imports it is found."""
 PURE = {
-    "server.engine.batcher": ("server.engine.fair_order", "server.errors", "server.ipc.messages"),
+    "server.engine.batcher": ("server.engine.fair_order", "server.errors", "server.queue_state"),
     "server.engine.batch_limit": (),
     "server.engine.fair_order": (),
     "server.engine.running_batches": (),

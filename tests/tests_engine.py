@@ -59,13 +59,20 @@ def publish(path, *refs):
     return engine_dir
 
 
-def connect(*paths, arena_bytes=2**20, **more):
-    """Return the client of the engines at ``paths``, which need not be there yet."""
+def connect(*paths, arena_bytes=2**20, loop=None, **more):
+    """Return the client of the engines at ``paths``, which need not be there yet.
+
+    It waits as greenlets do, if there is no other ``loop``.
+    """
+    if loop is None:
+        from server.worker.gevent_io import GeventLoop  # not every process has gevent
+
+        loop = GeventLoop()
     engine_dirs = [EngineDir(path.parent) for path in paths]
     for path, engine_dir in zip(paths, engine_dirs, strict=True):
         if not engine_dir.catalog.exists():
             publish(path)
-    return EngineClient(engine_dirs, arena_bytes, **more)
+    return EngineClient(engine_dirs, arena_bytes, loop, **more)
 
 
 def serving(runs, ref="tiny/1", max_batch_size=16, max_queue_rows=4096, max_delay_s=0.0):

@@ -1,106 +1,114 @@
-"""Requests that draw are answered, or refused, before Flask sees them; the others are Flask's.
+"""Plain requests for images are answered, or refused, before Flask sees them.
 
 Flask's routing, contexts and response objects cost more than drawing an image, and the more the
-less often they run: where inference has the caches between two requests, its code comes from
+less often they run: where inference has the caches between two requests, Flask's code comes from
 memory each time.
 """
 
 import io
 import json
-import time
-from collections.abc import Iterable
-from http.client import responses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NamedTuple
 
-from server.api.images import ERROR, MANY, ROUTE, Artist, Draw, parse_seed
+from server.api.context import CONTEXT, RequestContext
+from server.api.generate import ImageService
+from server.api.images import ERROR, MANY, ROUTE, ImageRequest, answer, parse_seed
 from server.api.problem import of_serving_error
 from server.errors import InvalidRequest, ServingError
-from server.observability import metrics, tracing
-from server.observability.logs import HEADER, begin_request
+from server.ipc.messages import SeedRange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-BEGAN = "carfront.began"
-"""When a request began, by ``time.perf_counter``."""
-METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
-OTHER = "_OTHER"
-"""What any other method is called: who counts or traces by method shall not keep as many as a
-caller can think of. Source: OpenTelemetry's semantic conventions, ``http.request.method``."""
-ROUTES = {"GET": ROUTE, "POST": MANY}
-"""What is answered here, by its method."""
 PREFIX, SUFFIX = ROUTE.split("<seed>")
+STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-class ShortCut:
-    """Names every request, and has ``artist`` draw what a plain one asks for.
+class PlainRequest(NamedTuple):
+    """One kind of request that is answered before Flask."""
 
-    A method that HTTP does not know is called ``_OTHER`` from here on, in metrics and traces too.
-    ``app`` answers the others. ``max_body`` is how many bytes of a body are read here.
-    """
-
-    def __init__(self, artist: Artist, app: "WSGIApplication", max_body: int) -> None:
-        self._artist = artist
-        self._app = app
-        self._max_body = max_body
-        self._timers: dict[tuple[str, int], Any] = {}
-        """By method and status."""
-
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        began = environ[BEGAN] = time.perf_counter()
-        request_id = begin_request(environ)
-        if environ["REQUEST_METHOD"] not in METHODS:
-            environ["REQUEST_METHOD"] = OTHER
-        wanted = wanted_by(environ, self._max_body)
-        if wanted is None:
-            return self._app(environ, start_response)
-        try:
-            drawn = self._artist.draw(wanted, environ)
-            status, fields, body = 200, drawn.headers, drawn.body
-        except ServingError as error:
-            status = int(error.status)
-            fields, body = of_serving_error(error, environ["PATH_INFO"])
-        except Exception as error:  # Flask has the handler for bugs
-            environ[ERROR] = error
-            return self._app(environ, start_response)
-        method = environ["REQUEST_METHOD"]
-        environ[tracing.ROUTE] = ROUTES[method]
-        self._timer(method, status).observe(time.perf_counter() - began)
-        line = f"{status} {responses.get(status, 'Unknown')}"
-        start_response(line, [*fields, (HEADER, request_id)])
-        return (body,)
-
-    def _timer(self, method: str, status: int) -> Any:
-        timer = self._timers.get((method, status))
-        if timer is None:
-            timer = metrics.REQUEST_SECONDS.labels(method, ROUTES[method], status)
-            self._timers[method, status] = timer
-        return timer
+    route: str
+    """What metrics and traces call it; Flask has the same route."""
+    matches: Callable[[str], bool]
+    """Tells whether a path is of this kind."""
+    parse: Callable[["WSGIEnvironment", int], ImageRequest | None]
+    """Takes how many bytes of a body may be read; returns what to generate, None where only Flask
+    can tell what is amiss."""
 
 
-def wanted_by(environ: "WSGIEnvironment", max_body: int) -> Draw | None:
-    """Return what a request wants drawn; None for any other, and for one that is amiss."""
-    method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-    try:
-        if method == "GET" and path.startswith(PREFIX) and path.endswith(SUFFIX):
-            return Draw(1, parse_seed(path[len(PREFIX) : -len(SUFFIX)]), "png")
-        if method == "POST" and path == MANY and environ.get("CONTENT_TYPE") == "application/json":
-            return _in_body(environ, max_body)
-    except InvalidRequest:
-        pass
-    return None
+def _parse_path(environ: "WSGIEnvironment", _: int) -> ImageRequest:
+    seed = parse_seed(environ["PATH_INFO"][len(PREFIX) : -len(SUFFIX)])
+    return ImageRequest(SeedRange(seed, 1), "png")
 
 
-def _in_body(environ: "WSGIEnvironment", max_body: int) -> Draw | None:
-    """Return what the body asks for, and leave it to be read again."""
+def _parse_body(environ: "WSGIEnvironment", max_body: int) -> ImageRequest | None:
+    """Return what the body asks for, and leave the body to be read again."""
+    if environ.get("CONTENT_TYPE") != "application/json":
+        return None
     try:
         length = int(environ["CONTENT_LENGTH"])
         if length > max_body:
             return None
         body = environ["wsgi.input"].read(length)
         environ["wsgi.input"] = io.BytesIO(body)
-        return Draw.from_json(json.loads(body))
+        return ImageRequest.from_json(json.loads(body))
     except (KeyError, ValueError, OSError):  # in chunks, no JSON, or cut off
         return None
+
+
+PLAIN_REQUESTS = {
+    "GET": (
+        PlainRequest(ROUTE, lambda x: x.startswith(PREFIX) and x.endswith(SUFFIX), _parse_path),
+    ),
+    "POST": (PlainRequest(MANY, lambda x: x == MANY, _parse_body),),
+}
+"""What is answered here, by its method."""
+
+
+def parse(environ: "WSGIEnvironment", max_body: int) -> tuple[str, ImageRequest | None]:
+    """Return the route of a plain request and what it asks for.
+
+    The latter is None for any other request, and for one in which something is amiss: Flask says
+    what.
+    """
+    path = environ["PATH_INFO"]
+    for route, matches, parse_plain in PLAIN_REQUESTS.get(environ["REQUEST_METHOD"], ()):
+        if matches(path):
+            try:
+                return route, parse_plain(environ, max_body)
+            except InvalidRequest:
+                break
+    return "", None
+
+
+class FastPath:
+    """A WSGI application that answers plain requests by itself, and leaves the others to ``app``.
+
+    ``max_body`` is how many bytes of a body are read here.
+    """
+
+    def __init__(self, service: ImageService, app: "WSGIApplication", max_body: int) -> None:
+        self._service = service
+        self._app = app
+        self._max_body = max_body
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        route, wanted = parse(environ, self._max_body)
+        if wanted is None:
+            return self._app(environ, start_response)
+        context: RequestContext = environ[CONTEXT]
+        context.route = route
+        status = 200
+        try:
+            fields, body = answer(self._service, wanted, context)
+        except ServingError as error:
+            status = int(error.status)
+            fields, body = of_serving_error(error, environ["PATH_INFO"])
+        except Exception as error:  # Flask has the handler for bugs
+            environ[ERROR] = error
+            return self._app(environ, start_response)
+        start_response(STATUS_LINES.get(status) or f"{status} Unknown", fields)
+        return (body,)

@@ -1,4 +1,4 @@
-"""For those who watch: liveness, readiness, metrics."""
+"""Liveness, readiness and metrics, for probes and Prometheus."""
 
 from pathlib import Path
 
@@ -10,19 +10,23 @@ from server.worker.engine_client import EngineClient
 
 
 def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
-    """Return the routes /healthz, /readyz and /metrics, with what ``processes`` tells."""
+    """Return the routes /healthz, /readyz and /metrics.
+
+    The metrics include those of the processes that entered the folder ``processes``.
+    """
     routes = Blueprint("health", __name__)
 
     @routes.get("/healthz")
     def healthz() -> Response:
-        """This HTTP worker runs; it says nothing of the engine, which gunicorn restarts itself."""
+        """Say that this HTTP worker runs; of the engine this says nothing: gunicorn restarts it."""
         return jsonify(live=True)
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        """The model is loaded, warm, passed its self-test, and answers; perhaps not as wanted.
+        """Say whether an engine answers, whose model is loaded, warm, and passed its self-test.
 
-        One engine is enough: the others' requests go to it.
+        One engine is enough: the others' requests go to it. An answer tells too of engines that are
+        missing, and of a plan that is not the wanted one.
         """
         entry = client.catalog.entries.get(client.catalog.default)
         fallback = {}

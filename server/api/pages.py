@@ -1,4 +1,4 @@
-"""The front page: what this is, with cars drawn as the page loads."""
+"""The front page: what the server is, with cars drawn as the page loads."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from server.bundle.manifest import Manifest
 from server.worker.engine_client import EngineClient
 
 SHOWN = 60
-"""Cars on the page: whole rows of 3, 4, 5, 6 or 10."""
+"""How many cars the page shows: whole rows of 3, 4, 5, 6 or 10."""
 
 
 def blueprint(client: EngineClient) -> Blueprint:

@@ -19,9 +19,9 @@ Fields = list[tuple[str, str]]
 
 
 def of_serving_error(error: ServingError, path: str) -> tuple[Fields, bytes]:
-    """Return the header fields and the body that tell ``error`` to who asked for ``path``.
+    """Return the header fields and the body that tell ``error`` to the caller of ``path``.
 
-    What is the server's own fault is logged.
+    An error that is the server's own fault is logged.
     """
     log_fault(error, path)
     kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()

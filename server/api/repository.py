@@ -1,4 +1,4 @@
-"""What the model repository holds, and loading and unloading: the Open Inference Protocol's way.
+"""The model repository's index, and the loading and unloading of models.
 
 Source: the model repository extension of the Open Inference Protocol v2.
 """
@@ -24,7 +24,7 @@ def blueprint(config: ServerConfig, client: EngineClient) -> Blueprint:
 
     @routes.post("/index")
     def index() -> Response:
-        """Every version of every model; of those not served, and of those altered, why."""
+        """List every version of every model, and why one is not served, or not as it lies there."""
         only_ready = _body().get("ready", False)
         if type(only_ready) is not bool:
             raise InvalidRequest("ready", only_ready, "true or false")

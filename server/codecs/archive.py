@@ -1,4 +1,4 @@
-"""Images as arrays: .npy files."""
+"""Images as arrays of numbers: .npy files."""
 
 import io
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""PNG: an image, or a sheet of many."""
+"""PNG files: of one image, or of a sheet of many."""
 
 import zlib
 from functools import lru_cache
@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 STORED = 65535
-"""The most bytes that one stored DEFLATE block holds, and that a PNG stores: a sheet that has more
-is worth compressing, a single image is not. Source: RFC 1951, section 3.2.4."""
+"""The most bytes that one stored DEFLATE block holds. More bytes, as a sheet has, are worth
+compressing; a single image is not. Source: RFC 1951, section 3.2.4."""
 
 
 def png_bytes(images: NDArray[np.uint8]) -> bytes:

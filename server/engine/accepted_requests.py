@@ -9,6 +9,7 @@ from server.engine.worker_connections import WorkerConnection
 from server.errors import QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Cancel, Result, Status, Submit
+from server.queue_state import QueueState
 
 
 class Metrics(Protocol):
@@ -28,14 +29,14 @@ class AcceptedRequests:
         self._models = models
         self._metrics = metrics
         self._clock = clock
-        self.queue_state = (0, 0, 0.0, 0.0)
-        """The state of the queue that goes with answers: the last four fields of ``Result``."""
+        self.queue_state = QueueState()
+        """The state of the queue that answers carry."""
 
     def submit(self, connection: WorkerConnection, arena: Arena, submit: Submit) -> None:
         """Put a request into the queue of its model, or answer that it is refused."""
         served = self._models.get(submit.model)
         if served is None:
-            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, *self.queue_state)
+            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, self.queue_state)
             connection.results.append(stale)
             return
         request = EngineRequest(connection, arena, submit, served)
@@ -96,8 +97,6 @@ class AcceptedRequests:
         queue_s = max(0.0, request.started - request.arrived)
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)
-        state = (
-            (full.rows, full.limit, full.wait_s, full.retry_after_s) if full else self.queue_state
-        )
-        result = Result(request.request_id, status, queue_s, request.infer_s, *state)
+        state = full.queue if full else self.queue_state
+        result = Result(request.request_id, status, queue_s, request.infer_s, state)
         request.connection.results.append(result)

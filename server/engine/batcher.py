@@ -22,9 +22,8 @@ from typing import Generic, TypeVar
 
 from server.engine.fair_order import Entry, FairOrder
 from server.errors import QueueFull
+from server.queue_state import SMALL_ROWS, QueueState
 
-EXPRESS_ROWS = 8
-"""The largest request, in rows, that takes the express lane."""
 BULK_SHARE = 4
 """The divisor of two shares: a quarter of a batch is kept for the bulk lane, and a bulk request has
 a quarter of another request's share in that lane."""
@@ -79,7 +78,7 @@ class QueuedRequest:
     @property
     def express(self) -> bool:
         """Return whether the request takes the express lane."""
-        return self.rows <= EXPRESS_ROWS and not self.bulk
+        return self.rows <= SMALL_ROWS and not self.bulk
 
 
 R = TypeVar("R", bound=QueuedRequest)
@@ -208,12 +207,13 @@ class Batcher(Generic[R]):
         late = self._late_s(request, entry, now)
         expired = request.deadline <= now  # ``take`` ends such a request
         if over > 0 or (late > 0 and not expired):
-            raise QueueFull(
+            queue = QueueState(
                 self.rows,
                 self.max_queue_rows,
                 self.wait_s(self.rows or request.rows),
                 max(self.wait_s(max(over, 0)), late, 0.1),
             )
+            raise QueueFull(queue)
 
     def drop(self, request: R) -> None:
         """Remove the rows of ``request`` from the queue: nobody waits for them any more."""
@@ -285,9 +285,9 @@ class Batcher(Generic[R]):
         rate = self.drain_rate
         return rows / rate if rate else 0.0
 
-    def state(self, rows: int) -> tuple[int, int, float, float]:
-        """Return the queue's state for answers, see ``Result``, while ``rows`` rows wait or run."""
-        return rows, self.max_queue_rows, self.wait_s(rows), 0.0
+    def state(self, rows: int) -> QueueState:
+        """Return the queue's state for answers while ``rows`` rows wait or run."""
+        return QueueState(rows, self.max_queue_rows, self.wait_s(rows))
 
     def _late_s(self, request: R, entry: Entry | None, now: float) -> float:
         """Return the seconds by which ``request`` would be late, or would make another one late.

@@ -12,10 +12,12 @@ administrator asks for, and the engine answers when that is done.
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from struct import Struct
 from typing import Any, NamedTuple
+
+from server.queue_state import QueueState
 
 PACKET = 64
 """The largest number of messages in a packet."""
@@ -33,16 +35,27 @@ class Status(IntEnum):
     """The bundle is not served any more; the catalog says which are."""
 
 
+class SeedRange(NamedTuple):
+    """The rows of a request: ``n`` latents, those of the seeds ``seed`` to ``seed + n - 1``."""
+
+    seed: int
+    n: int
+
+
+Source = SeedRange
+"""Where the rows of a request come from; each kind of source has ``n``, the number of rows."""
+
+
 class Submit(NamedTuple):
-    """Worker to engine: a request for images of consecutive seeds."""
+    """Worker to engine: a request for images."""
 
     request_id: int
     model: int
     """The bundle's key, see ``Bundle.key``."""
     seed: int
-    """The seed of the first image; the others have the seeds that follow it."""
+    """The seed of the first image; the others follow."""
     offset: int
-    """The offset of the request's slot in the arena, in bytes."""
+    """Where the request's slot lies in the arena, in bytes."""
     rows: int
     deadline: float
     """The deadline in seconds of CLOCK_MONOTONIC, which all processes of the host share."""
@@ -53,41 +66,45 @@ class Submit(NamedTuple):
 
 
 class Cancel(NamedTuple):
-    """Worker to engine: nobody waits for the request any more."""
+    """Worker to engine: nobody waits for the images of a request any more."""
 
     request_id: int
 
 
 class Result(NamedTuple):
-    """Engine to worker: the outcome of a request, and the state of the engine's queue."""
+    """Engine to worker: how a request ended."""
 
     request_id: int
     status: int
     queue_s: float
     infer_s: float
-    waiting_rows: int
-    """The number of rows that wait at the engine or run."""
-    limit_rows: int
-    """The number of rows that may wait."""
-    wait_s: float
-    """The seconds that ``waiting_rows`` will take, as the engine estimates them."""
-    retry_after_s: float
-    """The seconds after which a request that was refused would be accepted."""
+    queue: QueueState
+    """The engine's queue as of this answer."""
+
+    def flat(self) -> tuple[float, ...]:
+        """Return the fields as they are packed: those of ``queue`` in its place."""
+        request_id, status, queue_s, infer_s, queue = self
+        return (request_id, status, queue_s, infer_s, *queue)
+
+    @classmethod
+    def of_flat(cls, fields: tuple[Any, ...]) -> "Result":
+        """Return the result that ``flat`` gave ``fields`` of."""
+        return cls(fields[0], fields[1], fields[2], fields[3], QueueState._make(fields[4:]))
 
 
 class Ask(NamedTuple):
-    """Worker to engine: an administrator wants a bundle loaded or unloaded."""
+    """Worker to engine: an administrator wants a model loaded or unloaded."""
 
     ask_id: int
     action: str
     """Either "load" or "unload"."""
     name: str
     version: str
-    """The version; empty when the administrator named none."""
+    """Which version; empty for the newest."""
 
 
 class Told(NamedTuple):
-    """Engine to worker: the outcome of an ``Ask``."""
+    """Engine to worker: what an administrator wanted is done, or why it is not."""
 
     ask_id: int
     error: str
@@ -95,21 +112,34 @@ class Told(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """Engine to worker: the catalog has changed and should be read again."""
+    """Engine to worker: the catalog has changed, and is to be read again."""
 
 
 Message = Submit | Cancel | Ask | Result | Told | Changed
 
-_FORMS: dict[bytes, tuple[type[Any], Struct]] = {
-    b"S": (Submit, Struct("<QQQQId??")),
-    b"C": (Cancel, Struct("<Q")),
-    b"R": (Result, Struct("<QBddIIdd")),
+
+class _Form(NamedTuple):
+    """How messages of one kind are packed, one after the other."""
+
+    struct: Struct
+    flat: Callable[[Any], Iterable[Any]] | None
+    """Returns the fields of a message as ``struct`` packs them; None where they are so already."""
+    of_flat: Callable[[tuple[Any, ...]], Any]
+    """Returns the message of the fields that ``struct`` unpacked."""
+
+
+_FORMS: dict[bytes, _Form] = {
+    b"S": _Form(Struct("<QQQQId??"), None, Submit._make),
+    b"C": _Form(Struct("<Q"), None, Cancel._make),
+    b"R": _Form(Struct("<QBddIIdd"), Result.flat, Result.of_flat),
 }
-"""The packed messages, by the first byte of their packets: one packet holds several."""
+"""The first byte of a packet says what kind of messages it holds."""
 _TEXTS: dict[bytes, type[Any]] = {b"A": Ask, b"T": Told, b"M": Changed}
-"""The JSON messages, by the first byte of their packets: one packet holds one."""
+"""A message of these kinds comes alone, as JSON."""
 _KINDS: dict[type[Any], bytes] = {
-    **{kind: letter for letter, (kind, _) in _FORMS.items()},
+    Submit: b"S",
+    Cancel: b"C",
+    Result: b"R",
     **{kind: letter for letter, kind in _TEXTS.items()},
 }
 MAX_PACKET = 16384
@@ -128,8 +158,9 @@ def pack(messages: Sequence[Message]) -> Iterator[bytes]:
             short = [x[:LONGEST_TEXT] if isinstance(x, str) else x for x in message]
             yield letter + json.dumps(short).encode()
         return
-    form = _FORMS[letter][1]
-    packed = [form.pack(*message) for message in messages]
+    struct, flat, _ = _FORMS[letter]
+    fields = map(flat, messages) if flat else messages
+    packed = [struct.pack(*each) for each in fields]
     for start in range(0, len(packed), PACKET):
         yield letter + b"".join(packed[start : start + PACKET])
 
@@ -143,14 +174,14 @@ def unpack(packet: bytes) -> Iterator[Any]:
     """Yield the messages of ``packet``.
 
     Raises:
-        ValueError: the packet holds none of these messages.
+        ValueError: the packet is none of ours.
     """
     letter, body = packet[:1], memoryview(packet)[1:]
     try:
         if letter in _TEXTS:
             return iter([_TEXTS[letter](*json.loads(bytes(body)))])
-        kind, form = _FORMS[letter]
-        return map(kind._make, form.iter_unpack(body))
+        form = _FORMS[letter]
+        return map(form.of_flat, form.struct.iter_unpack(body))
     except (KeyError, TypeError, ValueError, struct.error) as error:
         raise ValueError(
             f"{len(packet)} bytes that begin with {letter!r} are no packet of ours"

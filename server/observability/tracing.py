@@ -8,34 +8,16 @@ OpenTelemetry's own environment variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OT
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from server.config import ConfigError
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-STEPS = "carfront.steps"
-"""The key of a traced request's ``Steps`` function in its WSGI environment."""
-ROUTE = "carfront.route"
-"""The key of a request's route, such as ``/v1/images/<seed>.png``, in its WSGI environment."""
-
-CONTEXT = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
-"""The headers of a caller's trace, with their names in the WSGI environment."""
+CARRIER = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
+"""The headers of a caller's trace, and what WSGI calls them."""
 
 LIBRARIES = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http.trace_exporter")
-
-Steps = Callable[[dict[str, float]], None]
-"""The function that takes the seconds of a request's steps, in order; the last step ends now."""
-
-
-def tell_steps(environ: "WSGIEnvironment", **seconds: float) -> None:
-    """Note the seconds that the steps of a request took, in their order, if it is traced."""
-    steps: Steps | None = environ.get(STEPS)
-    if steps:
-        steps(seconds)
 
 
 def check_installed() -> None:
@@ -53,11 +35,11 @@ def check_installed() -> None:
         raise ConfigError("traces", "otlp", wanted)
 
 
-class Traced:
-    """A WSGI application whose requests are spans."""
+class Tracer:
+    """Makes a span of each request, and of each of its steps."""
 
-    def __init__(self, app: "WSGIApplication", exporter: Any = None) -> None:
-        """``exporter`` is for tests; None sends the spans to where OpenTelemetry's variables say.
+    def __init__(self, exporter: Any = None) -> None:
+        """``exporter`` is for tests; None sends to where OpenTelemetry's variables say.
 
         Raises:
             ConfigError: the libraries are not installed.
@@ -70,7 +52,6 @@ class Traced:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        self._app = app
         self._trace = trace
         self._propagator = TraceContextTextMapPropagator()
         named = "OTEL_SERVICE_NAME" in os.environ
@@ -79,48 +60,34 @@ class Traced:
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("carfront")
 
-    def __call__(
-        self, environ: "WSGIEnvironment", start_response: "StartResponse"
-    ) -> Iterable[bytes]:
-        carrier = {name: environ[key] for name, key in CONTEXT.items() if key in environ}
-        span = self._tracer.start_span(
-            environ["REQUEST_METHOD"],
-            self._propagator.extract(carrier),
-            kind=self._trace.SpanKind.SERVER,
-        )
-        environ[STEPS] = lambda seconds: self._add_steps(span, seconds)
+    def begin(self, name: str, environ: Mapping[str, Any]) -> Any:
+        """Return the span of a request that begins, below the caller's in ``environ``, if any."""
+        carrier = {name: environ[key] for name, key in CARRIER.items() if key in environ}
+        parent = self._propagator.extract(carrier)
+        return self._tracer.start_span(name, parent, kind=self._trace.SpanKind.SERVER)
 
-        def start(status: str, headers: Any, exc_info: Any = None) -> Any:
-            self._finish(span, environ, status)
-            return start_response(status, headers, exc_info)
+    def end(
+        self, span: Any, name: str, attributes: Mapping[str, Any], steps: Mapping[str, float]
+    ) -> None:
+        """End the span of a request that is called ``name`` now.
 
-        return self._app(environ, start)
+        ``steps`` are the seconds that the request's steps took, in their order; they end now.
+        """
+        self._add_steps(span, steps)
+        span.update_name(name)
+        span.set_attributes(attributes)
+        if attributes["http.response.status_code"] >= 500:
+            span.set_status(self._trace.StatusCode.ERROR)
+        span.end()
 
     def close(self) -> None:
         """Send the spans that have not been sent yet."""
         self._provider.shutdown()
 
-    def _add_steps(self, span: Any, seconds: dict[str, float]) -> None:
-        at = time.time_ns() - int(sum(seconds.values()) * 1e9)
+    def _add_steps(self, span: Any, steps: Mapping[str, float]) -> None:
+        at = time.time_ns() - int(sum(steps.values()) * 1e9)
         context = self._trace.set_span_in_context(span)
-        for name, took in seconds.items():
+        for name, took in steps.items():
             child = self._tracer.start_span(name, context, start_time=at)
             at += int(took * 1e9)
             child.end(at)
-
-    def _finish(self, span: Any, environ: "WSGIEnvironment", status: str) -> None:
-        method, route = environ["REQUEST_METHOD"], environ.get(ROUTE, "")
-        code = int(status[:3])
-        span.update_name(f"{method} {route}".strip())
-        span.set_attributes(
-            {
-                "http.request.method": method,
-                "http.route": route,
-                "url.path": environ["PATH_INFO"],
-                "http.response.status_code": code,
-                "carfront.request_id": environ.get("carfront.request_id", ""),
-            }
-        )
-        if code >= 500:
-            span.set_status(self._trace.StatusCode.ERROR)
-        span.end()

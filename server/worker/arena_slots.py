@@ -1,6 +1,6 @@
-"""The room in the arena of an HTTP worker: a slot for each request, or a place in line for one.
+"""The slots in the arena of an HTTP worker: one for each request, and a queue for those that wait.
 
-Nobody overtakes in the line of large requests: one that needs much would wait for ever. Small
+Nobody overtakes in the queue of large requests: one that needs much would wait for ever. Small
 requests have a part of the arena of their own, so that large ones, which fill the rest for as long
 as they take, are not in their way.
 """
@@ -11,19 +11,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from gevent.event import AsyncResult
-
 from server.errors import ClientGone, DeadlineExceeded
 from server.ipc.arena import ALIGN
+from server.worker.event_loop import EventLoop, Waiter
 
 SMALL_PART = 32
 """One part in so many of the arena is for small requests alone."""
 
 
 class FirstFit:
-    """Hands out parts of an arena, first fit; neighbours that are given back become one.
+    """Hands out the ``size`` bytes of an arena from ``start`` on, first fit.
 
-    Of all its bytes, or of ``size`` of them from ``start`` on.
+    Neighbours that are given back become one.
     """
 
     def __init__(self, size: int, start: int = 0) -> None:
@@ -60,27 +59,34 @@ class FirstFit:
         self._free = merged
 
 
-class Waiting:
+class WaitingRequest:
     """One request that waits for a slot of ``size`` bytes."""
 
-    def __init__(self, size: int, rows: int, peer: int | None) -> None:
+    def __init__(self, size: int, rows: int, peer: int | None, waiter: Waiter) -> None:
         self.size = size
         self.rows = rows
         self.peer = peer
-        """The descriptor of its caller's socket."""
-        self.found = AsyncResult()
+        """The descriptor of the caller's socket."""
+        self.waiter = waiter
+        """Woken when the waiting is over, whatever its end."""
+        self.offset: int | None = None
         """The offset of its slot, once there is one."""
+        self.hung_up = False
+        """Whether the caller is gone."""
 
 
 class ArenaSlots:
     """Hands out the slots of an arena of ``arena_bytes``."""
 
-    def __init__(self, arena_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, arena_bytes: int, loop: EventLoop, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         part = arena_bytes // SMALL_PART // ALIGN * ALIGN
         self._small = FirstFit(part)
         self._large = FirstFit(arena_bytes - part, start=part)
-        self._lines: dict[bool, deque[Waiting]] = {True: deque(), False: deque()}
-        """Who waits: small requests, and large ones."""
+        self._queues: dict[bool, deque[WaitingRequest]] = {True: deque(), False: deque()}
+        """The requests that wait: small ones, and large ones."""
+        self._loop = loop
         self._clock = clock
 
     @property
@@ -94,13 +100,13 @@ class ArenaSlots:
         return self._small.taken + self._large.taken
 
     @property
-    def waiting(self) -> Iterator[Waiting]:
-        """Those that wait."""
-        return (waiting for line in self._lines.values() for waiting in line)
+    def waiting(self) -> Iterator[WaitingRequest]:
+        """The requests that wait for a slot."""
+        return (waiting for queue in self._queues.values() for waiting in queue)
 
     def find(self, size: int, small: bool) -> int | None:
         """Return the offset of a slot of ``size`` bytes, None if the request has to wait for it."""
-        if self._lines[small]:
+        if self._queues[small]:
             return None
         return self._take(size, small)
 
@@ -113,43 +119,55 @@ class ArenaSlots:
             DeadlineExceeded: there was none in time.
             ClientGone: the caller hung up, see ``hang_up``.
         """
-        waiting = Waiting(size, rows, peer)
-        self._lines[small].append(waiting)
+        waiting = WaitingRequest(size, rows, peer, self._loop.waiter())
+        self._queues[small].append(waiting)
+        stop = self._loop.call_later(max(deadline - self._clock(), 0), waiting.waiter.wake, None)
         try:
-            waiting.found.wait(max(deadline - self._clock(), 0))
-            if not waiting.found.ready():
+            waiting.waiter.wait()
+            if waiting.hung_up:
+                raise ClientGone
+            if waiting.offset is None:
                 raise DeadlineExceeded(timeout_s)
-            return int(waiting.found.get())
+            return waiting.offset
         except BaseException:
-            if waiting.found.successful():
-                self.give_back(waiting.found.value)
-            else:
-                self._leave(waiting)
+            self._end(waiting)
             raise
+        finally:
+            stop()
 
-    def hang_up(self, waiting: Waiting) -> None:
+    def hang_up(self, waiting: WaitingRequest) -> None:
         """Have a request wait no more: its caller is gone."""
-        if not waiting.found.ready():
+        if waiting.offset is None:
+            waiting.hung_up = True
             self._leave(waiting)
-            waiting.found.set_exception(ClientGone())
+            self._loop.call_soon(waiting.waiter.wake, None)
 
     def give_back(self, offset: int) -> None:
-        """Free a slot, for those who wait."""
+        """Free a slot, for the requests that wait."""
         (self._small if offset < self._small.size else self._large).give_back(offset)
         self._serve()
 
-    def _leave(self, waiting: Waiting) -> None:
-        """Take a request out of the line; what it was too large for may do for those behind it."""
-        for line in self._lines.values():
+    def _end(self, waiting: WaitingRequest) -> None:
+        """End the waiting of a request that will not use its slot, should it have got one."""
+        if waiting.offset is None:
+            self._leave(waiting)
+        else:
+            self.give_back(waiting.offset)
+
+    def _leave(self, waiting: WaitingRequest) -> None:
+        """Take a request out of its queue: where it found no slot, those behind it may."""
+        for queue in self._queues.values():
             with suppress(ValueError):
-                line.remove(waiting)
+                queue.remove(waiting)
         self._serve()
 
     def _serve(self) -> None:
-        """Give slots to those that wait, in their order, for as long as there is slots."""
-        for small, line in self._lines.items():
-            while line and (found := self._take(line[0].size, small)) is not None:
-                line.popleft().found.set(found)
+        """Give slots to the requests that wait, in their order, for as long as there are slots."""
+        for small, queue in self._queues.items():
+            while queue and (offset := self._take(queue[0].size, small)) is not None:
+                waiting = queue.popleft()
+                waiting.offset = offset
+                self._loop.call_soon(waiting.waiter.wake, None)
 
     def _take(self, size: int, small: bool) -> int | None:
         offset = self._small.take(size) if small else None

@@ -1,6 +1,6 @@
 """The engines as one HTTP worker sees them, and which of them gets a request.
 
-Each answer of an engine says how much waits there. So every worker knows, without asking, which
+Each answer of an engine tells the state of its queue. So every worker knows, without asking, which
 engine will be free first.
 """
 
@@ -15,35 +15,39 @@ from server.bundle.manifest import BundleError
 from server.ipc.arena import Arena
 from server.ipc.catalog import Catalog, merge
 from server.ipc.engine_dir import EngineDir
-from server.ipc.messages import Result
+from server.queue_state import QueueState
 from server.worker.engine_connection import EngineConnection
+from server.worker.event_loop import EventLoop
 from server.worker.request_terms import Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
 
 class Backend:
-    """One engine: what it serves, and what it said last of its queue."""
+    """One engine: which models it serves, and the state of its queue as it said last."""
 
     connection: EngineConnection
 
     def __init__(self, engine_dir: EngineDir) -> None:
         self._engine_dir = engine_dir
         self.rows = 0
-        """Of this worker, on their way."""
+        """Rows of this worker that are on their way to the engine."""
         self.last = 0
-        """When it was chosen last, as a running number: of equals, the turn is the others'."""
+        """When the engine was chosen last, as a running number: of equals, the one that was chosen
+        longest ago is next."""
         self.refusal: Refusal | None = None
-        """The newest one: what would be refused again need not be asked."""
+        """The engine's newest refusal: a request that would be refused again need not be sent."""
         self.limit = 0
         """How many rows may wait there."""
         self._free_at = 0.0
+        """When the rows that wait there will have run."""
         self._row_s = 0.0
+        """How long a row takes there."""
         self._learn(Catalog())  # if there is none to read: the engine will say when there is
         self.read_catalog()
 
     def read_catalog(self) -> None:
-        """Read anew what it serves; what cannot be read changes nothing."""
+        """Read anew which models the engine serves; an unreadable catalog changes nothing."""
         try:
             self._learn(Catalog.read(self._engine_dir.catalog))
         except BundleError as error:
@@ -52,49 +56,50 @@ class Backend:
     def _learn(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.keys = {entry.key for entry in catalog.entries.values() if entry.manifest}
-        """Of the bundles that it serves."""
+        """The keys of the bundles that the engine serves."""
 
     def free_in_s(self, now: float) -> float:
-        """Return how long it will be until what waits there has run, as far as is known."""
+        """Return in how many seconds the rows that wait there will have run, as far as is known."""
         return max(0.0, self._free_at - now)
 
     def wait_s(self, rows: int, now: float) -> float:
-        """Return when ``rows`` more rows would have run, as far as is known, in seconds."""
+        """Return in how many seconds ``rows`` more rows would have run, as far as is known."""
         return self.free_in_s(now) + rows * self._row_s
 
     def asked(self, rows: int, now: float) -> None:
-        """Note that ``rows`` rows are on their way to it."""
+        """Note that ``rows`` rows are on their way to the engine."""
         self.rows += rows
         self._free_at = max(self._free_at, now) + rows * self._row_s
 
-    def answered(self, result: Result, rows: int, now: float) -> None:
-        """Note its answer to a request of ``rows`` rows, and what it says of the queue."""
+    def answered(self, queue: QueueState, rows: int, now: float) -> None:
+        """Note that the engine has answered a request of ``rows`` rows, and how its queue is."""
         self.rows -= rows
-        self._free_at = now + result.wait_s
-        self.limit = result.limit_rows
-        if result.waiting_rows and result.wait_s:
-            self._row_s = result.wait_s / result.waiting_rows
+        self._free_at = now + queue.wait_s
+        self.limit = queue.limit_rows
+        if queue.waiting_rows and queue.wait_s:
+            self._row_s = queue.wait_s / queue.waiting_rows
 
     def refuses(self, model: int, rows: int, terms: RequestTerms, now: float) -> bool:
-        """Whether it has just refused as much, or less."""
+        """Tell whether the engine has just refused such a request."""
         return bool(self.refusal and self.refusal.holds_for(model, rows, terms, now))
 
     def forget(self) -> None:
-        """Forget what an engine said that is gone."""
+        """Forget what is known of an engine that is gone."""
         self.rows, self.refusal, self._free_at, self._row_s = 0, None, 0.0, 0.0
 
 
 class Balancer:
-    """Keeps a connection to the engine of each of ``engine_dirs``; they see ``arena``.
+    """Keeps a connection to the engine of each of ``engine_dirs``; the engines see ``arena``.
 
-    ``on_message`` is called with each message and whose it is, ``on_up`` when an engine comes, and
-    ``on_down`` with the one that is gone.
+    ``on_message`` is called with the engine and each of its messages, ``on_up`` when an engine
+    comes, and ``on_down`` with the engine that is gone.
     """
 
     def __init__(
         self,
         engine_dirs: Sequence[EngineDir],
         arena: Arena,
+        loop: EventLoop,
         on_message: Callable[[Backend, Any], None],
         on_up: Callable[[], None],
         on_down: Callable[[Backend], None],
@@ -102,30 +107,31 @@ class Balancer:
         self.backends = [Backend(engine_dir) for engine_dir in engine_dirs]
         self.up: list[Backend] = []
         """The engines that answer."""
-        self._able_to: dict[int, list[Backend]] = {}
-        """The engines that serve a model, by its key, as far as they were asked for."""
+        self._serving: dict[int, list[Backend]] = {}
+        """The engines that serve a model, by its key; only models that were asked for are in it."""
         self._turns = itertools.count(1)
-        self._on_up = on_up
-        self._on_down = on_down
+        self._tell_up = on_up
+        self._tell_down = on_down
         self.catalog = merge([backend.catalog for backend in self.backends])
         """What all engines serve together, as of now."""
         for backend, engine_dir in zip(self.backends, engine_dirs, strict=True):
             backend.connection = EngineConnection(
                 engine_dir.socket,
                 arena,
+                loop,
                 partial(on_message, backend),
-                partial(self._come, backend),
-                partial(self._go, backend),
+                partial(self._on_up, backend),
+                partial(self._on_down, backend),
             )
 
-    def look_again(self, backend: Backend) -> None:
-        """Read what ``backend`` serves: it has changed."""
+    def reload_catalog(self, backend: Backend) -> None:
+        """Read which models ``backend`` serves: they have changed."""
         backend.read_catalog()
-        self._able_to.clear()
+        self._serving.clear()
         self._merge()
 
     def refusal(self, model: int, rows: int, terms: RequestTerms, now: float) -> Refusal | None:
-        """Return the refusal that ends first, if every engine has just refused as much."""
+        """Return the refusal that ends first, if every engine has just refused such a request."""
         refusals = []
         for backend in self._able(model):
             if not backend.refuses(model, rows, terms, now):
@@ -138,8 +144,8 @@ class Balancer:
     ) -> Backend | None:
         """Return the engine that will be free first, of those that serve ``model``.
 
-        Those that were ``tried``, or have just refused as much, come last. None while no engine is
-        there.
+        The engines that were ``tried``, or have just refused such a request, come last. None while
+        no engine is there.
         """
         able = self._able(model)
         if len(able) < 2:
@@ -150,13 +156,14 @@ class Balancer:
         chosen.last = next(self._turns)
         return chosen
 
-    def soonest(self, model: int, rows: int, now: float) -> tuple[float, int]:
-        """Return when ``rows`` more rows would have run at best, in seconds, and who may wait.
+    def expected_queue(self, model: int, rows: int, now: float) -> QueueState:
+        """Return the queue of ``rows`` rows at the engine where they would have run first.
 
-        That is how many rows wait at most where they would run. 0 and 0 while no engine is there.
+        Its ``wait_s`` and ``limit_rows`` are 0 while no engine is there.
         """
         able = self._able(model)
-        return min(((x.wait_s(rows, now), x.limit) for x in able), default=(0.0, 0))
+        wait_s, limit = min(((x.wait_s(rows, now), x.limit) for x in able), default=(0.0, 0))
+        return QueueState(rows, limit, wait_s)
 
     def others(self, model: int, tried: Sequence[Backend]) -> bool:
         """Tell whether an engine that serves ``model`` was not tried yet."""
@@ -168,28 +175,28 @@ class Balancer:
             backend.connection.close()
 
     def _able(self, model: int) -> list[Backend]:
-        """Return the engines that serve ``model``; all, if none says so: it will know why."""
-        able = self._able_to.get(model)
+        """Return the engines that serve ``model``; all engines if none does: they will say why."""
+        able = self._serving.get(model)
         if able is None:
             able = [backend for backend in self.up if model in backend.keys] or self.up
-            self._able_to[model] = able
+            self._serving[model] = able
         return able
 
-    def _come(self, backend: Backend) -> None:
+    def _on_up(self, backend: Backend) -> None:
         self._count()
-        self.look_again(backend)  # another engine may serve other models
-        self._on_up()
+        self.reload_catalog(backend)  # another engine may serve other models
+        self._tell_up()
 
-    def _go(self, backend: Backend) -> None:
+    def _on_down(self, backend: Backend) -> None:
         self._count()
         backend.forget()
         if self.up:
             self._merge()
-        self._on_down(backend)
+        self._tell_down(backend)
 
     def _count(self) -> None:
         self.up = [backend for backend in self.backends if backend.connection.up]
-        self._able_to.clear()
+        self._serving.clear()
 
     def _merge(self) -> None:
         self.catalog = merge([backend.catalog for backend in self.up or self.backends])

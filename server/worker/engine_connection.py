@@ -1,7 +1,7 @@
-"""An HTTP worker's connection to the engine, made anew whenever it ends.
+"""An HTTP worker's connection to one engine, made anew whenever it ends.
 
-Messages that are waiting together leave in one packet; those that arrive are handed on straight
-from the event loop, which nothing here ever blocks.
+Messages that are waiting together leave in one packet. The messages that arrive are handed on
+straight from the event loop, which nothing here ever blocks.
 """
 
 import socket
@@ -10,12 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gevent
-from gevent.monkey import get_original
-
 from server.ipc.arena import Arena
 from server.ipc.engine_socket import send_hello
 from server.ipc.messages import MAX_PACKET, Ask, Cancel, Submit, in_packet, pack, unpack
+from server.worker.event_loop import EventLoop, Stop
 
 RECONNECT_S = 0.05
 """Pause between two tries to reach the engine."""
@@ -34,61 +32,60 @@ class EngineConnection:
         self,
         path: Path,
         arena: Arena,
+        loop: EventLoop,
         on_message: Callable[[Any], None],
         on_up: Callable[[], None],
         on_down: Callable[[], None],
     ) -> None:
         self._path = path
         self._arena = arena
+        self._loop = loop
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._waiting: dict[type[Any], deque[Any]] = {
+        self._outgoing: dict[type[Any], deque[Any]] = {
             kind: deque() for kind in (Submit, Cancel, Ask)
         }
-        """What is to be sent, in this order."""
+        """The messages to be sent, in this order."""
         self._flushing = False
-        self._sock: Any = None
-        self._watcher: Any = None
-        self._hub = gevent.get_hub()
-        self._task = gevent.spawn(self._stay_connected)
+        """Whether ``_flush`` is about to be called."""
+        self._sock: socket.socket | None = None
+        self._stop_reading: Stop = _nothing
+        self._stop_connecting = loop.call_periodically(RECONNECT_S, self._stay_connected)
 
     @property
     def up(self) -> bool:
         """Whether an engine is at the other end."""
         return self._sock is not None
 
-    def say(self, message: Submit | Cancel | Ask) -> None:
+    def send(self, message: Submit | Cancel | Ask) -> None:
         """Send ``message`` with the others that are ready by then; without an engine, to nobody."""
-        self._waiting[type(message)].append(message)
+        self._outgoing[type(message)].append(message)
         if not self._flushing:
             self._flushing = True
-            self._hub.loop.run_callback(self._flush)
+            self._loop.call_soon(self._flush)
 
     def hang_up(self) -> None:
         """End the connection; it is made anew."""
         if self._sock is None:
             return
-        self._watcher.stop()
-        self._watcher.close()
+        self._stop_reading()
         self._sock.close()
         self._sock = None
         self._on_down()
 
     def close(self) -> None:
         """End the connection for good."""
-        gevent.kill(self._task)
+        self._stop_connecting()
         self.hang_up()
 
     def _stay_connected(self) -> None:
-        while True:
-            if self._sock is None:
-                self._connect()
-            gevent.sleep(RECONNECT_S)
+        if self._sock is None:
+            self._connect()
 
     def _connect(self) -> None:
-        # Not gevent's socket: it would wait where this must not.
-        sock = get_original("socket", "socket")(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # The event loop's own kind of socket would wait where this must not.
+        sock = self._loop.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.connect(str(self._path))
             send_hello(sock, self._arena)
@@ -97,9 +94,8 @@ class EngineConnection:
             return
         sock.setblocking(False)
         self._sock = sock
-        self._watcher = self._hub.loop.io(sock.fileno(), 1)
-        self._watcher.start(self._receive)
-        self._forget()  # it was for another engine
+        self._stop_reading = self._loop.watch_readable(sock.fileno(), self._receive)
+        self._forget()  # what is left was for another engine
         self._on_up()
 
     def _flush(self) -> None:
@@ -108,22 +104,18 @@ class EngineConnection:
             self._forget()
             return
         try:
-            for messages in self._waiting.values():
-                self._send(messages)
+            for messages in self._outgoing.values():
+                if messages:
+                    _send(self._sock, messages)
         except BlockingIOError:
             self._flushing = True
-            gevent.spawn_later(AGAIN_S, self._flush)
+            self._loop.call_later(AGAIN_S, self._flush)
         except OSError:
             self.hang_up()
 
-    def _send(self, messages: deque[Any]) -> None:
-        if messages:
-            for packet in pack(list(messages)):
-                self._sock.send(packet)
-                for _ in range(in_packet(messages)):
-                    messages.popleft()
-
     def _receive(self) -> None:
+        if self._sock is None:
+            return
         try:
             while packet := self._sock.recv(MAX_PACKET):
                 for message in unpack(packet):
@@ -137,5 +129,17 @@ class EngineConnection:
             self.hang_up()
 
     def _forget(self) -> None:
-        for messages in self._waiting.values():
+        for messages in self._outgoing.values():
             messages.clear()
+
+
+def _send(sock: socket.socket, messages: deque[Any]) -> None:
+    """Send ``messages``; those that the socket does not take stay."""
+    for packet in pack(list(messages)):
+        sock.send(packet)
+        for _ in range(in_packet(messages)):
+            messages.popleft()
+
+
+def _nothing() -> None:
+    """Stand for the end of what has not begun."""

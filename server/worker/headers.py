@@ -1,4 +1,5 @@
-"""A request's header fields, read strictly: what two readers may understand differently is refused.
+"""A request's header fields, read strictly: fields that two readers may understand differently are
+refused.
 
 Python's own reader is one for e-mail: it takes almost anything, and two to five times as long (ten
 fields 47 us instead of 19, one 21 instead of 4, on two CPUs of an EPYC, Zen 3).
@@ -15,17 +16,18 @@ a line of spaces that is no field from being tried in every way: that took time 
 LONGEST_LINE = 65536
 MOST_FIELDS = 100
 LENGTH, CODING = "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING"
-"""What says where a request ends: one of them, once, or another reader may see another end."""
+"""The fields that say where a request ends. A request has one of them, and once: another reader
+might see another end otherwise."""
 
 
 def read_fields(file: BinaryIO) -> dict[str, str]:
     """Return the fields that ``file`` has up to the empty line, as a WSGI environment has them.
 
-    Values of one name are joined. Names with an underscore are left out: they would pass for
-    others.
+    Values of one name are joined. Fields whose names have an underscore are left out: they would
+    pass for others.
 
     Raises:
-        ValueError: something is wrong with them.
+        ValueError: a field is malformed or ambiguous, or there are too many.
     """
     fields: dict[str, str] = {}
     left = MOST_FIELDS
@@ -61,7 +63,7 @@ def _check_end(fields: dict[str, str]) -> None:
 
 @lru_cache(maxsize=256)
 def _key(name: bytes) -> str:
-    """Return the key that a WSGI environment has for the field ``name``; empty for none."""
+    """Return the key that a WSGI environment has for the field ``name``, empty if it has none."""
     if b"_" in name:
         return ""
     key = name.decode("ascii").replace("-", "_").upper()

@@ -1,6 +1,6 @@
-"""One caller's connection: gevent's WSGI handler, with less work on the way of each answer.
+"""One caller's connection: gevent's WSGI handler, with less work for each answer.
 
-What an answer's head needs is done for all of its fields together, and it leaves with the body.
+The fields of an answer's head are written together, and the head leaves with the body.
 """
 
 import socket
@@ -19,14 +19,14 @@ from server.worker.headers import CODING, LENGTH, read_fields
 
 Field = tuple[str, str]
 VERSIONS = ("HTTP/1.1", "HTTP/1.0")
-"""What is spoken here."""
+"""The versions of HTTP that are spoken here."""
 
 
-class Host(Protocol):
-    """The HTTP worker whose connection it is."""
+class HttpWorker(Protocol):
+    """The HTTP worker, as its connections see it."""
 
     alive: bool
-    """Whether it is to go on."""
+    """Whether the worker is to go on serving."""
     surplus: int
     """How many connections other workers should have instead."""
     waiting: "dict[Connection, float]"
@@ -36,9 +36,9 @@ class Host(Protocol):
 
 
 class Connection(PyWSGIHandler):  # type: ignore[misc]
-    """One caller's connection, for as long as it is kept; ``worker`` tells whether it should be."""
+    """One caller's connection, for as long as it is kept; ``worker`` tells whether to keep it."""
 
-    def __init__(self, *args: Any, worker: Host) -> None:
+    def __init__(self, *args: Any, worker: HttpWorker) -> None:
         super().__init__(*args)
         self._worker = worker
 
@@ -60,7 +60,7 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         """Read the rest of a request's head.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the head is not one of an HTTP request.
         """
         self.requestline = raw_requestline.rstrip("\r\n")
         words = self.requestline.split(" ")
@@ -81,7 +81,7 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
 
     def get_environ(self) -> dict[str, Any]:
         """Return the WSGI environment of the request whose head is read."""
-        self._worker.waiting.pop(self, None)  # it is here, but for its body
+        self._worker.waiting.pop(self, None)  # the request is here, but for its body
         path, _, query = self.path.partition("?")
         environ: dict[str, Any] = self.server.get_environ()
         environ["REQUEST_METHOD"] = self.command
@@ -107,7 +107,7 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         """Take the head of an answer, as PEP 3333 has it.
 
         Raises:
-            ValueError: something in it would end its line, or it promises a body where none may be.
+            ValueError: a field would end its line, or promises a body where none may be.
             TypeError: a field is no text.
         """
         if exc_info and self.headers_sent:
@@ -133,7 +133,7 @@ class Connection(PyWSGIHandler):  # type: ignore[misc]
         return self.write  # type: ignore[no-any-return]
 
     def _fields_of_the_connection(self, given: Mapping[str, str]) -> list[Field]:
-        """Return what a head with the fields ``given`` lacks, and settle whether to go on."""
+        """Return the fields that ``given`` lacks, and settle whether the connection is kept."""
         if not self._worker.alive or self._worker.surplus > 0:
             self._worker.surplus -= 1
             self.close_connection = True

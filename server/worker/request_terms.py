@@ -1,48 +1,51 @@
-"""On which terms images are asked for, and the engine's word that they cannot be met."""
+"""The terms on which images are asked for, and an engine's refusal of them."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from server.errors import QueueFull
+from server.queue_state import QueueState
 
 HOLDS_S = 0.5
-"""For how long at most an engine's word is taken for what it would say again: a queue that is full
+"""For how long at most a refusal is taken for what the engine would say again: a queue that is full
 may be empty in the next second."""
 
 
 class RequestTerms(NamedTuple):
-    """On which terms a caller asks for images."""
+    """The terms on which a caller asks for images."""
 
     timeout_s: float
-    """How long it is willing to wait."""
+    """How long the caller is willing to wait."""
     bulk: bool = False
-    """Whether it lets others go first."""
+    """Whether the caller lets others go first."""
     peer: int | None = None
-    """The descriptor of its socket, to notice when it hangs up; None asks nobody."""
+    """The descriptor of the caller's socket, by which it is noticed that the caller hangs up; None
+    where nobody can be asked."""
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """An engine's word that a request of ``rows`` rows on ``terms`` would be late."""
+    """An engine's refusal of a request of ``rows`` rows on ``terms``: it would be late."""
 
     model: int
-    """The bundle's key."""
+    """The key of the bundle that was asked for."""
     rows: int
     terms: RequestTerms
     said_at: float
     until: float
-    """When it would be no more, as the engine expects."""
-    queue: tuple[int, int, float]
-    """Rows that waited, how many may, and how long they would have taken in seconds."""
+    """When the request would not be refused any more, as the engine expects."""
+    queue: QueueState
+    """The engine's queue as it refused."""
 
     def again(self, now: float) -> QueueFull:
-        """Return the same word anew: an error that is raised again and again keeps every trace."""
-        return QueueFull(*self.queue, self.until - now)
+        """Return a new error: one that is raised again and again keeps every traceback."""
+        return QueueFull(self.queue._replace(retry_after_s=self.until - now))
 
     def holds_for(self, model: int, rows: int, terms: RequestTerms, now: float) -> bool:
-        """Whether one of ``rows`` rows on ``terms`` need not ask: it wants the same, as soon.
+        """Tell whether a request of ``rows`` rows on ``terms`` would surely be refused as well.
 
-        A larger one may be served: it goes after others that a smaller one would make late.
+        That is a request for as many rows of the same model, as soon or sooner. A larger request
+        may be served: it goes after others that a smaller one would make late.
         """
         return (
             now < min(self.until, self.said_at + HOLDS_S)

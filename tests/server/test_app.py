@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 from tests_engine import Notes, connect, until
 
-from server.api import fast_path, images
-from server.api.images import FORMATS, Format
+from server.api import fast_path
+from server.api.generate import INLINE_ROWS
 from server.app import create_app
 from server.bundle import repository
+from server.codecs.formats import FORMATS
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.engine import Engine
@@ -27,9 +28,11 @@ from server.ipc.arena import SlotShape
 from server.ipc.catalog import READY, Catalog, Entry
 from server.ipc.engine_dir import EngineDir
 from server.observability.logs import JsonLines
+from server.queue_state import QueueState
 from server.runtime.plans import Plan
 from server.runtime.session import open_session
 from server.worker.engine_client import EngineClient
+from server.worker.gevent_io import GeventLoop
 from server.worker.request_terms import RequestTerms
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +63,7 @@ def engine_client(tmp_path_factory, config):
     )
     thread = threading.Thread(target=engine.serve)
     thread.start()
-    client = EngineClient([engine_dir], 2**25)
+    client = EngineClient([engine_dir], 2**25, GeventLoop())
     until(lambda: client.ready)
     yield client
     client.close()
@@ -115,9 +118,9 @@ def test_caller_chooses_how_long_it_waits_and_who_goes_first(http, monkeypatch, 
     asked = []
     generate = engine_client.generate
 
-    def note(seed, n, terms, *model):
+    def note(source, terms, *model):
         asked.append(terms)
-        return generate(seed, n, terms, *model)
+        return generate(source, terms, *model)
 
     monkeypatch.setattr(engine_client, "generate", note)
     headers = {"X-Request-Timeout-Ms": "4500", "Carfront-Priority": "bulk"}
@@ -180,7 +183,7 @@ def test_encoding_of_many_images_keeps_nobody_waiting(http, monkeypatch):
         assert served.wait(10), "the worker served nobody while it encoded"
         return b"encoded"
 
-    monkeypatch.setitem(FORMATS, "npy", Format("application/x-npy", encode))
+    monkeypatch.setitem(FORMATS, "npy", FORMATS["npy"]._replace(encode=encode))
     many = gevent.spawn(http.post, "/v1/images", json={"n": 65, "format": "npy"})
     until(encoding.is_set)
     http.get("/v1/images/7.png")
@@ -327,7 +330,7 @@ def test_front_page_is_a_page_for_people_and_json_for_programs(http):
     "ask",
     [
         lambda http: http.get("/v1/images/7.png"),
-        lambda http: http.post("/v1/images", json={"n": images.INLINE_ROWS + 1, "format": "npy"}),
+        lambda http: http.post("/v1/images", json={"n": INLINE_ROWS + 1, "format": "npy"}),
     ],
     ids=["one", "many"],
 )
@@ -337,9 +340,9 @@ def test_answer_that_memory_does_not_hold_is_a_500_and_the_next_is_not(
     def no_memory(images):
         raise MemoryError
 
-    broken = {name: replace(form, encode=no_memory) for name, form in images.FORMATS.items()}
     with monkeypatch.context() as patch:
-        patch.setattr(images, "FORMATS", broken)
+        for name, form in FORMATS.items():
+            patch.setitem(FORMATS, name, form._replace(encode=no_memory))
         response = ask(http)
     assert response.status_code == 500
     assert response.mimetype == "application/problem+json"
@@ -430,8 +433,8 @@ def test_bad_wish_of_an_administrator_is_a_400(engine_client, path, body):
 
 def ask_either_way(http, monkeypatch):
     """Yield the status and headers of requests that draw, without Flask, then with it."""
-    for wanted_by in (fast_path.wanted_by, lambda *_: None):
-        monkeypatch.setattr(fast_path, "wanted_by", wanted_by)
+    for plain_requests in (fast_path.PLAIN_REQUESTS, {}):
+        monkeypatch.setattr(fast_path, "PLAIN_REQUESTS", plain_requests)
         for response in (
             http.get("/v1/images/7.png"),
             http.post("/v1/images", json={"n": 3, "seed": 7, "format": "npy"}),
@@ -451,7 +454,7 @@ def test_answers_are_the_same_with_flask_and_without(http, monkeypatch):
 
 def test_errors_are_the_same_with_flask_and_without(http, monkeypatch, engine_client):
     def full(*_):
-        raise QueueFull(5000, 4096, 2.5, 1.5)
+        raise QueueFull(QueueState(5000, 4096, 2.5, 1.5))
 
     monkeypatch.setattr(engine_client, "generate", full)
     get, post, get_by_flask, post_by_flask = ask_either_way(http, monkeypatch)
@@ -468,8 +471,8 @@ def test_fault_of_the_server_is_logged_with_the_requests_id(
 
     monkeypatch.setattr(engine_client, "generate", fail)
     caplog.handler.setFormatter(JsonLines())
-    for wanted_by in (fast_path.wanted_by, lambda *_: None):
-        monkeypatch.setattr(fast_path, "wanted_by", wanted_by)
+    for plain_requests in (fast_path.PLAIN_REQUESTS, {}):
+        monkeypatch.setattr(fast_path, "PLAIN_REQUESTS", plain_requests)
         caplog.clear()
         response = http.get("/v1/images/7.png", headers={"X-Request-Id": "mine"})
         assert response.status_code == 500

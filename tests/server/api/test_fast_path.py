@@ -4,12 +4,13 @@ import io
 import json
 
 import pytest
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from server.api.fast_path import ShortCut, wanted_by
-from server.api.images import ERROR, Draw, Drawn
+from server.api.context import CONTEXT, RequestContext
+from server.api.fast_path import FastPath, parse
+from server.api.generate import EncodedAnswer, Timings
+from server.api.images import ERROR, MANY, ROUTE, ImageRequest
 from server.errors import InferenceFailed
-from server.observability.tracing import Traced
+from server.ipc.messages import SeedRange
 
 MAX_BODY = 100
 
@@ -32,14 +33,20 @@ def post(body, **more):
 @pytest.mark.parametrize(
     ("environ", "wanted"),
     [
-        (get("/v1/images/7.png"), Draw(1, 7, "png")),
-        (post({"n": 2, "seed": 7, "format": "npy"}), Draw(2, 7, "npy")),
-        (post({"seed": 7, "model": "cars", "version": "2"}), Draw(1, 7, "png", "cars", "2")),
+        (get("/v1/images/7.png"), (ROUTE, ImageRequest(SeedRange(7, 1), "png"))),
+        (
+            post({"n": 2, "seed": 7, "format": "npy"}),
+            (MANY, ImageRequest(SeedRange(7, 2), "npy")),
+        ),
+        (
+            post({"seed": 7, "model": "cars", "version": "2"}),
+            (MANY, ImageRequest(SeedRange(7, 1), "png", "cars", "2")),
+        ),
     ],
     ids=["get", "post", "post-model"],
 )
 def test_plain_request_is_answered_here(environ, wanted):
-    assert wanted_by(environ, MAX_BODY) == wanted
+    assert parse(environ, MAX_BODY) == wanted
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ def test_plain_request_is_answered_here(environ, wanted):
 )
 def test_anything_else_is_left_to_flask_with_its_whole_body(environ):
     body = environ["wsgi.input"].getvalue() if "wsgi.input" in environ else b""
-    assert wanted_by(environ, MAX_BODY) is None
+    assert parse(environ, MAX_BODY)[1] is None
     if body:
         assert environ["wsgi.input"].read() == body
 
@@ -71,7 +78,7 @@ def test_anything_else_is_left_to_flask_with_its_whole_body(environ):
 def test_body_in_chunks_is_not_touched():
     environ = post({"seed": 1})
     del environ["CONTENT_LENGTH"]
-    assert wanted_by(environ, MAX_BODY) is None
+    assert parse(environ, MAX_BODY)[1] is None
     assert environ["wsgi.input"].tell() == 0
 
 
@@ -82,37 +89,51 @@ def test_body_that_is_cut_off_is_left_to_flask():
 
     environ = post({"seed": 1})
     environ["wsgi.input"] = CutOff()
-    assert wanted_by(environ, MAX_BODY) is None
+    assert parse(environ, MAX_BODY)[1] is None
 
 
 ERRORS = {13: InferenceFailed(), 14: ZeroDivisionError()}
 """Seeds that cannot be drawn, and why."""
 
 
-class Artist:
-    def draw(self, wanted, environ):
-        if error := ERRORS.get(wanted.seed):
+class Images:
+    """Stand in for an ``ImageService``."""
+
+    def answer(self, source, *_):
+        if error := ERRORS.get(source.seed):
             raise error
-        return Drawn(b"picture", [("Content-Length", "7")])
+        return EncodedAnswer(b"picture", "cars/1", Timings(0.001, 0.002, 0.003))
 
 
-@pytest.mark.parametrize("body", [None, {"seed": 7}])
-def test_answer_is_the_drawn_one_with_the_requests_name(body):
-    environ = get("/v1/images/7.png") if body is None else post(body)
-    environ["HTTP_X_REQUEST_ID"] = "mine"
-    sent = []
-    answer = ShortCut(Artist(), None, MAX_BODY)(environ, lambda *head: sent.append(head))
-    assert list(answer) == [b"picture"]
-    assert sent == [("200 OK", [("Content-Length", "7"), ("X-Request-Id", "mine")])]
+def ask(environ, app=None):
+    """Return the status, the header fields and the body that the fast path answers."""
+    environ[CONTEXT] = RequestContext(environ, 30.0)
+    heads = []
+    (body,) = FastPath(Images(), app, MAX_BODY)(environ, lambda *head: heads.append(head))
+    ((status, fields),) = heads
+    return status, fields, body
+
+
+@pytest.mark.parametrize("environ", [get("/v1/images/7.png"), post({"seed": 7})])
+def test_answer_is_the_image_with_what_is_known_of_it(environ):
+    assert ask(environ) == (
+        "200 OK",
+        [
+            ("Content-Type", "image/png"),
+            ("Content-Length", "7"),
+            ("Carfront-Model", "cars/1"),
+            ("Carfront-Seed", "7"),
+            ("Server-Timing", "queue;dur=1.000, infer;dur=2.000, encode;dur=3.000"),
+        ],
+        b"picture",
+    )
 
 
 @pytest.mark.parametrize("environ", [get("/v1/images/13.png"), post({"seed": 13})])
 def test_error_of_ours_is_told_here(environ):
-    sent = []
-    (body,) = ShortCut(Artist(), None, MAX_BODY)(environ, lambda *head: sent.append(head))
-    assert json.loads(body)["instance"] == environ["PATH_INFO"]
-    ((status, fields),) = sent
+    status, fields, body = ask(environ)
     assert status == "500 Internal Server Error"
+    assert json.loads(body)["instance"] == environ["PATH_INFO"]
     assert dict(fields)["Content-Type"] == "application/problem+json"
     assert dict(fields)["Content-Length"] == str(len(body))
 
@@ -121,24 +142,7 @@ def test_error_of_ours_is_told_here(environ):
 def test_bug_is_flasks_to_tell(environ):
     def flask(environ, start_response):
         assert isinstance(environ[ERROR], ZeroDivisionError)
+        start_response("500 Internal Server Error", [])
         return [b"problem"]
 
-    assert ShortCut(Artist(), flask, MAX_BODY)(environ, None) == [b"problem"]
-
-
-@pytest.mark.parametrize(
-    ("method", "called"),
-    [("GET", "GET"), ("PATCH", "PATCH"), ("BREW", "_OTHER"), ("get", "_OTHER"), ("", "_OTHER")],
-)
-def test_method_that_http_does_not_know_is_called_other_in_traces_too(method, called):
-    def flask(environ, start_response):
-        assert environ["REQUEST_METHOD"] == called
-        start_response("405 Method Not Allowed", [])
-        return []
-
-    exporter = InMemorySpanExporter()
-    traced = Traced(ShortCut(Artist(), flask, MAX_BODY), exporter)
-    traced({"REQUEST_METHOD": method, "PATH_INFO": "/"}, lambda *_: None)
-    traced.close()
-    (span,) = exporter.get_finished_spans()
-    assert (span.name, span.attributes["http.request.method"]) == (called, called)
+    assert ask(environ, flask) == ("500 Internal Server Error", [], b"problem")

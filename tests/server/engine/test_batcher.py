@@ -284,7 +284,7 @@ def test_request_that_cannot_be_done_in_time_is_refused_where_nothing_waits_too(
     batcher.observe(rows=100, seconds=1.0)
     with pytest.raises(QueueFull) as full:
         add(batcher, 1000, deadline=9.0)
-    assert full.value.retry_after_s == pytest.approx(1.0)
+    assert full.value.queue.retry_after_s == pytest.approx(1.0)
     assert "0 images are waiting (limit 16384), but the wanted ones take about 10.0 s" in str(
         full.value
     )
@@ -374,8 +374,10 @@ def test_queue_at_its_limit_refuses_and_says_when_to_come_again(clock):
     add(batcher, 4000)
     with pytest.raises(QueueFull) as full:
         add(batcher, 1096)
-    assert (full.value.rows, full.value.limit) == (4000, 4096)
-    assert full.value.retry_after_s == pytest.approx(1.0)  # 1,000 rows too many at 1,000 rows/s
+    assert full.value.queue[:2] == (4000, 4096)
+    assert full.value.queue.retry_after_s == pytest.approx(
+        1.0
+    )  # 1,000 rows too many at 1,000 rows/s
     add(batcher, 96)
 
 
@@ -384,8 +386,8 @@ def test_request_that_would_be_late_is_refused_at_once(batcher):
     add(batcher, 1000)
     with pytest.raises(QueueFull) as full:
         add(batcher, 1000, deadline=15.0)
-    assert full.value.wait_s == 10.0
-    assert full.value.retry_after_s == pytest.approx(20.0 * MARGIN - 15.0)
+    assert full.value.queue.wait_s == 10.0
+    assert full.value.queue.retry_after_s == pytest.approx(20.0 * MARGIN - 15.0)
     with pytest.raises(QueueFull):  # it would end in time, if all goes as expected
         add(batcher, 1000, deadline=20.5)
     add(batcher, 1000, deadline=20.0 * MARGIN)
@@ -396,7 +398,7 @@ def test_request_that_would_make_another_late_is_refused_too(batcher):
     add(batcher, 1000, deadline=11.5 * MARGIN)
     with pytest.raises(QueueFull) as full:
         add(batcher, 200, deadline=60.0)  # smaller, so it would go first: the other ends at 12
-    assert full.value.retry_after_s == pytest.approx(0.5 * MARGIN)
+    assert full.value.queue.retry_after_s == pytest.approx(0.5 * MARGIN)
     add(batcher, 100, deadline=60.0)
     add(batcher, 1000, deadline=60.0)  # as large, so it goes last
 

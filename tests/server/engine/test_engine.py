@@ -17,7 +17,7 @@ from server.engine.engine import FAILURES, TELL_S, Engine
 from server.errors import InferenceFailed
 from server.ipc.arena import Arena
 from server.ipc.engine_socket import listen, send_hello
-from server.ipc.messages import MAX_PACKET, Changed, Submit, pack, unpack
+from server.ipc.messages import MAX_PACKET, Changed, SeedRange, Submit, pack, unpack
 from server.worker.request_terms import RequestTerms
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +47,7 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
     with running(path) as engine:
         until(lambda: client.ready)
         engine.stop()
-        with client.generate(4, 2, RequestTerms(10)) as generated:
+        with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
         client.close()
 
@@ -59,7 +59,7 @@ def test_engine_that_was_orphaned_while_it_loaded_serves_the_workers_that_wait(p
         ended = pool.submit(engine.serve)
         client = tests_engine.connect(path)
         until(lambda: client.ready)
-        with client.generate(4, 2, RequestTerms(10)) as generated:
+        with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
         client.close()
         until(ended.done)
@@ -74,7 +74,7 @@ def test_replaced_engine_sends_its_workers_to_the_new_one(path):
         with running(path) as new:
             old.stop()
             until(lambda: new._connections.open)
-            with client.generate(4, 2, RequestTerms(10)) as generated:
+            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             assert new.notes.batches == [2]
             client.close()
@@ -135,7 +135,10 @@ def test_engine_that_fails_request_after_request_is_given_up(path):
 
     def fails(times):
         for seed in range(times):
-            with pytest.raises(InferenceFailed), client.generate(seed, 1, RequestTerms(10)):
+            with (
+                pytest.raises(InferenceFailed),
+                client.generate(SeedRange(seed, 1), RequestTerms(10)),
+            ):
                 pass
 
     with ThreadPoolExecutor(1) as pool:
@@ -143,7 +146,7 @@ def test_engine_that_fails_request_after_request_is_given_up(path):
         until(lambda: client.ready)
         fails(FAILURES - 1)
         works.append(True)
-        with client.generate(4, 2, RequestTerms(10)):
+        with client.generate(SeedRange(4, 2), RequestTerms(10)):
             works.clear()
         fails(FAILURES - 1)
         assert not ended.done()
@@ -162,7 +165,7 @@ def test_engine_whose_socket_was_removed_listens_anew(path):
         until(path.exists)
         second = tests_engine.connect(path)
         for client in (first, second):
-            with client.generate(4, 2, RequestTerms(10)) as generated:
+            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             client.close()
 
@@ -175,7 +178,7 @@ def test_stranger_on_the_socket_harms_nobody(path):
         stranger.settimeout(10)
         assert stranger.recv(10) == b""
         connect(path).close()
-        with client.generate(1, 1, RequestTerms(10)) as generated:
+        with client.generate(SeedRange(1, 1), RequestTerms(10)) as generated:
             assert generated.images.shape == (1, 4, 4, 3)
         stranger.close()
     client.close()
@@ -186,7 +189,7 @@ def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
     client = tests_engine.connect(path)
 
     def draw(seed):
-        with client.generate(seed, 1, RequestTerms(60)):
+        with client.generate(SeedRange(seed, 1), RequestTerms(60)):
             pass
 
     with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
@@ -208,7 +211,7 @@ def test_while_one_batch_runs_the_next_is_gathered_and_runs_too(path):
         return picture(latents)
 
     def draw(seed):
-        with client.generate(seed, 16, RequestTerms(20)) as generated:
+        with client.generate(SeedRange(seed, 16), RequestTerms(20)) as generated:
             return generated.images.shape
 
     client = tests_engine.connect(path)
@@ -229,7 +232,7 @@ def test_batch_that_hangs_is_seen_while_it_does(path):
         return picture(latents)
 
     def draw():
-        with client.generate(1, 1, RequestTerms(10)) as generated:
+        with client.generate(SeedRange(1, 1), RequestTerms(10)) as generated:
             return generated.images.copy()
 
     client = tests_engine.connect(path)

@@ -9,12 +9,12 @@ from server.ipc.messages import (
     Cancel,
     Changed,
     Result,
-    Status,
     Submit,
     Told,
     pack,
     unpack,
 )
+from server.queue_state import QueueState
 
 
 def test_messages_come_out_as_they_went_in():
@@ -22,12 +22,14 @@ def test_messages_come_out_as_they_went_in():
         Submit(2**64 - 1, 7, 2**63, 2**40, 4096, 1.5, False, True),
         Submit(1, 2**64 - 1, 5, 0, 1, 2.5, True, False),
     ]
-    results = [Result(7, Status.FULL, 0.1, 0.2, 3, 4, 0.4, 0.5)]
+    results = [Result(7, 1, 0.1, 0.2, QueueState(3, 4, 0.4, 0.5))]
     cancels = [Cancel(2**64 - 1), Cancel(3)]
     asks = [Ask(3, "load", "cars", "")]
     told = [Told(3, 'no such "model"')]
     for messages in (submits, results, cancels, asks, told, [Changed()]):
-        assert list(unpack(b"".join(pack(messages)))) == messages
+        unpacked = list(unpack(b"".join(pack(messages))))
+        assert unpacked == messages
+        assert [type(field) for field in unpacked[0]] == [type(field) for field in messages[0]]
 
 
 def test_nothing_to_say_is_no_packet():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from server.errors import ClientGone, DeadlineExceeded
 from server.worker.arena_slots import SMALL_PART, ArenaSlots, FirstFit
+from server.worker.gevent_io import GeventLoop
 
 ARENA = 64 * 64 * SMALL_PART
 PART = ARENA // SMALL_PART
@@ -16,7 +17,7 @@ LARGE = ARENA - PART
 
 @pytest.fixture
 def slots():
-    return ArenaSlots(ARENA)
+    return ArenaSlots(ARENA, GeventLoop())
 
 
 def wait(slots, size, small=False, peer=None, timeout_s=60.0):
@@ -26,7 +27,7 @@ def wait(slots, size, small=False, peer=None, timeout_s=60.0):
     return waiting
 
 
-def test_small_requests_find_room_where_large_ones_fill_the_rest(slots):
+def test_small_requests_find_slots_where_large_ones_fill_the_rest(slots):
     assert slots.find(LARGE, small=False) is not None
     assert slots.find(64, small=False) is None
     for _ in range(PART // 64):
@@ -54,7 +55,7 @@ def test_large_request_is_not_overtaken_by_others_that_would_fit(slots):
     assert behind.get() == PART
 
 
-def test_request_that_finds_no_room_in_time_leaves_the_line(slots):
+def test_request_that_finds_no_slot_in_time_leaves_the_queue(slots):
     slots.find(LARGE, small=False)
     late = wait(slots, LARGE, timeout_s=0.0)
     with pytest.raises(DeadlineExceeded):
@@ -72,7 +73,7 @@ def test_caller_that_hangs_up_waits_no_more(slots):
     assert stays.get() == PART
 
 
-def test_who_leaves_the_line_lets_those_behind_it_through(slots):
+def test_request_that_leaves_the_queue_lets_those_behind_it_through(slots):
     half = slots.find(LARGE // 2, small=False)
     large, behind = wait(slots, LARGE, peer=7), wait(slots, 64)
     slots.hang_up(next(iter(slots.waiting)))
@@ -82,7 +83,7 @@ def test_who_leaves_the_line_lets_those_behind_it_through(slots):
 
 
 def test_slot_of_one_that_is_killed_meanwhile_goes_to_the_next(slots):
-    """Its room was found already, and it does not live to hear of it."""
+    """Its slot was found already, and it does not live to hear of it."""
     offset = slots.find(LARGE, small=False)
     killed, follows = wait(slots, LARGE), wait(slots, LARGE)
     killed.kill(block=False)

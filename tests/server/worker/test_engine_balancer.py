@@ -19,14 +19,17 @@ from server.bundle.latents import latents_range
 from server.errors import EngineUnavailable, InferenceFailed, LoadFailed, QueueFull
 from server.ipc.arena import Arena
 from server.ipc.engine_dir import EngineDir
-from server.ipc.messages import Result, Status
+from server.ipc.messages import SeedRange
+from server.queue_state import QueueState
 from server.worker.engine_balancer import Balancer
 from server.worker.engine_client import EngineClient
+from server.worker.gevent_io import GeventLoop
 from server.worker.inflight import LOSSES
 from server.worker.request_terms import HOLDS_S, Refusal, RequestTerms
 
 MODEL = key_of("tiny/1")
 TERMS = RequestTerms(10.0)
+FULL = QueueState(1, 2, 3.0, 4.0)
 
 
 class Stub:
@@ -47,26 +50,27 @@ def paths(tmp_path):
 @pytest.fixture
 def balancer(paths):
     arena = Arena.create(4096)
+    engine_dirs = [publish(path) for path in paths]
     balancer = Balancer(
-        [publish(path) for path in paths], arena, lambda *_: None, lambda: None, lambda _: None
+        engine_dirs, arena, GeventLoop(), lambda *_: None, lambda: None, lambda _: None
     )
     balancer.close()
     for backend in balancer.backends:
         backend.connection = Stub(up=True)
-        balancer._come(backend)
+        balancer._on_up(backend)
     yield balancer
     arena.close()
 
 
 def goes(balancer, backend):
-    """Have ``backend`` go, as its line would tell."""
+    """Have ``backend`` go, as its connection would tell."""
     backend.connection.up = False
-    balancer._go(backend)
+    balancer._on_down(backend)
 
 
 def says(backend, rows, wait_s, now, of=1):
     """Have ``backend`` answer a request of ``of`` rows, while ``rows`` take ``wait_s`` there."""
-    backend.answered(Result(1, Status.OK, 0, 0, rows, 4096, wait_s, 0), of, now)
+    backend.answered(QueueState(rows, 4096, wait_s), of, now)
 
 
 def chosen(balancer, rows=1, now=0.0, terms=TERMS, tried=()):
@@ -123,7 +127,7 @@ def test_next_engine_of_a_place_starts_with_an_empty_queue(balancer):
 
 
 def test_engine_that_has_just_refused_as_much_comes_last(balancer):
-    balancer.backends[0].refusal = Refusal(MODEL, 8, TERMS, 0.0, until=9.0, queue=(1, 2, 3.0))
+    balancer.backends[0].refusal = Refusal(MODEL, 8, TERMS, 0.0, until=9.0, queue=FULL)
     assert {chosen(balancer, rows=8) for _ in range(6)} == {1, 2}
     assert 0 in {chosen(balancer, rows=7) for _ in range(6)}
     assert 0 in {chosen(balancer, rows=9) for _ in range(6)}
@@ -133,7 +137,7 @@ def test_engine_that_has_just_refused_as_much_comes_last(balancer):
 
 def test_refusal_is_of_all_and_the_one_that_ends_first_is_told(balancer):
     for backend, until_s in zip(balancer.backends, (3.0, 0.2, 2.0), strict=True):
-        backend.refusal = Refusal(MODEL, 8, TERMS, 0.0, until_s, queue=(1, 2, 3.0))
+        backend.refusal = Refusal(MODEL, 8, TERMS, 0.0, until_s, queue=FULL)
     assert balancer.refusal(MODEL, 8, TERMS, 0.0).until == 0.2
     assert balancer.refusal(MODEL, 8, TERMS, 0.2) is None
 
@@ -148,7 +152,7 @@ def test_what_was_tried_is_tried_again_only_if_nothing_else_is_there(balancer):
 
 def test_only_engines_that_serve_the_model_are_asked(balancer, paths):
     publish(paths[2], "tiny/1", "tiny/2")
-    balancer.look_again(balancer.backends[2])
+    balancer.reload_catalog(balancer.backends[2])
     new = key_of("tiny/2")
     assert balancer.choose(new, 1, TERMS, 0.0) is balancer.backends[2]
     assert {chosen(balancer) for _ in range(6)} == {0, 1, 2}
@@ -158,7 +162,7 @@ def test_only_engines_that_serve_the_model_are_asked(balancer, paths):
 
 
 def draw(client, seed, n=1, timeout_s=10.0):
-    with client.generate(seed, n, RequestTerms(timeout_s)) as generated:
+    with client.generate(SeedRange(seed, n), RequestTerms(timeout_s)) as generated:
         return generated.images.copy()
 
 
@@ -267,7 +271,7 @@ def test_callers_move_to_a_new_version_once_every_engine_has_it(paths, client):
 
 
 def test_worker_that_finds_no_catalog_serves_once_the_engine_has_written_one(paths):
-    client = EngineClient([EngineDir(paths[0].parent)], 2**20)
+    client = EngineClient([EngineDir(paths[0].parent)], 2**20, GeventLoop())
     with pytest.raises(EngineUnavailable):
         client.catalog.find()
     with running(paths[0]) as engine:

@@ -20,7 +20,8 @@ from server.errors import (
     ModelUnavailable,
     QueueFull,
 )
-from server.ipc.messages import Result, Status
+from server.ipc.messages import SeedRange
+from server.queue_state import QueueState
 from server.worker.request_terms import HOLDS_S, RequestTerms
 
 ARENA = 2**20
@@ -34,7 +35,7 @@ def client(path):
 
 
 def draw(client, seed, n=1, timeout_s=10.0, **terms):
-    with client.generate(seed, n, RequestTerms(timeout_s, **terms)) as generated:
+    with client.generate(SeedRange(seed, n), RequestTerms(timeout_s, **terms)) as generated:
         return generated.images.copy()
 
 
@@ -87,9 +88,8 @@ def test_engine_that_dies_in_the_middle_costs_nobody_an_answer(path, client):
     with running(path, [gate]):
         calls = [gevent.spawn(draw, client, seed) for seed in range(30)]
         until(gate.entered.is_set)
-        client._balancer.backends[
-            0
-        ].connection.hang_up()  # what a killed engine looks like from here
+        connection = client._balancer.backends[0].connection
+        connection.hang_up()  # what a killed engine looks like from here
         with running(path):
             gevent.joinall(calls, raise_error=True)
         gate.open.set()
@@ -174,7 +174,7 @@ def test_full_queue_refuses_with_its_length_and_limit(path, client):
         gate.open.set()
         with pytest.raises(QueueFull) as full:
             over.get()
-        assert (full.value.rows, full.value.limit) == (3000, 4096)
+        assert full.value.queue[:2] == (3000, 4096)
         assert len(waiting.get()) == 3000
         first.get()
 
@@ -208,7 +208,7 @@ def test_refusal_is_remembered_for_a_moment_for_those_who_want_the_same(path):
         client.close()
 
 
-def test_request_that_finds_no_room_waits_for_others_to_finish(path):
+def test_request_that_finds_no_slot_waits_for_others_to_finish(path):
     small = connect(path, arena_bytes=SHAPE.size(104))
     gate = Gate()
     with running(path, [gate]):
@@ -231,31 +231,30 @@ def test_engine_knows_who_lets_others_go_first(path, client):
     assert asked == [True, False]
 
 
-def test_request_that_would_wait_too_long_for_room_is_refused_at_once(path):
+def test_request_that_would_wait_too_long_for_a_slot_is_refused_at_once(path):
     small = connect(path, arena_bytes=SHAPE.size(104))
     gate = Gate()
     with running(path, [gate]):
         first = gevent.spawn(draw, small, 1, 90)
         until(gate.entered.is_set)
         (engine,) = small._balancer.backends
-        says = Result(0, Status.OK, 0.0, 0.0, 1000, 4096, 10.0, 0.0)
-        engine.answered(says, 0, time.monotonic())
+        engine.answered(QueueState(1000, 4096, 10.0), 0, time.monotonic())
         with pytest.raises(QueueFull) as full:
             draw(small, 2, 90, timeout_s=5.0)
-        assert full.value.limit == 4096
-        assert 10.0 < full.value.wait_s < 10.9
+        assert full.value.queue.limit_rows == 4096
+        assert 10.0 < full.value.queue.wait_s < 10.9
         second = gevent.spawn(draw, small, 2, 90, timeout_s=60.0)
         until(lambda: list(small._inflight._slots.waiting))
         with pytest.raises(QueueFull) as full:
             draw(small, 3, 90, timeout_s=5.0)
-        assert full.value.rows == 180  # itself, and the one before it
+        assert full.value.queue.waiting_rows == 180  # itself, and the one before it
         gate.open.set()
         assert (first.get() == expected(1, 90)).all()
         assert (second.get() == expected(2, 90)).all()
     small.close()
 
 
-def test_caller_that_hangs_up_while_it_waits_for_room_waits_no_more(path):
+def test_caller_that_hangs_up_while_it_waits_for_a_slot_waits_no_more(path):
     small = connect(path, arena_bytes=SHAPE.size(104))
     gate = Gate()
     here, there = socket.socketpair()
@@ -345,19 +344,22 @@ def test_model_that_is_named_draws(path, client):
     with running(path) as engine:
         engine.add(serving([brighter], "other/3"))
         until(lambda: client.ready)
-        with client.generate(5, 2, RequestTerms(10), "other") as generated:
+        with client.generate(SeedRange(5, 2), RequestTerms(10), "other") as generated:
             assert (generated.images == expected(5, 2) // 2).all()
             assert str(generated.model) == "other/3"
         assert (draw(client, 5, 2) == expected(5, 2)).all()
         with (
             pytest.raises(ModelNotFound, match="no model 'other/4'"),
-            client.generate(5, 2, RequestTerms(10), "other", "4"),
+            client.generate(SeedRange(5, 2), RequestTerms(10), "other", "4"),
         ):
             pass
 
 
 def test_model_that_only_the_engine_knows_is_not_missing_before_it_has_spoken(path, client):
-    with pytest.raises(EngineUnavailable), client.generate(5, 2, RequestTerms(10), "other"):
+    with (
+        pytest.raises(EngineUnavailable),
+        client.generate(SeedRange(5, 2), RequestTerms(10), "other"),
+    ):
         pass
 
 

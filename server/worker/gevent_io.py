@@ -1,0 +1,75 @@
+"""gevent's event loop for the client of the engines, in an HTTP worker."""
+
+import select
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import gevent
+from gevent.hub import Waiter
+from gevent.monkey import get_original
+
+from server.worker.event_loop import Stop
+
+READ = 1
+"""libev's name for "there is something to read"."""
+
+Result = TypeVar("Result")
+
+
+class GeventWaiter(Waiter):  # type: ignore[misc]
+    """Where one greenlet waits for one value; ``wake`` switches to it at once."""
+
+    __slots__ = ()
+    wait = Waiter.get
+    wake = Waiter.switch
+
+
+class GeventLoop:
+    """The event loop of the thread that makes it; an ``EventLoop``."""
+
+    waiter: Callable[[], GeventWaiter] = GeventWaiter
+
+    def __init__(self) -> None:
+        self._hub = gevent.get_hub()
+        self.call_soon: Callable[..., object] = self._hub.loop.run_callback
+
+    def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> Stop:
+        timer = self._hub.loop.timer(delay_s)
+        timer.start(callback, *args)
+        return lambda: _end(timer)
+
+    def call_periodically(self, period_s: float, callback: Callable[[], object]) -> Stop:
+        stopped = False
+
+        def run() -> None:
+            while not stopped:
+                callback()
+                gevent.sleep(period_s)
+
+        def stop() -> None:
+            nonlocal stopped
+            stopped = True  # gevent kills later, and the task may be about to wake
+            gevent.kill(task)
+
+        task = gevent.spawn(run)
+        return stop
+
+    def watch_readable(self, descriptor: int, callback: Callable[[], object]) -> Stop:
+        watcher = self._hub.loop.io(descriptor, READ)
+        watcher.start(callback)
+        return lambda: _end(watcher)
+
+    def in_thread(self, function: Callable[..., Result], *args: object) -> Result:
+        return self._hub.threadpool.apply(function, args)  # type: ignore[no-any-return]
+
+    def socket(self, family: int, kind: int) -> socket.socket:
+        return get_original("socket", "socket")(family, kind)  # type: ignore[no-any-return]
+
+    def poll(self) -> "select.poll":
+        return get_original("select", "poll")()  # type: ignore[no-any-return]
+
+
+def _end(watcher: Any) -> None:
+    watcher.stop()
+    watcher.close()

@@ -1,0 +1,58 @@
+"""gevent's event loop, where it differs from what its names promise."""
+
+import gevent
+import pytest
+
+from server.worker.gevent_io import GeventLoop
+
+
+@pytest.fixture
+def loop():
+    return GeventLoop()
+
+
+def test_what_is_periodic_is_called_until_it_is_stopped(loop):
+    calls, woken = [], loop.waiter()
+
+    def callback():
+        calls.append(1)
+        if len(calls) == 3:
+            loop.call_soon(woken.wake, None)
+
+    stop = loop.call_periodically(0, callback)
+    woken.wait()
+    stop()
+    after = len(calls)
+    for _ in range(5):
+        gevent.sleep(0)
+    assert len(calls) == after
+
+
+def test_task_that_is_about_to_wake_as_it_is_stopped_calls_nothing(loop, monkeypatch):
+    """gevent kills at the next turn of its loop; until then the task may have its turn."""
+    calls = []
+    monkeypatch.setattr(gevent, "kill", lambda task: None)
+    stop = loop.call_periodically(0, lambda: calls.append(1))
+    gevent.sleep(0)
+    stop()
+    after = len(calls)
+    for _ in range(5):
+        gevent.sleep(0)
+    assert len(calls) == after > 0
+
+
+def test_timer_that_is_stopped_wakes_nobody_and_one_that_is_not_does(loop):
+    woken = []
+    waiter = loop.waiter()
+    stop = loop.call_later(0, woken.append, "stopped")
+    stop()
+    loop.call_later(0, woken.append, "first")
+    loop.call_later(0.001, waiter.wake, "second")
+    assert waiter.wait() == "second"
+    assert woken == ["first"]
+
+
+def test_value_that_is_there_before_anybody_waits_is_not_waited_for(loop):
+    waiter = loop.waiter()
+    waiter.wake("value")
+    assert waiter.wait() == "value"
