@@ -42,6 +42,14 @@ def test_bundle_tells_where_it_came_from(models):
     assert "cifar10-cars" in json.dumps(lineage)
 
 
+def test_the_environment_that_serves_chooses_the_plans_that_the_export_proved(models):
+    parity = json.loads((models / "few-cars" / "3" / "parity.json").read_text())
+    code = "from server.runtime.plans import choose_plans; print(*choose_plans(), sep='\\n')"
+    chosen = subprocess.run([PYTHON, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert chosen.returncode == 0, chosen.stderr
+    assert [*parity["plans"]] == chosen.stdout.replace("/", " ").splitlines()
+
+
 def test_trained_and_exported_model_is_served_as_its_golden_images_say(models):
     bundle = load_bundle(models / "few-cars" / "3")
     settings = {"CARFRONT_MODELS": str(models), "CARFRONT_MODEL": "few-cars"}

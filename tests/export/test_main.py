@@ -1,5 +1,7 @@
 """The command from end to end: real TensorFlow, tf2onnx and ONNX Runtime."""
 
+import json
+
 import onnx
 import pytest
 
@@ -9,6 +11,7 @@ from export.probes import make_probes
 from export.variants import quantize
 from server.bundle import repository
 from server.bundle.manifest import load_bundle
+from server.runtime.plans import choose_plans
 
 
 @pytest.fixture
@@ -90,6 +93,15 @@ def test_generator_that_a_rewrite_does_not_suit_gets_the_graph_of_the_converter(
     monkeypatch.setattr(pipeline, "FORMS", {"spoilt": spoil, "none": lambda model: model})
     assert main(arguments(config)) == 0
     assert load_bundle(config.target).manifest.variant("fp32").rewrite == "none"
+
+
+def test_every_plan_that_a_server_would_choose_is_proven_and_no_other(exporting, config):
+    assert main(arguments(config)) == 0
+    bundle = load_bundle(config.target)
+    proven = json.loads((bundle.path / "parity.json").read_text())["plans"]
+    chosen = choose_plans(manifest=bundle.manifest)
+    assert [*proven] == [f"{plan.provider} {plan.precision}" for plan in chosen]
+    assert all(facts["same_in_any_batch"] for facts in proven.values())
 
 
 def test_failed_parity_keeps_the_version_that_force_would_replace(exporting, config):
