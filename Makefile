@@ -15,8 +15,8 @@ RECIPE = --augment translation,cutout --decay-from $(shell expr $(EPOCHS) / 2) -
 
 SERVE := .venvs/serve
 DEV := .venvs/dev
-# Two at a time: tests that start servers beside the others, see tests/conftest.py.
-PARALLEL = --numprocesses 2 --dist loadgroup
+# Tests that start servers run beside the others, see tests/two_at_a_time.py.
+PARALLEL = --numprocesses 2
 WITHOUT_TENSORFLOW = $(addprefix --ignore=tests/,training export gpu)
 LOADTEST := .venvs/loadtest
 

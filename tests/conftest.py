@@ -1,13 +1,9 @@
 """What holds for all tests."""
 
 import signal
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-TENSORFLOW = ("training", "export", "gpu")
-"""Folders whose tests import TensorFlow: that takes seconds, so one process runs all of them."""
 
 # Where a shell starts the tests in the background, Ctrl-C is ignored by them, and so it would be by
 # every program that they start and interrupt.
@@ -20,19 +16,9 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell which tests run in one process, where pytest-xdist has several.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Return who decides which process runs what, where there are several."""
+    from tests.two_at_a_time import TwoAtATime
 
-    All servers of tests are in one: they are started one after the other, and no server has to
-    share the machine with another that is killed, soaked or overloaded.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_process_of(item)))
-
-
-def _process_of(item: pytest.Item) -> str:
-    """Return a name that all tests share which are to run in the same process."""
-    place = item.path.relative_to(Path(__file__).parent)
-    if item.get_closest_marker("servers"):
-        return "servers"
-    return "tensorflow" if place.parts[0] in TENSORFLOW else place.as_posix()
+    return TwoAtATime(config, log)
