@@ -87,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the bench as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--seconds", type=int, default=6, help="of each load in a round (6)")
+    parser.add_argument("--seconds", type=int, default=6, help="seconds of each load (6)")
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     parser.add_argument("--save", type=Path, help="write the result there as JSON")
     args = parser.parse_args(argv)

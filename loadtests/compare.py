@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtests.compare", description=__doc__)
     parser.add_argument("servers", nargs="+", metavar="NAME=PLACE", help="at least two")
     parser.add_argument("--rounds", type=int, default=5, help="rounds (5)")
-    parser.add_argument("--seconds", type=int, default=4, help="of each load in a round (4)")
+    parser.add_argument("--seconds", type=int, default=4, help="seconds of each load (4)")
     parser.add_argument("--only", action="append", help="a column, such as 'start'; all of them")
     parser.add_argument("--python", default=sys.executable, help="the interpreter of all of them")
     parser.add_argument("--save", type=Path, help="write the result there as JSON")

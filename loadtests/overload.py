@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the overload as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.overload", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--seconds", type=float, default=10, help="of each phase (10)")
+    parser.add_argument("--seconds", type=float, default=10, help="seconds of each phase (10)")
     parser.add_argument("--deadline-ms", type=int, default=1000, help="of each request (1000)")
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     parser.add_argument("--save", type=Path, help="write the result there as JSON")

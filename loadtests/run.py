@@ -69,9 +69,9 @@ def parse(argv: list[str] | None) -> Plan:
         epilog="Other arguments go to Locust, such as --max-p95-ms and --max-failure-ratio.",
         allow_abbrev=False,
     )
-    parser.add_argument("--seconds", type=positive, default=20, help="of load (%(default)s)")
-    parser.add_argument("--users", type=positive, default=32, help="at a time (%(default)s)")
-    parser.add_argument("--url", help="of a running server; without it, one is started")
+    parser.add_argument("--seconds", type=positive, default=20, help="duration (%(default)s)")
+    parser.add_argument("--users", type=positive, default=32, help="users at a time (%(default)s)")
+    parser.add_argument("--url", help="URL of a running server; without it, one is started")
     parser.add_argument(
         "--python", default=sys.executable, help="interpreter that has the server's libraries"
     )
@@ -80,7 +80,7 @@ def parse(argv: list[str] | None) -> Plan:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="for the server; repeatable",
+        help="setting for the server; repeatable",
     )
     options, rest = parser.parse_known_args(argv)
     if importlib.util.find_spec("locust") is None:

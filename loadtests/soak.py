@@ -66,7 +66,7 @@ class Sample:
 def main(argv: list[str] | None = None) -> int:
     """Run the soak as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="under load (10)")
+    parser.add_argument("--minutes", type=float, default=10, help="minutes under load (10)")
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     parser.add_argument("--save", type=Path, help="write SAVE.json and SAVE.svg")
     args = parser.parse_args(argv)

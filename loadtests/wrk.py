@@ -32,7 +32,7 @@ end
 """
 )
 
-PATIENCE = "60s"
+TIMEOUT = "60s"
 """The timeout of an answer: a slow machine needs seconds for the images of 16 callers at once."""
 PERCENTILE = r"\n\s+{}%\s+(\S+)"
 """The pattern of a percentile of the latency in wrk's output."""
@@ -64,7 +64,7 @@ def command_for(load: Load, folder: Path) -> list[str]:
     """Return the command of wrk for ``load``, without its duration and URL."""
     script = folder / f"{load.images}.lua"
     script.write_text(load.script)
-    options = ["--latency", "--timeout", PATIENCE, "-s", str(script)]
+    options = ["--latency", "--timeout", TIMEOUT, "-s", str(script)]
     return ["wrk", "-t1", f"-c{load.connections}", *options]
 
 

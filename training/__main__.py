@@ -26,28 +26,38 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     add("--data", help=f"data set: {', '.join(SOURCES)}")
     add("--data-path", type=Path, help="folder that holds the data set already")
     add("--size", type=int, choices=SIZES, help="pixels on each side of an image")
-    add("--crop-margin", type=float, help="around a car's box, a fraction of its longer side")
-    add("--split", choices=SPLITS, help="of a data set that has them")
-    add("--views", choices=VIEWS, help="of compcars-web; front-side adds to front")
+    add(
+        "--crop-margin", type=float, help="margin around a car's box, a fraction of its longer side"
+    )
+    add("--split", choices=SPLITS, help="part of the data set, where it has parts")
+    add("--views", choices=VIEWS, help="views of compcars-web; front-side adds to front")
     add("--limit-images", type=int, help="train on the first so many images only")
     add("--epochs", type=int, help="epochs in all, those before a restart counted in")
     add("--batch-size", type=int, help="images a step")
     add("--seed", type=int, help="decides every random number of the run")
     add("--learning-rate", type=float, help="Adam's step size")
     rate = "--discriminator-learning-rate"
-    add(rate, type=float, metavar="RATE", help="where it is to differ; None: --learning-rate")
     add(
-        "--decay-from", type=int, metavar="EPOCH", help="both rates fall evenly from after this one"
+        rate,
+        type=float,
+        metavar="RATE",
+        help="learning rate of this network; None: --learning-rate",
     )
-    add("--decay-to", type=int, metavar="EPOCH", help="to 0 at the end of this one; 0 and 0: never")
+    add("--decay-from", type=int, metavar="EPOCH", help="last epoch before both rates fall, evenly")
+    add(
+        "--decay-to",
+        type=int,
+        metavar="EPOCH",
+        help="epoch at whose end they are 0; 0 and 0: never",
+    )
     add("--beta-1", type=float, help="Adam's first-moment decay")
     add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
     add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")
     kinds = ",".join(AUGMENTATIONS)
     add("--augment", type=_names, metavar="KINDS", help=f"what the discriminator sees: {kinds}")
-    add("--r1-weight", type=float, help="of the gradient penalty on photographs; 0 is none")
+    add("--r1-weight", type=float, help="weight of the gradient penalty on photographs; 0: none")
     add("--ema-decay", type=float, help="decay a step of the averaged generator; 0: no average")
-    add("--statistics-passes", type=int, help="of 256 latents, for the exported statistics")
+    add("--statistics-passes", type=int, help="passes of 256 latents for the exported statistics")
     policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     add("--precision", choices=policies, help="auto takes what the hardware is fast at")
     add("--strategy", choices=STRATEGIES, help="mirrored takes all GPUs, single the first")

@@ -48,7 +48,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("run", type=Path, metavar="RUN", help="run directory of the training")
     add("--images", type=int, default=6000, help="images to draw, 4 or more (default: 6000)")
-    add("--seed", type=int, default=0, help="of the latents and of every random choice")
+    add("--seed", type=int, default=0, help="seed of the latents and of every random choice")
     add("--data-path", type=Path, help="folder that holds the run's data set already")
     add("--inception-weights", type=Path, metavar="FILE", help="Keras's InceptionV3 without top")
     add("--no-inception", action="store_true", help="neither FID nor KID, which take long")

@@ -14,7 +14,7 @@ from server.errors import InvalidRequest, NoAdministrators, NotAuthorized, Servi
 from server.ipc.catalog import READY
 from server.worker.engine_client import EngineClient
 
-PATIENCE_S = 300.0
+LOAD_TIMEOUT_S = 300.0
 """How long an administrator waits for a model to be loaded."""
 
 
@@ -47,7 +47,7 @@ def blueprint(config: ServerConfig, client: EngineClient) -> Blueprint:
             raise InvalidRequest("parameters", parameters, '{"version": "2"} or nothing')
         if not NAME.fullmatch(name):
             raise InvalidRequest("model", name, "a model's name")
-        client.administer(action, name, version, PATIENCE_S)
+        client.administer(action, name, version, LOAD_TIMEOUT_S)
         return jsonify({})
 
     @routes.errorhandler(ServingError)

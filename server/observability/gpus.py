@@ -90,14 +90,16 @@ class Gpus(Collector):
 
     def collect(self) -> Iterable[Metric]:
         used = GaugeMetricFamily(
-            "carfront_gpu_memory_used_bytes", "Of all processes on the GPU.", labels=["gpu"]
+            "carfront_gpu_memory_used_bytes",
+            "Memory of the GPU that all processes use.",
+            labels=["gpu"],
         )
         total = GaugeMetricFamily(
-            "carfront_gpu_memory_total_bytes", "What the GPU has.", labels=["gpu"]
+            "carfront_gpu_memory_total_bytes", "Memory of the GPU.", labels=["gpu"]
         )
         busy = GaugeMetricFamily(
             "carfront_gpu_utilization_ratio",
-            "Part of the last second or less in which a kernel ran, 0 to 1; not told of a MIG.",
+            "Share of the last second in which a kernel ran, 0 to 1; absent for a MIG device.",
             labels=["gpu"],
         )
         for number, (_, handle) in enumerate(self._found()):

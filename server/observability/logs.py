@@ -14,8 +14,6 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 HEADER = "X-Request-Id"
-ENVIRON = "carfront.request_id"
-"""The key of a request's id in its WSGI environment."""
 
 _trace: ContextVar[str | None] = ContextVar("trace_id", default=None)
 _traceparent = re.compile(
@@ -38,7 +36,6 @@ def begin_request(environ: dict[str, Any]) -> str:
     """
     given = environ.get("HTTP_X_REQUEST_ID")
     request_id = given if given and _acceptable(given) else f"{_process}-{next(_numbers):x}"
-    environ[ENVIRON] = request_id
     _current.set(request_id)
     parent = environ.get("HTTP_TRACEPARENT")
     found = _traceparent(parent) if parent else None

@@ -37,7 +37,7 @@ REGISTRY = CollectorRegistry()
 
 REQUEST_SECONDS = Histogram(
     "http_server_request_duration_seconds",
-    "From the parsed request line to the finished answer, without sending it.",
+    "Duration of a request, from its parsed head to its finished answer, without sending that.",
     ["method", "route", "status"],
     buckets=SECONDS,
     registry=REGISTRY,
@@ -50,20 +50,20 @@ IMAGES = Counter(
 )
 ENCODE_SECONDS = Histogram(
     "carfront_encode_seconds",
-    "Turning one answer's pixels into bytes.",
+    "Duration of the encoding of one answer.",
     ["format"],
     buckets=STEPS,
     registry=REGISTRY,
 )
 QUEUE_DELAY_SECONDS = Histogram(
     "carfront_queue_delay_seconds",
-    "From a request's arrival at the engine until its first images run.",
+    "Duration of a request's wait at the engine, until its first images run.",
     buckets=STEPS,
     registry=REGISTRY,
 )
 INFERENCE_SECONDS = Histogram(
     "carfront_inference_seconds",
-    "One batch in ONNX Runtime.",
+    "Duration of one batch in ONNX Runtime.",
     buckets=STEPS,
     registry=REGISTRY,
 )

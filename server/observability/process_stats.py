@@ -44,16 +44,18 @@ class ProcessStats(Collector):
     def collect(self) -> Iterable[Metric]:
         seconds = CounterMetricFamily(
             "carfront_process_cpu_seconds",
-            "Processor time, of the kernel for it too.",
+            "Processor time of the process, the kernel's work for it included.",
             labels=["process"],
         )
         memory = GaugeMetricFamily(
             "carfront_process_resident_memory_bytes",
-            "Memory in use, what is shared with other processes included.",
+            "Resident memory of the process, memory shared with others included.",
             labels=["process"],
         )
         files = GaugeMetricFamily(
-            "carfront_process_open_fds", "Open files and sockets.", labels=["process"]
+            "carfront_process_open_fds",
+            "Open files and sockets of the process.",
+            labels=["process"],
         )
         for note in sorted(self._folder.glob("[!.]*")):
             try:

@@ -16,14 +16,14 @@ from server.worker.http_connection import Connection
 PAUSE_S = 0.002
 """The seconds for which a new connection is left to workers that have fewer. A busy worker takes
 longer to wake, and one that hangs never does: after the pause the connection is accepted."""
-FAREWELL_S = 1.0
+LAST_REQUEST_S = 1.0
 """The seconds that a stopping worker waits for the next request on a connection. A caller that asks
 without pause gets an answer that says to close the connection; closing it at once would cut off a
 request on its way."""
 
 
 class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
-    """Closes idle connections: after ``keepalive`` seconds, or ``FAREWELL_S`` when it stops.
+    """Closes idle connections: after ``keepalive`` seconds, or ``LAST_REQUEST_S`` when it stops.
 
     A worker that has more than its share of the connections closes some as well; their callers
     connect anew, to another worker.
@@ -45,7 +45,7 @@ class Worker(GeventPyWSGIWorker):  # type: ignore[misc]
         """Tell gunicorn, once a second, that this worker lives, and close idle connections."""
         super().notify()
         self.surplus = self.connection_balance.surplus(self.slot)
-        latest = time.monotonic() - (self.cfg.keepalive if self.alive else FAREWELL_S)
+        latest = time.monotonic() - (self.cfg.keepalive if self.alive else LAST_REQUEST_S)
         for connection, since in list(self.waiting.items()):
             if since < latest:
                 connection.end()

@@ -36,10 +36,12 @@ class Recovery:
 def main(argv: list[str] | None = None) -> int:
     """Run the chaos as the command line says; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=120, help="how long (120)")
+    parser.add_argument("--seconds", type=float, default=120, help="seconds in all (120)")
     parser.add_argument("--every", type=float, default=4, help="seconds between faults (4)")
-    parser.add_argument("--clients", type=int, default=16, help="at the same time (16)")
-    parser.add_argument("--recovery", type=float, default=3, help="seconds it may take (3)")
+    parser.add_argument("--clients", type=int, default=16, help="clients at the same time (16)")
+    parser.add_argument(
+        "--recovery", type=float, default=3, help="seconds that a recovery may take (3)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="decides the order of the faults")
     parser.add_argument("--python", default=sys.executable, help="the serving interpreter")
     args = parser.parse_args(argv)

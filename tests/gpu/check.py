@@ -304,9 +304,14 @@ def main(argv: list[str] | None = None) -> int:
     add("--provider", choices=("cuda", "cpu"), default="cuda", help="cpu: the same without a GPU")
     add("--bundle", type=Path, default=Path("models/cars-dcgan/2"), help="what is run")
     add("--largest", type=int, default=4096, help="largest bucket (4096)")
-    add("--seconds", type=float, default=0.5, help="of each measurement (0.5)")
-    add("--images", type=int, default=10_000_000, help="for the memory (10 million)")
-    add("--parity-images", type=int, default=4096, help="compared with the CPU's (4096)")
+    add("--seconds", type=float, default=0.5, help="seconds of each measurement (0.5)")
+    add(
+        "--images",
+        type=int,
+        default=10_000_000,
+        help="images drawn to see that memory stays (10 million)",
+    )
+    add("--parity-images", type=int, default=4096, help="images compared with the CPU's (4096)")
     add("--http", type=int, default=8, help="seconds of each load over HTTP; 0: none")
     add("--workers", type=int, default=16, help="HTTP workers (16)")
     add("--save", type=Path, help="write all of it there as JSON")

@@ -19,7 +19,7 @@ from training.evaluation.distances import Progress
 SIDE = 299
 """The pixels a side of the images that InceptionV3 takes."""
 BATCH = 64
-PATIENCE_S = 30.0
+TIMEOUT_S = 30.0
 """The timeout in seconds of a download that sends nothing."""
 
 
@@ -37,7 +37,7 @@ def load_inception(weights: Path | None = None) -> Any:
     import keras
 
     try:
-        with _timeout(PATIENCE_S):
+        with _timeout(TIMEOUT_S):
             return keras.applications.InceptionV3(
                 include_top=False,
                 pooling="avg",
