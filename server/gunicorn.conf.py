@@ -151,8 +151,10 @@ def dirty_worker_init(worker):
         app.start(number, dirty_arbiter.pid, lambda: worker.alive)
 
 
-FOR_HTTP_WORKERS = ("flask", "flask.sessions", "gevent.pywsgi", "gevent.threadpool")
-"""What each HTTP worker would import by itself, beside the engine that loads its model."""
+FOR_HTTP_WORKERS = ("click", "itsdangerous", "jinja2", "werkzeug.routing", "werkzeug.wrappers")
+"""Libraries that each HTTP worker would import by itself, beside the engine that loads its model.
+
+Not Flask itself: its log handler, made before gevent's patches, complains when a worker ends."""
 
 
 def when_ready(server):

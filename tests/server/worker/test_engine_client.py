@@ -281,7 +281,7 @@ def test_worker_that_hangs_up_takes_only_its_own_rows_along(path, client):
         until(lambda: other.ready)
         theirs = gevent.spawn(draw, other, 2, 50)
         until(lambda: other._inflight)
-        gevent.sleep(0.01)  # let the submit leave
+        until(lambda: not other._balancer.backends[0].connection._flushing)  # the submit has left
         other.close()
         theirs.kill()
         gate.open.set()
