@@ -163,7 +163,7 @@ def held(victim: Victim, step: str) -> Iterator[int]:
     hold.write_text(step)
     try:
         kill(victim.engines)
-        until(lambda: waiting.exists() and waiting.read_text() != "", "no engine waits")
+        until(waiting.exists, "no engine waits")
         yield int(waiting.read_text())
     finally:
         hold.unlink()
