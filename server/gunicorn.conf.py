@@ -8,7 +8,6 @@ import signal
 import sys
 import tempfile
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 
 # NumPy's linear algebra is not used here, and its threads would spin beside the start.
@@ -151,16 +150,7 @@ def dirty_worker_init(worker):
         app.start(number, dirty_arbiter.pid, lambda: worker.alive)
 
 
-FOR_HTTP_WORKERS = ("click", "itsdangerous", "jinja2", "werkzeug.routing", "werkzeug.wrappers")
-"""Libraries that each HTTP worker would import by itself, beside the engine that loads its model.
-
-Not Flask itself: its log handler, made before gevent's patches, complains when a worker ends."""
-
-
 def when_ready(server):
-    """Say where the server is, and import once what the HTTP workers need: the engine is forked."""
-    for module in FOR_HTTP_WORKERS:
-        import_module(module)
     url = f"http://{server_config.host}:{server_config.port}"
     server.log.info(
         "%s on %s; try: curl %s/v1/images/7.png -o car.png", server_config.model, url, url

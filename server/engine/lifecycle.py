@@ -90,9 +90,14 @@ class Lifecycle:
         self._bundles.engine = engine
         self._publisher.announce = engine.announce
 
-    def follow(self) -> threading.Thread:
-        """Start the thread, which ends with the process, that keeps serving what is wanted."""
-        thread = threading.Thread(target=self._follow, name="lifecycle", daemon=True)
+    def follow(self, once_warm: Callable[[], None] = lambda: None) -> threading.Thread:
+        """Keep serving what is wanted, from a thread that ends with the process.
+
+        ``once_warm`` is called when what was loaded at the start has its full speed.
+        """
+        thread = threading.Thread(
+            target=self._follow, args=(once_warm,), name="lifecycle", daemon=True
+        )
         thread.start()
         return thread
 
@@ -100,8 +105,9 @@ class Lifecycle:
         """Queue an administrator's request for the lifecycle's thread, which calls ``answer``."""
         self._inbox.put((ask, answer))
 
-    def _follow(self) -> None:
+    def _follow(self, once_warm: Callable[[], None]) -> None:
         self._bundles.finish()
+        once_warm()
         while True:
             try:
                 self._do(*self._inbox.get(timeout=LOOK_S))

@@ -94,8 +94,6 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
             config = ServerConfig.from_env()
             self._engine = start_engine(config, self._number, self._parent)
             watch(self._engine, config.batch_timeout_ms / 1000, config.silence_s)
-            gc.collect()
-            gc.freeze()  # the collector need not look through the loaded objects, which stay
             self._engine.serve()
             if os.getppid() != self._parent:
                 os._exit(0)  # nobody is left to stop this process
@@ -147,6 +145,12 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     for each in loaded:
         engine.add(each.served)
     lifecycle.serve_on(engine)
-    lifecycle.follow()
+    lifecycle.follow(once_warm=_spare_the_collector)
     log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine
+
+
+def _spare_the_collector() -> None:
+    """Have the garbage collector no longer look through what was loaded, which stays."""
+    gc.collect()
+    gc.freeze()
