@@ -16,7 +16,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from server.bundle import repository
 from server.bundle.manifest import BundleError
 from server.config import ConfigError, ServerConfig
-from server.cpus import schedule_as_batch
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
@@ -174,7 +173,6 @@ def post_fork(server, worker):
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     register_process(ServerConfig.from_env().processes_path, name)
     worker.connection_balance = server.connection_balance
-    schedule_as_batch()
     renew()
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from server.cpus import WakeUps
 from server.engine import accepted_requests
 from server.engine.accepted_requests import AcceptedRequests
 from server.engine.batcher import Batch
@@ -22,6 +23,7 @@ from server.engine.running_batches import RunningBatches
 from server.engine.shutdown import DRAIN_S, Shutdown, parent_process
 from server.engine.worker_connections import WorkerConnection, WorkerConnections
 from server.ipc.messages import Ask, Changed, Told
+from server.queue_state import SMALL_ROWS
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class Gathered(NamedTuple):
     served: ServedModel
     batch: Batch[EngineRequest]
     run: Run
+    is_lone: bool
+    """Whether the batch is small and no other runs."""
 
 
 class Engine:
@@ -143,7 +147,9 @@ class Engine:
             self._connections.close()
 
     def _loop(self, stream: int) -> None:
+        wake_ups = WakeUps()
         while (gathered := self._gather(stream)) is not None:
+            wake_ups.be_patient(not gathered.is_lone)
             self._serve(gathered, stream)
 
     # gathering
@@ -177,12 +183,12 @@ class Engine:
         self._tell_now_and_then()
         if not batch.slices:
             return None
-        run = served.run_for(stream, batch.rows, alone=not len(self._running))
+        is_lone = not len(self._running) and batch.rows <= SMALL_ROWS
         for part in batch.slices:
             part.request.begin()
         served.running += 1
         self._running.begin(stream, batch.rows)
-        return Gathered(served, batch, run)
+        return Gathered(served, batch, served.run_for(stream, is_lone), is_lone)
 
     def _tell_now_and_then(self) -> None:
         if self._clock() >= self._tell_at:
@@ -219,7 +225,7 @@ class Engine:
 
     def _serve(self, gathered: Gathered, stream: int) -> None:
         """Run a batch and answer the requests that are done with it."""
-        served, batch, run = gathered
+        served, batch, run, _ = gathered
         began = self._clock()
         failed = run_batch(batch.slices, served.latent_dim, run)
         seconds = self._clock() - began

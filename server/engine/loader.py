@@ -24,6 +24,7 @@ from server.engine.models import ServedModel
 from server.ipc.arena import SlotShape
 from server.ipc.atomic_file import write_whole
 from server.ipc.engine_dir import EngineDir
+from server.queue_state import SMALL_ROWS
 from server.runtime.benchmark import measured_batch_size
 from server.runtime.plans import Plan, choose_plans
 from server.runtime.session import Session, open_session
@@ -37,8 +38,6 @@ CAP_SYS_NICE = 1 << 23
 LOW = 10
 """The priority (nice) of a load. The lowest, 19, was no gentler to the requests that are served,
 and a load took 5.0 s with it instead of 3.6 while all processors were busy."""
-LONE_ROWS = 8
-"""The largest batch, in rows, that runs on all threads while no other batch runs."""
 STREAMS_ON_GPU = 2
 """The number of streams on a GPU: while one batch computes, the other is gathered, copied and
 answered."""
@@ -110,7 +109,7 @@ class Loader:
             lone.warm_up(largest, dim)
             streams = [lone]
         else:
-            lone.warm_up(LONE_ROWS, dim)
+            lone.warm_up(SMALL_ROWS, dim)
             streams = []
         while len(streams) < config.inference_streams:
             stream, _ = self._open(bundle, [lone.plan], config.threads_a_stream)
@@ -119,7 +118,7 @@ class Loader:
         for number, stream in enumerate(streams):
             served.runs[number] = stream.run
         if streams[0] is not lone:
-            served.lone, served.lone_rows = lone.run, LONE_ROWS
+            served.lone = lone.run
 
     def _on_gpu(self, bundle: Bundle, session: Session, failed: list[Plan]) -> Loaded:
         config, dim = self._config, bundle.manifest.latents.dim

@@ -21,9 +21,8 @@ PAUSE_S = 0.05
 class ServedModel:
     """One loaded bundle: the sessions that draw with it, and its queue.
 
-    ``runs`` has a session's run function for each stream. ``limit`` learns how large a batch may
-    be; None keeps the batcher's size. ``lone`` may be set to a session on all processors, which
-    runs a batch of up to ``lone_rows`` rows while no other batch runs.
+    ``runs`` has a session for each stream. ``limit`` learns how large a batch may be; None leaves
+    that as it is. ``lone`` is set to a session on all processors, for lone batches.
     """
 
     def __init__(
@@ -42,19 +41,13 @@ class ServedModel:
         self.runs = list(runs)
         self.batcher = batcher
         self.lone: Run | None = None
-        self.lone_rows = 0
         self._limit = limit
         self.running = 0
         """The number of batches in flight."""
 
-    def run_for(self, stream: int, rows: int, alone: bool) -> Run:
-        """Return the function that runs a batch of ``rows`` rows in ``stream``.
-
-        ``alone`` says that no other batch is running.
-        """
-        if alone and self.lone is not None and rows <= self.lone_rows:
-            return self.lone
-        return self.runs[stream]
+    def run_for(self, stream: int, is_lone: bool) -> Run:
+        """Return what runs a batch in ``stream``; ``is_lone`` if it is small and no other runs."""
+        return self.lone if is_lone and self.lone is not None else self.runs[stream]
 
     def observe(self, rows: int, seconds: float, beside: int) -> None:
         """Learn from a batch of ``rows`` that took ``seconds``, one of ``beside`` running ones."""

@@ -17,7 +17,6 @@ from gunicorn.dirty import DirtyApp
 
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
-from server.cpus import schedule_as_batch
 from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
@@ -89,7 +88,6 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _run(self) -> None:
-        schedule_as_batch()
         try:
             config = ServerConfig.from_env()
             self._engine = start_engine(config, self._number, self._parent)

@@ -10,12 +10,15 @@ from typing import Any
 
 from gunicorn.workers.ggevent import GeventPyWSGIWorker, PyWSGIServer
 
+from server.cpus import WakeUps
 from server.worker.connection_balance import ConnectionBalance
 from server.worker.http_connection import Connection
 
 PAUSE_S = 0.002
 """The seconds for which a new connection is left to workers that have fewer. A busy worker takes
 longer to wake, and one that hangs never does: after the pause the connection is accepted."""
+FEW = 2
+"""The number of connections up to which a worker interrupts others when it wakes."""
 LAST_REQUEST_S = 1.0
 """The seconds that a stopping worker waits for the next request on a connection. A caller that asks
 without pause gets an answer that says to close the connection; closing it at once would cut off a
@@ -58,6 +61,7 @@ class Server(PyWSGIServer):  # type: ignore[misc]
         super().__init__(*args, **settings)
         self._connection_balance, self._slot = worker.connection_balance, worker.slot
         self._has_paused = False
+        self._wake_ups = WakeUps()
 
     def start(self) -> None:
         super().start()
@@ -72,7 +76,7 @@ class Server(PyWSGIServer):  # type: ignore[misc]
             super().handle(*connection)
         finally:
             if self.started:
-                self._connection_balance.tell(self._slot, len(self.pool) - 1)
+                self._tell(len(self.pool) - 1)
 
     def _do_read(self) -> None:
         """Accept the connection that waits, or leave it to another worker for a moment."""
@@ -84,4 +88,9 @@ class Server(PyWSGIServer):  # type: ignore[misc]
             return
         self._has_paused = False
         super()._do_read()
-        self._connection_balance.tell(self._slot, len(self.pool))
+        self._tell(len(self.pool))
+
+    def _tell(self, connections: int) -> None:
+        """Tell the other workers how many connections there are; with many, be patient."""
+        self._connection_balance.tell(self._slot, connections)
+        self._wake_ups.be_patient(connections > FEW)

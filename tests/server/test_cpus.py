@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from server.cpus import cpu_quota, schedule_as_batch
+from server.cpus import WakeUps, cpu_quota
 
 
 @pytest.mark.parametrize(
@@ -25,15 +25,17 @@ def test_quota_is_read_from_either_version_of_cgroups(tmp_path, files, quota):
     assert cpu_quota(tmp_path) == quota
 
 
-def test_a_thread_that_waits_for_its_turn_leaves_the_others_as_they_were():
+def test_patient_thread_is_scheduled_as_a_batch_job_and_the_others_as_before():
     before, policies = os.sched_getscheduler(0), []
 
-    def wait():
-        schedule_as_batch()
-        policies.append(os.sched_getscheduler(0))
+    def work():
+        wake_ups = WakeUps()
+        for patient in (True, True, False, True):
+            wake_ups.be_patient(patient)
+            policies.append(os.sched_getscheduler(0))
 
-    thread = threading.Thread(target=wait)
+    thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert policies == [os.SCHED_BATCH]
+    assert policies == [os.SCHED_BATCH, os.SCHED_BATCH, os.SCHED_OTHER, os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == before

@@ -63,13 +63,12 @@ def test_bundle_in_use_is_not_idle(models):
     assert models.get(served.key) is None
 
 
-def test_small_batch_beside_which_no_other_runs_has_the_session_on_all_processors():
+def test_lone_batch_has_the_session_on_all_processors_once_there_is_one():
     served = serving([picture, len])
-    assert served.run_for(1, rows=1, alone=True) is len
-    served.lone, served.lone_rows = max, 8
-    assert served.run_for(1, rows=8, alone=True) is max
-    assert served.run_for(1, rows=9, alone=True) is len
-    assert served.run_for(0, rows=1, alone=False) is picture
+    assert served.run_for(1, is_lone=True) is len
+    served.lone = max
+    assert served.run_for(1, is_lone=True) is max
+    assert served.run_for(0, is_lone=False) is picture
 
 
 def test_batches_that_take_long_make_the_next_ones_smaller():
