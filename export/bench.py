@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from server.bundle.manifest import BundleError, Variant, load_bundle
+from server.bundle.files import load_bundle
+from server.bundle.manifest import BundleError, Variant
 from server.runtime.plans import Plan, choose_plans
 from server.runtime.session import Session
 

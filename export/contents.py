@@ -22,6 +22,7 @@ from export.probes import GOLDEN_SEEDS
 from export.run import Run
 from export.tolerances import GOLDEN_LEVELS
 from export.variants.trial import Trial
+from server.bundle.files import file_facts, load_bundle
 from server.bundle.latents import RULE
 from server.bundle.manifest import (
     SCHEMA_VERSION,
@@ -32,8 +33,6 @@ from server.bundle.manifest import (
     LatentsFacts,
     Manifest,
     Variant,
-    file_facts,
-    load_bundle,
     write_manifest,
 )
 from server.runtime.plans import VARIANT

@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 
 from export.run import Run
+from server.bundle.files import file_facts
 from server.bundle.latents import RULE
-from server.bundle.manifest import file_facts
 
 LIBRARIES = ("onnx", "tf2onnx", "onnxruntime", "onnxruntime-openvino", "tensorflow", "numpy")
 CONVERTERS = ("onnx", "tf2onnx", "tensorflow")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from server.bundle.files import file_facts
 from server.bundle.latents import latents
-from server.bundle.manifest import MANIFEST, file_facts
+from server.bundle.manifest import MANIFEST
 from server.runtime.plans import Plan
 from server.runtime.session import Session
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from server.bundle.manifest import load_bundle
+from server.bundle.files import load_bundle
 from tests.servers import PYTHON, serving
 
 pytestmark = pytest.mark.servers

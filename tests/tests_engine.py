@@ -6,15 +6,8 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from server.bundle.manifest import (
-    Bundle,
-    Golden,
-    GraphFacts,
-    ImageFacts,
-    LatentsFacts,
-    Manifest,
-    Variant,
-)
+from server.bundle.files import Bundle
+from server.bundle.manifest import Golden, GraphFacts, ImageFacts, LatentsFacts, Manifest, Variant
 from server.engine.batcher import Batcher
 from server.engine.engine import Engine
 from server.engine.models import ServedModel

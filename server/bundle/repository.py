@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from server.bundle.manifest import LATEST, NAME, VERSION, Bundle, BundleError, load_bundle
+from server.bundle.files import Bundle, load_bundle
+from server.bundle.manifest import LATEST, NAME, VERSION, BundleError
 
 Seen = tuple[tuple[str, int, int], ...]
 """The state of a bundle's directory: name, size in bytes and mtime in ns of each file, sorted."""

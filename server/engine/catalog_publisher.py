@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from server.bundle import repository
-from server.bundle.manifest import Bundle, BundleError
+from server.bundle.files import Bundle
+from server.bundle.manifest import BundleError
 from server.engine.loader import Loaded
 from server.ipc.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
 from server.ipc.engine_dir import EngineDir

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from server.bundle.manifest import Bundle
+from server.bundle.files import Bundle
 from server.engine.loader import Loaded
 from server.runtime.session import give_back_memory
 

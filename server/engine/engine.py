@@ -88,8 +88,6 @@ class Engine:
         )
         self._shutdown = Shutdown(clock, parent, parent_process)
         self._running = RunningBatches(clock)
-        self._look_at = 0.0
-        """The time at which to check again that the socket's file exists."""
         self._tell_at = 0.0
         """The time at which to refresh the gauges again."""
         self._capacity: float | None = None
@@ -209,17 +207,12 @@ class Engine:
     def _finished(self) -> bool:
         """Return whether the engine should end now."""
         if not self._shutdown.begun:
-            self._look_after_the_socket()
+            self._connections.keep_socket(self._clock())
             return False
         replaced = self._connections.replaced()
         if replaced:  # send the workers to the newer engine
             self._connections.hang_up_idle()
         return self._shutdown.is_over(len(self._connections.open), replaced)
-
-    def _look_after_the_socket(self) -> None:
-        if self._clock() >= self._look_at:
-            self._look_at = self._clock() + IDLE_S
-            self._connections.listen_again()
 
     # running
 

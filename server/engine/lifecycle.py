@@ -15,7 +15,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from server.bundle import repository
-from server.bundle.manifest import Bundle, BundleError
+from server.bundle.files import Bundle
+from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine.catalog_publisher import CatalogPublisher
 from server.engine.loaded_bundles import LoadedBundles, Metrics, ServingEngine

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from server.bundle import repository
-from server.bundle.manifest import Bundle, BundleError
+from server.bundle.files import Bundle
+from server.bundle.manifest import BundleError
 from server.engine.catalog_publisher import CatalogPublisher
 from server.engine.draining import Draining
 from server.engine.loader import Loaded, at_low_priority, noted

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from server.bundle.manifest import Bundle, BundleError
+from server.bundle.files import Bundle
+from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine.batch_limit import LARGEST, BatchLimit, mixed_rows
 from server.engine.batcher import Batcher

@@ -35,7 +35,7 @@ class ServedModel:
         limit: BatchLimit | None = None,
     ) -> None:
         self.key = key
-        """The bundle's key, see ``server.bundle.manifest.Bundle.key``."""
+        """The bundle's key, see ``server.bundle.files.Bundle.key``."""
         self.latent_dim = latent_dim
         self.shape = shape
         self.runs = list(runs)

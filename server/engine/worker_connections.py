@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 0.25
+"""The seconds between two looks whether the socket is still there."""
+
 
 class WorkerConnection:
     """The connection to one HTTP worker: its socket, its arena, and its unanswered requests."""
@@ -82,6 +85,8 @@ class WorkerConnections:
         self._on_ask = on_ask
         self._on_gone = on_gone
         self._selector = selectors.DefaultSelector()
+        self._look_at = 0.0
+        """The time at which to look for the socket again."""
         self._listen()
 
     def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
@@ -129,8 +134,14 @@ class WorkerConnections:
         except FileNotFoundError:
             return False
 
-    def listen_again(self) -> None:
-        """Listen anew if the socket's file was removed: no other worker would find the engine."""
+    def keep_socket(self, now: float) -> None:
+        """Listen anew if the socket was removed, as nobody else would find the engine.
+
+        The socket is looked for every ``LOOK_S`` seconds; ``now`` is the time in seconds.
+        """
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK_S
         if not self.path.exists():
             log.warning("somebody removed %s: listening anew", self.path)
             self._selector.unregister(self._listener)

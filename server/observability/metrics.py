@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from server.bundle.manifest import Bundle
+from server.bundle.files import Bundle
 from server.observability import multiprocess
 from server.observability.gpus import Gpus
 from server.observability.process_stats import ProcessStats

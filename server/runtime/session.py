@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from server.bundle.files import Bundle
 from server.bundle.latents import latents
-from server.bundle.manifest import Bundle
 from server.runtime.io_binding import IoBinding, bucket_of, padded
 from server.runtime.plans import Plan, SessionError
 from server.runtime.providers import open_provider

@@ -14,8 +14,9 @@ from export.parity import GOLDEN_PLAN
 from export.probes import GOLDEN_SEEDS
 from export.run import read_run
 from export.tolerances import GOLDEN_LEVELS
+from server.bundle.files import load_bundle
 from server.bundle.latents import latents
-from server.bundle.manifest import BundleError, load_bundle
+from server.bundle.manifest import BundleError
 from server.runtime.plans import choose_plans
 from server.runtime.session import Session, open_session
 

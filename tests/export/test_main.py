@@ -10,7 +10,7 @@ from export.__main__ import main
 from export.probes import make_probes
 from export.variants import quantize
 from server.bundle import repository
-from server.bundle.manifest import load_bundle
+from server.bundle.files import load_bundle
 from server.runtime.plans import choose_plans
 
 

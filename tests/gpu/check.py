@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from server.bundle.files import load_bundle
 from server.bundle.latents import latents
-from server.bundle.manifest import load_bundle
 from server.config import GPU_PROVIDERS
 from server.runtime.benchmark import rate
 from server.runtime.io_binding import IoBinding

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from server.bundle.files import file_facts
 from server.bundle.manifest import (
     FileFacts,
     Golden,
@@ -14,7 +15,6 @@ from server.bundle.manifest import (
     LatentsFacts,
     Manifest,
     Variant,
-    file_facts,
     write_manifest,
 )
 

@@ -14,7 +14,7 @@ from export.reference import once
 from export.run import read_run
 from export.variants import CANDIDATES, Candidate, trial
 from export.variants.trial import Bench, try_out
-from server.bundle.manifest import load_bundle
+from server.bundle.files import load_bundle
 from server.runtime.plans import Plan, SessionError, choose_plans
 from server.runtime.session import open_session, self_test
 

@@ -5,14 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from server.bundle.manifest import (
-    MANIFEST,
-    BundleError,
-    ImageFacts,
-    file_facts,
-    load_bundle,
-    read_manifest,
-)
+from server.bundle.files import file_facts, load_bundle
+from server.bundle.manifest import MANIFEST, BundleError, ImageFacts, read_manifest
 
 
 def edit(folder, change):

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from server.bundle.files import load_bundle
 from server.bundle.latents import latents
-from server.bundle.manifest import BundleError, load_bundle
+from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine import loader
 from server.engine.loader import DEATHS, LOW, Loader, at_low_priority, noted

@@ -11,7 +11,8 @@ from subprocess import PIPE
 import pytest
 from prometheus_client import Histogram
 
-from server.bundle.manifest import load_bundle, read_manifest, write_manifest
+from server.bundle.files import load_bundle
+from server.bundle.manifest import read_manifest, write_manifest
 from server.config import ServerConfig
 from server.observability import metrics
 from server.runtime.plans import Plan
