@@ -57,6 +57,9 @@ loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECOND
 bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
 
+compare: .venvs/peers/.done ## Hold this server against Starlette with a batcher by hand, in turns (needs wrk)
+	.venvs/peers/bin/python -m loadtests.compare ours=. starlette=loadtests.peers.starlette_batcher $(ARGS)
+
 soak: $(SERVE)/.done ## Keep a server under full load for minutes: memory and rate stay (needs wrk)
 	$(SERVE)/bin/python -m loadtests.soak $(ARGS)
 
@@ -91,6 +94,6 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve check test test-slow tools train evaluate export loadtest bench soak overload chaos \
+.PHONY: help serve check test test-slow tools train evaluate export loadtest bench compare soak overload chaos \
 	gpu-check lint format lock clean
 .DEFAULT_GOAL := help

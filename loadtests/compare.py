@@ -82,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
     print(table(rounds, contenders))
     if args.save:
         args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps({"hardware": hardware(), "rounds": rounds}, indent=2))
+        command = " ".join(["python -m loadtests.compare", *(argv or sys.argv[1:])])
+        facts = {"command": command, "hardware": hardware(), "rounds": rounds}
+        args.save.write_text(json.dumps(facts, indent=2) + "\n")
     return 0
 
 

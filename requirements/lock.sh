@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-for purpose in serve serve-gpu serve-tracing train loadtest dev; do
+for purpose in serve serve-gpu serve-tracing train loadtest peers dev; do
     echo "requirements/$purpose.txt"
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
