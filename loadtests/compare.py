@@ -8,6 +8,7 @@ first one, round by round; the results are medians over the rounds. The comparis
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -68,9 +69,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--python", default=sys.executable, help="the interpreter of all of them")
     parser.add_argument("--save", type=Path, help="write the result there as JSON")
     args = parser.parse_args(argv)
-    named = [x.partition("=") for x in args.servers]
-    contenders = [Contender(name, place, args.python) for name, _, place in named]
-    columns = [x for x in (START, *(load.name for load in LOADS)) if x in (args.only or [x])]
+    named = {name: place for name, _, place in (x.partition("=") for x in args.servers)}
+    columns = [START, *(load.name for load in LOADS)]
+    if len(named) < 2 or len(named) < len(args.servers) or not all(named.values()):
+        parser.error("name two servers or more, each NAME=PLACE with a name of its own")
+    if unknown := set(args.only or []) - set(columns):
+        parser.error(f"there is no column {unknown.pop()!r}; there are {', '.join(columns)}")
+    columns = [x for x in columns if x in (args.only or columns)]
+    python = str(Path.cwd() / args.python) if os.sep in args.python else args.python
+    contenders = [Contender(name, place, python) for name, place in named.items()]
     try:
         wrk.require()
         rounds = [one_round(contenders, columns, args.seconds) for _ in _counted(args.rounds)]
@@ -136,7 +143,11 @@ def started(contender: Contender) -> Iterator[tuple[str, float]]:
             yield url, time.perf_counter() - began
         finally:
             process.terminate()
-            process.wait(STOP_WITHIN_S)
+            try:
+                process.wait(STOP_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise MeasureError(f"{contender.name} did not stop") from None
 
 
 def measured(url: str, load: wrk.Load, seconds: int) -> dict[str, float]:

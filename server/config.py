@@ -72,7 +72,7 @@ class ServerConfig:
     threads: int = 0
     """The inference threads of all streams of an engine together; 0 takes one a processor."""
     max_batch_size: int = 0
-    """The largest number of images in one inference; 0 takes the fastest on this host."""
+    """The largest number of images in one inference; 0 learns it, or on a GPU measures it."""
     max_queue_delay_ms: int = 0
     """The milliseconds that a batch which is not full waits for more rows; 0 never waits."""
     max_queue_rows: int = 16384

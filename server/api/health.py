@@ -23,7 +23,7 @@ def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        """Say whether an engine answers, whose model is loaded, warm, and passed its self-test.
+        """Say whether an engine answers, whose model is loaded and passed its self-test.
 
         One engine is enough: the others' requests go to it. An answer tells too of engines that are
         missing, and of a plan that is not the wanted one.

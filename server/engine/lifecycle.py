@@ -107,13 +107,16 @@ class Lifecycle:
         self._inbox.put((ask, answer))
 
     def _follow(self, once_warm: Callable[[], None]) -> None:
-        self._bundles.finish()
-        once_warm()
+        is_warm = False
         while True:
             try:
-                self._do(*self._inbox.get(timeout=LOOK_S))
+                self._do(*self._inbox.get(timeout=LOOK_S if is_warm else 0.001))
             except Empty:
-                self.look()
+                if is_warm:
+                    self.look()
+                elif not self._bundles.finish_next():
+                    is_warm = True
+                    once_warm()
             except Exception:
                 log.exception("the model repository could not be looked at")
 

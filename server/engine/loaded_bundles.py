@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from server.bundle import repository
 from server.bundle.files import Bundle
@@ -16,8 +16,6 @@ from server.ipc.engine_dir import EngineDir
 from server.runtime.plans import Plan, SessionError
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class Metrics(Protocol):
@@ -90,16 +88,13 @@ class LoadedBundles:
         except Exception as error:  # one bundle's fault, of any kind, must not stop the others
             self._refuse(ref, error)
 
-    def finish(self) -> None:
-        """Finish, for full speed, the bundles that were loaded before the engine served."""
-        for ref, (_, loaded) in self._loaded.items():
-            began = self._clock()
-            try:
-                self._at_low_priority(loaded.finish)
-            except (BundleError, SessionError) as error:
-                log.error("%s is served by one session only: %s", ref, error)
-            else:
-                log.info("%s is warm for all batch sizes after %.1f s", ref, self._clock() - began)
+    def finish_next(self) -> bool:
+        """Give the next bundle that is not warm its full speed; return whether there was one."""
+        for ref, (bundle, loaded) in self._loaded.items():
+            if loaded.finish:
+                self._finish(ref, bundle, loaded)
+                return True
+        return False
 
     def retire(self, ref: str, why: str) -> None:
         """Stop answering new requests with the bundle ``ref``; those on their way are answered."""
@@ -139,33 +134,35 @@ class LoadedBundles:
             self.engine.add(loaded.served)
 
     def _open(self, bundle: Bundle, ref: str, insist: bool) -> Loaded:
+        """Return ``bundle`` loaded; warm too, where other bundles are served meanwhile."""
         began = self._clock()
-        with noted(self._engine_dir, bundle, insist):
-            if self.engine:
-                loaded = self._at_low_priority(lambda: self._load_and_finish(bundle))
-            else:
-                loaded = self._load(bundle)
+        with noted(self._engine_dir.loads(bundle.key), bundle.path, insist):
+            loaded = self._load(bundle)
+        plan = loaded.plan
         log.info(
-            "serving %s on %s in %s (%s), %d streams of %d threads, up to %d images a batch; "
-            "loaded in %.1f s",
-            ref,
-            loaded.plan.provider,
-            loaded.plan.precision,
-            loaded.plan.reason,
-            len(loaded.served.runs),
-            self._threads_a_stream,
-            loaded.served.batcher.max_batch_size,
-            self._clock() - began,
-        )
+            "serving %s on %s in %s (%s), %d streams, up to %d images a batch; loaded in %.1f s",
+            ref, plan.provider, plan.precision, plan.reason, len(loaded.served.runs),
+            loaded.served.batcher.max_batch_size, self._clock() - began,
+        )  # fmt: skip
+        if self.engine and loaded.finish:
+            self._finish(ref, bundle, loaded)
         return loaded
 
-    def _load_and_finish(self, bundle: Bundle) -> Loaded:
-        loaded = self._load(bundle)
-        loaded.finish()
-        return loaded
-
-    def _at_low_priority(self, work: Callable[[], T]) -> T:
-        return at_low_priority(work, self._threads_a_stream)
+    def _finish(self, ref: str, bundle: Bundle, loaded: Loaded) -> None:
+        """Give a loaded bundle its full speed; where that fails, what there is serves on."""
+        finish, loaded.finish = loaded.finish, None
+        began, note = self._clock(), self._engine_dir.finishes(bundle.key)
+        try:
+            with noted(note, bundle.path, insist=False):
+                at_low_priority(finish or (lambda: None), self._threads_a_stream)
+        except Exception as error:
+            expected = isinstance(error, (BundleError, SessionError))
+            log.error(
+                "%s is served by one session: %s", ref, error, exc_info=None if expected else error
+            )
+            note.unlink(missing_ok=True)  # the next engine tries again
+        else:
+            log.info("%s is warm for all batch sizes after %.1f s", ref, self._clock() - began)
 
     def _refuse(self, ref: str, error: Exception) -> None:
         """Log, count and publish that ``ref``, or its newer files, cannot be served."""

@@ -55,7 +55,7 @@ class Loaded:
     plan: Plan
     failed: list[Plan]
     """The plans that were tried before ``plan`` and cannot run the bundle on this host."""
-    finish: Callable[[], None] = lambda: None
+    finish: Callable[[], None] | None = None
     """The function that does the rest for full speed; the bundle is served correctly meanwhile."""
 
 
@@ -73,6 +73,8 @@ class Loader:
         self._config = config
         self._engine_dir = engine_dir
         self._clock = clock
+        self._streams: int | None = None
+        """The number of batches in flight, the same for all bundles of an engine."""
         self._gpu_batch_size: int | None = None
         """The batch size with which the first bundle was fastest on the GPU; None if unmeasured."""
 
@@ -93,26 +95,31 @@ class Loader:
         size, limit = config.max_batch_size, None
         if not size:
             size, limit = LARGEST, BatchLimit(LARGEST)
-        sessions = [session] * config.inference_streams
+        sessions = [session] * self._count_streams(config.inference_streams)
         served = self._served(bundle, sessions, size, mixed_rows(size), limit)
-        finish = partial(self._finish, bundle, served, session)
+        finish = partial(self._finish, bundle, served, session, size)
         return Loaded(served, session.plan, failed, finish)
 
-    def _finish(self, bundle: Bundle, served: ServedModel, lone: Session) -> None:
+    def _count_streams(self, usual: int) -> int:
+        """Return the number of streams: the setting's, or ``usual`` for the first bundle's plan."""
+        if self._streams is None:
+            self._streams = self._config.streams or usual
+        return self._streams
+
+    def _finish(self, bundle: Bundle, served: ServedModel, lone: Session, largest: int) -> None:
         """Give each stream a warm session of its own, and leave batches of few rows to ``lone``.
 
         Raises:
             BundleError, SessionError: a session cannot be opened; ``lone`` serves all streams on.
         """
         config, dim = self._config, bundle.manifest.latents.dim
-        largest = served.batcher.max_batch_size
         if config.threads_a_stream == config.lone_threads:
             lone.warm_up(largest, dim)
             streams = [lone]
         else:
             lone.warm_up(SMALL_ROWS, dim)
             streams = []
-        while len(streams) < config.inference_streams:
+        while len(streams) < len(served.runs):
             stream, _ = self._open(bundle, [lone.plan], config.threads_a_stream)
             stream.warm_up(largest, dim)
             streams.append(stream)
@@ -123,8 +130,8 @@ class Loader:
 
     def _on_gpu(self, bundle: Bundle, session: Session, failed: list[Plan]) -> Loaded:
         config, dim = self._config, bundle.manifest.latents.dim
-        threads = config.lone_threads
-        others = (config.streams or STREAMS_ON_GPU) - 1
+        threads = config.threads_a_stream
+        others = self._count_streams(STREAMS_ON_GPU) - 1
         streams = [session]
         streams += [self._open(bundle, [session.plan], threads)[0] for _ in range(others)]
         size = config.max_batch_size or self._measured(bundle, streams)
@@ -174,8 +181,8 @@ class Loader:
 
 
 @contextmanager
-def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]:
-    """Keep a note in ``engine_dir`` while ``bundle`` is being loaded: one line for each attempt.
+def noted(note: Path, bundle: Path, insist: bool) -> Iterator[None]:
+    """Keep a note, one line for each attempt, while a step of loading ``bundle`` goes on.
 
     A load that kills the engine leaves the note to the next engine, which would die as well.
 
@@ -183,7 +190,6 @@ def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]
         BundleError: ``DEATHS`` engines have died while they loaded the bundle, and the caller does
             not ``insist``.
     """
-    note = engine_dir.loads(bundle.key)
     died = len(note.read_text().splitlines()) if note.exists() else 0
     if died >= DEATHS and not insist:
         raise BundleError(
@@ -191,9 +197,9 @@ def noted(engine_dir: EngineDir, bundle: Bundle, insist: bool) -> Iterator[None]
             "change, or an administrator loads it"
         )
     if died:
-        log.warning("engines that loaded %s have died so far: %d", bundle.path, died)
+        log.warning("engines that loaded %s have died so far: %d", bundle, died)
     with suppress(OSError), note.open("a") as lines:  # a full file system takes no note
-        lines.write(f"{bundle.path}\n")
+        lines.write(f"{bundle}\n")
     try:
         yield
     finally:

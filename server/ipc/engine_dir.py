@@ -36,7 +36,7 @@ class EngineDir:
         The notes of loads stay: where memory ran out, a load may have killed the whole server.
         """
         self.folder.mkdir(exist_ok=True)
-        for pattern in ("max_batch_size-*", "compiled/layout-*"):
+        for pattern in ("max_batch_size-*", "finishes-*", "compiled/layout-*"):
             for note in self.folder.glob(pattern):
                 note.unlink()
 
@@ -47,6 +47,10 @@ class EngineDir:
     def loads(self, key: int) -> Path:
         """Return the file that notes, until the load has ended, that bundle ``key`` is loaded."""
         return self.folder / f"loads-{key:016x}"
+
+    def finishes(self, key: int) -> Path:
+        """Return the note that the bundle ``key``, which is served, is being given full speed."""
+        return self.folder / f"finishes-{key:016x}"
 
     @property
     def all_loads(self) -> list[Path]:

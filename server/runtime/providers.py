@@ -68,7 +68,7 @@ def _openvino(path: Path, plan: Plan, threads: int) -> Any:
 
 
 def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
-    """Return a session on the GPU, in the layout that is faster there, see ``layout``.
+    """Return a session on the GPU, in the layout that is faster there, see ``tensor_layout``.
 
     With CUDA graphs, unless ONNX Runtime leaves a node of the graph to the CPU.
     """

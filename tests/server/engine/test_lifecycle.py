@@ -14,7 +14,7 @@ from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.draining import RETIRE_S
 from server.engine.lifecycle import Lifecycle
-from server.engine.loader import Loaded
+from server.engine.loader import DEATHS, Loaded
 from server.engine.models import ServedModel
 from server.ipc.catalog import READY, Catalog
 from server.ipc.messages import Ask
@@ -76,6 +76,8 @@ class World:
         self.clock, self.engine, self.notes = Clock(), FakeEngine(), Notes()
         self.loads = []
         self.failed = []
+        self.finish = None
+        """The second step of every load."""
         self.broken = set()
         """Versions that no runtime draws rightly."""
         self.deadly = set()
@@ -89,7 +91,7 @@ class World:
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
         served = ServedModel(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
-        return Loaded(served, PLAN, self.failed)
+        return Loaded(served, PLAN, self.failed, self.finish)
 
     def start(self):
         self.engine_dir.folder.mkdir(exist_ok=True)
@@ -571,3 +573,39 @@ def test_two_engines_that_hold_a_version_for_each_other_let_go_of_it(
     shutil.copy(world.engine_dir.catalog, other.catalog)  # it holds version 8 too, for this one
     world.look()
     assert world.ready == ["boats/7", "tiny/1"]
+
+
+def test_bundle_is_finished_once_and_served_whatever_comes_of_it(world, caplog):
+    finished = []
+
+    def fail():
+        finished.append(1)
+        raise RuntimeError("can't start new thread")
+
+    world.finish = fail
+    world.start()
+    assert world.lifecycle._bundles.finish_next()
+    assert not world.lifecycle._bundles.finish_next()
+    assert finished == [1]
+    assert "tiny/1 is served by one session: can't start new thread" in caplog.text
+    assert world.ready == ["tiny/1"]
+    world.write("2")
+    world.look()
+    world.look()
+    assert finished == [1, 1], "a new version is finished before it answers"
+    assert world.ready == ["tiny/2"]
+
+
+def test_bundle_that_engines_die_of_while_they_finish_it_is_served_by_one_session(world, caplog):
+    def start_and_finish():
+        world.finish = lambda: os._exit(9)
+        world.start()
+        world.lifecycle._bundles.finish_next()
+
+    for _ in range(DEATHS):
+        world.dies(start_and_finish)
+    world.finish = lambda: pytest.fail("it was tried again")
+    world.start()
+    assert world.lifecycle._bundles.finish_next()
+    assert world.ready == ["tiny/1"]
+    assert "2 engines died" in caplog.text
