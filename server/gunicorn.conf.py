@@ -50,7 +50,7 @@ keepalive = server_config.keepalive_s
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 
-# After SIGTERM each limit ends before the next. The engines serve on for DRAIN_S (29 s, shutdown.py)
+# After SIGTERM each limit ends before the next. Engines serve on for DRAIN_S (29 s, shutdown.py)
 # and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
 # gunicorn what is left; a pod has terminationGracePeriodSeconds (k8s/base/deployment.yaml).
 # A worker that ends sends its traces within the same time: gunicorn looks at no sign until then.
