@@ -94,14 +94,14 @@ class RequestMiddleware:
         tracer = self._tracer
         span = tracer.begin(context.method, environ) if tracer else None
 
-        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             key = (context.method, context.route, status[:3])
             timer = self._timers.get(key) or self._timer(key)
             timer.observe(perf_counter() - context.began)
             if tracer:
                 tracer.end(span, *_span_facts(context, environ["PATH_INFO"], int(status[:3])))
             headers.append((HEADER, context.request_id))
-            return start_response(status, headers, *exc_info)
+            return start_response(status, headers, exc_info)
 
         return self._app(environ, start)
 

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from server.api.context import CONTEXT, RequestContext
-from server.api.generate import ImageService, Timings
+from server.api.generate import ImageService
 from server.bundle.latents import SEEDS
 from server.codecs.formats import FORMATS
 from server.errors import InvalidRequest
@@ -74,19 +74,16 @@ def answer(
     form = FORMATS[wanted.format]
     terms = context.terms()
     encoded = service.answer(wanted.source, terms, form, wanted.model, wanted.version)
-    context.timings = encoded.timings
+    took = context.timings = encoded.timings
+    timing = SERVER_TIMING % (took.queue_s * 1e3, took.infer_s * 1e3, took.encode_s * 1e3)
     fields = [
         ("Content-Type", form.mimetype),
         ("Content-Length", str(len(encoded.body))),
         ("Carfront-Model", encoded.model),
         ("Carfront-Seed", str(wanted.source.seed)),
-        ("Server-Timing", _server_timing(encoded.timings)),
+        ("Server-Timing", timing),
     ]
     return fields, encoded.body
-
-
-def _server_timing(took: Timings) -> str:
-    return SERVER_TIMING % (took.queue_s * 1e3, took.infer_s * 1e3, took.encode_s * 1e3)
 
 
 def blueprint(service: ImageService) -> Blueprint:

@@ -5,7 +5,6 @@ straight from the event loop, which nothing here ever blocks.
 """
 
 import socket
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,9 +42,7 @@ class EngineConnection:
         self._on_message = on_message
         self._on_up = on_up
         self._on_down = on_down
-        self._outgoing: dict[type[Any], deque[Any]] = {
-            kind: deque() for kind in (Submit, Cancel, Ask)
-        }
+        self._outgoing: dict[type[Any], list[Any]] = {Submit: [], Cancel: [], Ask: []}
         """The messages to be sent, in this order."""
         self._flushing = False
         """Whether ``_flush`` is about to be called."""
@@ -133,12 +130,21 @@ class EngineConnection:
             messages.clear()
 
 
-def _send(sock: socket.socket, messages: deque[Any]) -> None:
-    """Send ``messages``; those that the socket does not take stay."""
-    for packet in pack(list(messages)):
-        sock.send(packet)
-        for _ in range(in_packet(messages)):
-            messages.popleft()
+def _send(sock: socket.socket, messages: list[Any]) -> None:
+    """Send ``messages``; those that the socket does not take stay.
+
+    Raises:
+        BlockingIOError: some stay.
+    """
+    sent = 0
+    try:
+        for packet in pack(messages):
+            sock.send(packet)
+            sent += 1
+    except BlockingIOError:
+        del messages[: sent * in_packet(messages)]
+        raise
+    messages.clear()
 
 
 def _nothing() -> None:

@@ -32,8 +32,8 @@ def ask(environ, status="200 OK", route=None, timings=None, tracer=None):
 
     sent = []
     RequestMiddleware(app, 30.0, tracer)(environ, lambda *head: sent.append(head))
-    ((line, fields),) = sent
-    assert line == status
+    ((line, fields, exc_info),) = sent
+    assert (line, exc_info) == (status, None)
     return fields
 
 

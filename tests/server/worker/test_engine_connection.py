@@ -79,3 +79,22 @@ def test_what_was_said_to_one_engine_is_not_said_to_the_next(path, connection, e
         connection.send(submit(2))
         gevent.sleep(0.01)
         assert list(unpack(following.recv(MAX_PACKET))) == [submit(2)]
+
+
+def test_engine_that_is_slow_to_read_gets_every_message_once(connection, engine):
+    said = [submit(request_id) for request_id in range(100_000)]
+    for message in said:
+        connection.send(message)
+    gevent.sleep(0.01)
+    engine.setblocking(False)
+    heard = []
+
+    def hears_all():
+        try:
+            while True:
+                heard.extend(unpack(engine.recv(MAX_PACKET)))
+        except BlockingIOError:
+            return len(heard) >= len(said)
+
+    until(hears_all)
+    assert heard == said
