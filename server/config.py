@@ -164,9 +164,10 @@ class ServerConfig:
 
     @property
     def lone_threads(self) -> int:
-        """The number of threads that run a batch while no other batch runs: all of them, up to 8.
+        """The number of threads that run a batch while no other batch runs.
 
-        An image of 32 pixels has no work for more threads.
+        All threads do, up to 8 or as many as a stream has: images of 32 pixels have no work for
+        more.
         """
         return max(self.threads_a_stream, min(self.inference_threads, 8))
 
