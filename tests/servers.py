@@ -13,10 +13,10 @@ from tests.chaos.faults import Victim
 
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 """The interpreter that has the server's libraries."""
-MEASURED = {"CARFRONT_MAX_BATCH_SIZE": "0"}
-"""The default of the server: an engine measures which batch size is best here, and warms it."""
+LARGE_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "0"}
+"""The default of the server, for tests in which batches should be large."""
 SMALL_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "8"}
-"""Measuring and warming are most of an engine's start; few tests are about the size of a batch."""
+"""Few sizes are soon compiled; few tests are about the size of a batch."""
 PATIENT = {"CARFRONT_REQUEST_TIMEOUT_MS": "600000"}
 """A machine that is slow for a while refuses nobody for lack of time."""
 

@@ -34,7 +34,7 @@ from server.engine.shutdown import DRAIN_S
 from tests.chaos.callers import Clients
 from tests.chaos.faults import held, kill
 from tests.chaos.processes import family
-from tests.servers import MEASURED, PYTHON, serving, victim
+from tests.servers import LARGE_BATCHES, PYTHON, serving, victim
 
 pytestmark = pytest.mark.servers
 ROOT = Path(__file__).parents[1]
@@ -91,7 +91,7 @@ def runtime_dir(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(runtime_dir):
     environ = {"CARFRONT_WORKERS": "3", "CARFRONT_RUNTIME_DIR": str(runtime_dir)}
-    with serving(PYTHON, MEASURED | environ) as server:
+    with serving(PYTHON, LARGE_BATCHES | environ) as server:
         yield server
 
 

@@ -92,7 +92,7 @@ class LoadedBundles:
         """Give the next bundle that is not warm its full speed; return whether there was one."""
         for ref, (bundle, loaded) in self._loaded.items():
             if loaded.finish:
-                self._finish(ref, bundle, loaded)
+                self._finish_served(ref, bundle, loaded)
                 return True
         return False
 
@@ -138,28 +138,33 @@ class LoadedBundles:
         began = self._clock()
         with noted(self._engine_dir.loads(bundle.key), bundle.path, insist):
             loaded = self._load(bundle)
+            if self.engine:
+                self._finish(loaded)
         plan = loaded.plan
         log.info(
             "serving %s on %s in %s (%s), %d streams, up to %d images a batch; loaded in %.1f s",
             ref, plan.provider, plan.precision, plan.reason, len(loaded.served.runs),
             loaded.served.batcher.max_batch_size, self._clock() - began,
         )  # fmt: skip
-        if self.engine and loaded.finish:
-            self._finish(ref, bundle, loaded)
         return loaded
 
-    def _finish(self, ref: str, bundle: Bundle, loaded: Loaded) -> None:
-        """Give a loaded bundle its full speed; where that fails, what there is serves on."""
+    def _finish(self, loaded: Loaded) -> None:
         finish, loaded.finish = loaded.finish, None
+        if finish:
+            at_low_priority(finish, self._threads_a_stream)
+
+    def _finish_served(self, ref: str, bundle: Bundle, loaded: Loaded) -> None:
+        """Give a bundle that is served its full speed; where that fails, its session serves on."""
         began, note = self._clock(), self._engine_dir.finishes(bundle.key)
         try:
             with noted(note, bundle.path, insist=False):
-                at_low_priority(finish or (lambda: None), self._threads_a_stream)
+                self._finish(loaded)
         except Exception as error:
             expected = isinstance(error, (BundleError, SessionError))
             log.error(
                 "%s is served by one session: %s", ref, error, exc_info=None if expected else error
             )
+            loaded.finish = None
             note.unlink(missing_ok=True)  # the next engine tries again
         else:
             log.info("%s is warm for all batch sizes after %.1f s", ref, self._clock() - began)

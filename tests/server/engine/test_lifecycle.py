@@ -589,11 +589,33 @@ def test_bundle_is_finished_once_and_served_whatever_comes_of_it(world, caplog):
     assert finished == [1]
     assert "tiny/1 is served by one session: can't start new thread" in caplog.text
     assert world.ready == ["tiny/1"]
+
+
+def test_new_version_that_cannot_be_finished_is_refused_beside_the_one_that_serves(world):
+    world.start()
+
+    def fail():
+        raise SessionError("no memory for a second session")
+
+    world.finish = fail
     world.write("2")
     world.look()
     world.look()
-    assert finished == [1, 1], "a new version is finished before it answers"
+    assert world.ready == ["tiny/1"]
+    assert world.reason("tiny/2") == "no memory for a second session"
+    assert world.notes.refusals["tiny/2"]
+
+
+def test_new_version_is_finished_before_it_answers(world):
+    world.start()
+    served_meanwhile = []
+    world.finish = lambda: served_meanwhile.append(world.ready)
+    world.write("2")
+    world.look()
+    world.look()
+    assert served_meanwhile == [["tiny/1"]]
     assert world.ready == ["tiny/2"]
+    assert not world.lifecycle._bundles.finish_next()
 
 
 def test_bundle_that_engines_die_of_while_they_finish_it_is_served_by_one_session(world, caplog):
