@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object] | int | None
-"""What a signal does: a function, or one of the numbers of ``signal.SIG_DFL`` and its kind."""
+"""The handler of a signal: a function, or one of the numbers of ``signal.SIG_DFL`` and its kind."""
 
 
 class Stopped(Exception):

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CONTEXT = "carfront.context"
-"""Where the ``RequestContext`` of a request lies in its WSGI environment."""
+"""The key of a request's ``RequestContext`` in its WSGI environment."""
 NO_ROUTE = "none"
 """The route of a request that no route is for."""
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 OTHER = "_OTHER"
-"""What any other method is called, in metrics and traces too: nobody shall keep as many methods
+"""The name of any other method, in metrics and traces too: nobody shall keep as many methods
 apart as a caller can think of. Source: OpenTelemetry's semantic conventions,
 ``http.request.method``."""
 LONGEST_MS = 3_600_000

@@ -29,7 +29,7 @@ class PlainRequest(NamedTuple):
     """One kind of request that is answered before Flask."""
 
     route: str
-    """What metrics and traces call it; Flask has the same route."""
+    """The route's name in metrics and traces; Flask has the same route."""
     matches: Callable[[str], bool]
     """Tells whether a path is of this kind."""
     parse: Callable[["WSGIEnvironment", int], ImageRequest | None]
@@ -63,7 +63,7 @@ PLAIN_REQUESTS = {
     ),
     "POST": (PlainRequest(MANY, lambda x: x == MANY, _parse_body),),
 }
-"""What is answered here, by its method."""
+"""The requests that are answered here, by their methods."""
 
 
 def parse(environ: "WSGIEnvironment", max_body: int) -> tuple[str, ImageRequest | None]:

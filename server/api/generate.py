@@ -12,7 +12,7 @@ from server.codecs.formats import Format
 from server.ipc.catalog import Entry
 from server.ipc.messages import Source
 from server.observability import metrics
-from server.worker.engine_client import EngineClient, Generated
+from server.worker.engine_client import EngineClient
 from server.worker.request_terms import RequestTerms
 
 INLINE_ROWS = 64
@@ -38,7 +38,7 @@ class EncodedAnswer:
 
     body: bytes
     model: str
-    """As ``name/version``."""
+    """The model that drew, as ``name/version``."""
     timings: Timings
 
 
@@ -56,24 +56,6 @@ class ImageService:
         self._timers = {name: metrics.ENCODE_SECONDS.labels(name) for name, *_ in formats}
         """A histogram of the encoding's seconds for each format, by its name."""
 
-    def generate(
-        self,
-        source: Source,
-        terms: RequestTerms,
-        name: str | None = None,
-        version: str | None = None,
-    ) -> Generated:
-        """Draw an image of each row of ``source``, to be read in the context that is returned.
-
-        The default model draws where there is no ``name``, the newest version of the model where
-        there is no ``version``. Nothing is counted: see ``count``.
-
-        Raises:
-            ModelNotFound, ModelUnavailable: there is nothing to draw with.
-            ServingError: the engine refused, failed, or is not there.
-        """
-        return self._client.generate(source, terms, name, version)
-
     def answer(
         self,
         source: Source,
@@ -82,10 +64,14 @@ class ImageService:
         name: str | None = None,
         version: str | None = None,
     ) -> EncodedAnswer:
-        """Generate images, encode them in the format ``form``, and count them.
+        """Draw an image of each row of ``source``, encode them in the format ``form``, count them.
+
+        The default model draws where there is no ``name``, the newest version of the model where
+        there is no ``version``.
 
         Raises:
-            ServingError: as ``generate`` does.
+            ModelNotFound, ModelUnavailable: there is nothing to draw with.
+            ServingError: the engine refused, failed, or is not there.
         """
         with self._client.generate(source, terms, name, version) as generated:
             began = perf_counter()

@@ -17,7 +17,7 @@ ROUTE = "/v1/images/<seed>.png"
 MANY = "/v1/images"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
 ERROR = "carfront.error"
-"""Where the fast path leaves a bug's error, for Flask to render and log."""
+"""The key under which the fast path leaves a bug's error, for Flask to render and log."""
 MAX_N = 4096
 """The most images of one request."""
 MEMBERS = ("n", "seed", "format", "model", "version")

@@ -14,7 +14,7 @@ class Format(NamedTuple):
     """One way to write images down."""
 
     name: str
-    """What callers and ``/metrics`` call the format."""
+    """The format's name, for callers and in ``/metrics``."""
     mimetype: str
     suffix: str
     """How the name of a file of this format ends."""

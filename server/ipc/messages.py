@@ -43,7 +43,7 @@ class SeedRange(NamedTuple):
 
 
 Source = SeedRange
-"""Where the rows of a request come from; each kind of source has ``n``, the number of rows."""
+"""The origin of a request's rows; each kind of source has ``n``, the number of rows."""
 
 
 class Submit(NamedTuple):
@@ -55,7 +55,7 @@ class Submit(NamedTuple):
     seed: int
     """The seed of the first image; the others follow."""
     offset: int
-    """Where the request's slot lies in the arena, in bytes."""
+    """The offset of the request's slot in the arena, in bytes."""
     rows: int
     deadline: float
     """The deadline in seconds of CLOCK_MONOTONIC, which all processes of the host share."""

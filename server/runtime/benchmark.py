@@ -24,20 +24,20 @@ from server.runtime.session import Session, open_session
 
 BATCH_SIZES = (1, 8, 16, 32, 48, 64)
 SECONDS = 0.5
-"""Of one measurement."""
+"""The duration of one measurement."""
 SECONDS_OF_BEST = 3.0
-"""Of the measurement that the served rate is held against, which is as long."""
+"""The duration of the measurement that the served rate is held against, which is as long."""
 
 SMALLEST, LARGEST = 16, 1024
 """The bounds between which the largest batch on a GPU is chosen."""
 GOOD = 0.98
-"""What the largest batch has to reach of the best rate: larger ones are longer in the way."""
+"""The share of the best rate that the largest batch has to reach; larger ones block for longer."""
 ENOUGH = 2
 """Doublings in a row that each bring less than that: larger batches are not tried."""
 LONGEST_S = 0.1
-"""Nor is any beyond the first that takes so long: what it brings is not worth the wait."""
+"""The seconds of a batch beyond which no larger one is tried: its gain is not worth the wait."""
 BATCH_OVERHEAD_S = 0.6e-3
-"""What a batch costs beside inference: enough to explain what 64 images gained over 32 under full
+"""The cost of a batch beside inference: enough to explain what 64 images gained over 32 under full
 load (4 %)."""
 
 

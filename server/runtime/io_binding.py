@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 OUT_OF_MEMORY = ("out of memory", "out_of_memory", "failed to allocate memory")
-"""What the messages of a device that is full have in them, in small letters."""
+"""The words by which messages tell that a device is full, in small letters."""
 
 
 def bucket_of(rows: int) -> int:

@@ -22,7 +22,7 @@ EP_NAMES = {
     "tensorrt": "TensorrtExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-"""What ONNX Runtime calls the providers that may be built into it."""
+"""ONNX Runtime's names of the providers that may be built into it."""
 
 
 class SessionError(Exception):
@@ -36,7 +36,7 @@ class Plan:
     provider: str
     precision: str
     reason: str = field(default="", compare=False)
-    """Why it is tried, in words."""
+    """The reason why the plan is tried, in words."""
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.precision}"

@@ -31,7 +31,7 @@ class Opened:
 
     session: Any
     device: tuple[str, int] | None = None
-    """Where its inputs and outputs may stay; None leaves copying to ONNX Runtime."""
+    """The device on which inputs and outputs may stay; None leaves copying to ONNX Runtime."""
     graphs: bool = False
     """Whether each bucket of fixed size becomes a CUDA graph."""
 

@@ -16,7 +16,7 @@ from server.ipc.atomic_file import write_whole
 log = logging.getLogger(__name__)
 
 ROWS = 256
-"""Of the batch that is timed."""
+"""The rows of the batch that is timed."""
 ROUNDS = 5
 LAYOUTS = {"nchw": False, "nhwc": True}
 

@@ -17,7 +17,7 @@ class _Wish:
         self.unanswered: dict[int, Backend] = {}
         """The engines that are still to answer, by the id of what they were asked."""
         self.answers: list[Told | None] = []
-        """What the others have answered; None is of an engine that is gone."""
+        """The answers so far; None is that of an engine that is gone."""
 
 
 class Administration:

@@ -113,7 +113,7 @@ class Balancer:
         self._tell_up = on_up
         self._tell_down = on_down
         self.catalog = merge([backend.catalog for backend in self.backends])
-        """What all engines serve together, as of now."""
+        """The catalog of all engines together, as of now."""
         for backend, engine_dir in zip(self.backends, engine_dirs, strict=True):
             backend.connection = EngineConnection(
                 engine_dir.socket,

@@ -6,7 +6,7 @@ from server.worker.event_loop import Waiter
 from server.worker.request_terms import RequestTerms
 
 HUNG_UP = object()
-"""What a request is woken with whose caller is gone."""
+"""The value that wakes a request whose caller is gone."""
 
 
 class InflightRequest:

@@ -7,7 +7,7 @@ from server.errors import QueueFull
 from server.queue_state import QueueState
 
 HOLDS_S = 0.5
-"""For how long at most a refusal is taken for what the engine would say again: a queue that is full
+"""The seconds for which a refusal stands for what the engine would say again: a queue that is full
 may be empty in the next second."""
 
 
