@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -256,7 +256,8 @@ class LogReader:
 
     def make_small(self):
         """Read what is there, and have no more than a few lines fit."""
-        os.read(self._pipe, 2**16)
+        with suppress(BlockingIOError):  # nothing was logged yet
+            os.read(self._pipe, 2**16)
         fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
     def is_full(self):
