@@ -8,7 +8,6 @@ memory each time.
 import io
 import json
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from server.api.context import CONTEXT, RequestContext
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIX, SUFFIX = ROUTE.split("<seed>")
-STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
 class PlainRequest(NamedTuple):
@@ -101,14 +99,13 @@ class FastPath:
             return self._app(environ, start_response)
         context: RequestContext = environ[CONTEXT]
         context.route = route
-        status = 200
+        status = "200 OK"
         try:
             fields, body = answer(self._service, wanted, context)
         except ServingError as error:
-            status = int(error.status)
-            fields, body = of_serving_error(error, environ["PATH_INFO"])
+            status, fields, body = of_serving_error(error, environ["PATH_INFO"])
         except Exception as error:  # Flask has the handler for bugs
             environ[ERROR] = error
             return self._app(environ, start_response)
-        start_response(STATUS_LINES.get(status) or f"{status} Unknown", fields)
+        start_response(status, fields)
         return (body,)

@@ -7,10 +7,9 @@ import hmac
 
 from flask import Blueprint, Response, jsonify, request
 
-from server.api.problem import log_fault
 from server.bundle.manifest import NAME, VERSION
 from server.config import ServerConfig
-from server.errors import InvalidRequest, NoAdministrators, NotAuthorized, ServingError
+from server.errors import InvalidRequest, NoAdministrators, NotAuthorized
 from server.ipc.catalog import READY
 from server.worker.engine_client import EngineClient
 
@@ -49,11 +48,6 @@ def blueprint(config: ServerConfig, client: EngineClient) -> Blueprint:
             raise InvalidRequest("model", name, "a model's name")
         client.administer(action, name, version, LOAD_TIMEOUT_S)
         return jsonify({})
-
-    @routes.errorhandler(ServingError)
-    def error(error: ServingError) -> tuple[Response, int, dict[str, str]]:
-        log_fault(error, request.path)
-        return jsonify(error=str(error)), error.status, error.headers()
 
     return routes
 
