@@ -14,9 +14,7 @@ from server.errors import ServingError
 from server.observability.tracing import Tracer
 from server.worker.engine_client import EngineClient
 from server.worker.gevent_io import GeventLoop
-
-MAX_BODY = 64 * 1024
-"""Bytes of a request's body: what is asked for here is always small."""
+from server.worker.request_reader import MAX_BODY
 
 
 def create_app(config: ServerConfig | None = None, client: EngineClient | None = None) -> Flask:

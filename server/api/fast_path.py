@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
-from server.api.images import ERROR, MANY, ROUTE, ImageRequest, answer, parse_seed
+from server.api.images import MANY, ROUTE, ImageRequest, answer, parse_seed
 from server.api.problem import of_serving_error
-from server.errors import InvalidRequest, ServingError
+from server.errors import ERROR, InvalidRequest, ServingError
 from server.ipc.messages import SeedRange
 
 if TYPE_CHECKING:
@@ -94,6 +94,10 @@ class FastPath:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        if ERROR in environ:  # the request could not be read
+            status, fields, body = of_serving_error(environ[ERROR], environ["PATH_INFO"])
+            start_response(status, fields)
+            return (body,)
         route, wanted = parse(environ, self._max_body)
         if wanted is None:
             return self._app(environ, start_response)

@@ -10,14 +10,12 @@ from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
 from server.bundle.latents import SEEDS
 from server.codecs.formats import FORMATS
-from server.errors import InvalidRequest
+from server.errors import ERROR, InvalidRequest
 from server.ipc.messages import SeedRange
 
 ROUTE = "/v1/images/<seed>.png"
 MANY = "/v1/images"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
-ERROR = "carfront.error"
-"""The key under which the fast path leaves a bug's error, for Flask to render and log."""
 MAX_N = 4096
 """The most images of one request."""
 MEMBERS = ("n", "seed", "format", "model", "version")
