@@ -94,6 +94,7 @@ def two_servers(connection_balance, monkeypatch):
     for server in servers:
         server.set_handle(lambda *_: held.wait())
         server.start()
+    gevent.sleep(0)  # a new pool has its server start to accept in the event loop's first round
     yield servers
     held.set()
     for server in servers:
