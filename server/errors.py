@@ -4,6 +4,10 @@
 
     ServingError                500
     ├── InvalidRequest          400  a field has a value that cannot be served
+    │   └── UnsupportedMedia    415  the body has a form that is not read
+    ├── BodyError               400  the body could not be read to its end
+    │   ├── BodyTimeout         408  the body did not come in time
+    │   └── BodyTooLarge        413  the body is larger than any that is served
     ├── NotAuthorized           401  only administrators may do this
     ├── NoAdministrators        403  nobody may do this, as the server has no administrators
     ├── ModelNotFound           404  the repository has no such model or version
@@ -18,6 +22,8 @@
 """
 
 import math
+import re
+import reprlib
 from http import HTTPStatus
 from typing import Any
 
@@ -49,6 +55,52 @@ class InvalidRequest(ServingError):
 
     def facts(self) -> dict[str, Any]:
         return {"field": self.field}
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The body has a form that is not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        super().__init__(field, value, wanted)
+        self._wanted = wanted
+
+    def headers(self) -> dict[str, str]:
+        name = "Accept" if self.field == "Content-Type" else "Accept-Encoding"
+        return {name: self._wanted}
+
+
+class BodyError(ServingError):
+    """The body could not be read to its end; the connection knows no more where it ends."""
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(
+        self, detail: str = "body is cut off or malformed; wanted all that the head announces"
+    ) -> None:
+        super().__init__(detail)
+
+    def facts(self) -> dict[str, Any]:
+        return {"field": "body"}
+
+
+class BodyTimeout(BodyError):
+    """The body did not come in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+
+    def __init__(self) -> None:
+        super().__init__("body did not come in time; wanted all that the head announces")
+
+
+class BodyTooLarge(BodyError):
+    """The body is larger than any that is served."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"body is too large; wanted at most {limit} bytes")
 
 
 class NotAuthorized(ServingError):
@@ -87,7 +139,8 @@ class ModelUnavailable(ServingError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, name: str, state: str, reason: str) -> None:
-        super().__init__(f"model {name} is {state.lower()}{': ' if reason else ''}{reason}")
+        why = f": {without_paths(reason)}" if reason else ""
+        super().__init__(f"model {name} is {state.lower()}{why}")
 
 
 class LoadFailed(ServingError):
@@ -159,6 +212,19 @@ class InferenceFailed(ServingError):
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as a caller may see it again: quoted, and short."""
-    text = repr(value)
+    """Return ``value`` as a caller may see it again: quoted, short, and not deep.
+
+    ``repr`` would raise on lists that are nested nearly as deeply as they can be read.
+    """
+    text = _short.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def without_paths(text: str) -> str:
+    """Return ``text`` with the last name alone of each absolute path: callers need no more."""
+    return _absolute_path(r"\1", text)
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_absolute_path = re.compile(r"(?<![\w./-])/(?:[^/\s'\"]+/)*([^/\s'\"]+)").sub

@@ -61,13 +61,26 @@ class GeventLoop:
         return lambda: _end(watcher)
 
     def in_thread(self, function: Callable[..., Result], *args: object) -> Result:
-        return self._hub.threadpool.apply(function, args)  # type: ignore[no-any-return]
+        result, error = self._hub.threadpool.apply(_outcome, (function, args))
+        if error:
+            raise error
+        return result  # type: ignore[no-any-return]
 
     def socket(self, family: int, kind: int) -> socket.socket:
         return get_original("socket", "socket")(family, kind)  # type: ignore[no-any-return]
 
     def poll(self) -> "select.poll":
         return get_original("select", "poll")()  # type: ignore[no-any-return]
+
+
+def _outcome(
+    function: Callable[..., Result], args: tuple[object, ...]
+) -> tuple[Result | None, Exception | None]:
+    """Return what ``function`` returns or raises: gevent would print what a thread raises."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error
 
 
 def _end(watcher: Any) -> None:

@@ -56,3 +56,10 @@ def test_value_that_is_there_before_anybody_waits_is_not_waited_for(loop):
     waiter = loop.waiter()
     waiter.wake("value")
     assert waiter.wait() == "value"
+
+
+def test_what_a_thread_raises_is_raised_to_its_caller_and_not_printed(loop, capfd):
+    with pytest.raises(ZeroDivisionError):
+        loop.in_thread(lambda: 1 // 0)
+    assert loop.in_thread(max, 3, 4) == 4
+    assert capfd.readouterr() == ("", "")
