@@ -15,7 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from server.bundle import repository
 from server.bundle.manifest import BundleError
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew

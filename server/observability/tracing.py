@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from server.config import ConfigError
+from server.config_error import ConfigError
 
 CARRIER = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 """The headers of a caller's trace, and what WSGI calls them."""

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from server.config import ConfigError
+from server.config_error import ConfigError
 from server.observability import tracing
 from server.observability.tracing import Tracer
 from tests.servers import PYTHON, serving
