@@ -54,6 +54,13 @@ def test_callers_trace_goes_on(spans):
     assert f"{span.parent.span_id:016x}" == PARENT
 
 
+def test_malformed_header_of_the_exporter_is_not_logged_as_it_may_hold_a_token(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization Bearer s3cret")
+    Tracer().close()
+    assert "OTEL_EXPORTER_OTLP_HEADERS is malformed" in caplog.text
+    assert "s3cret" not in caplog.text
+
+
 def test_trace_of_a_caller_that_makes_no_sense_begins_anew(spans):
     assert spans(environ={"HTTP_TRACEPARENT": "00-0-0-01"})["GET /<what>"].parent is None
 
