@@ -24,6 +24,8 @@ from server.observability.process_stats import register_process
 from server.observability.tracing import check_installed
 from server.worker.connection_balance import ConnectionBalance
 
+# What stops the boot is in the log's form too.
+configure("info", os.environ.get("CARFRONT_LOG_FORMAT", "auto"))
 try:
     server_config = ServerConfig.from_env()
     if server_config.traces != "none":

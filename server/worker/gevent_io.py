@@ -1,5 +1,6 @@
 """gevent's event loop for the client of the engines, in an HTTP worker."""
 
+import logging
 import select
 import socket
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from gevent.hub import Waiter
 from gevent.monkey import get_original
 
 from server.worker.event_loop import Stop
+
+log = logging.getLogger(__name__)
 
 READ = 1
 """libev's name for "there is something to read"."""
@@ -32,6 +35,7 @@ class GeventLoop:
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
+        self._hub.print_exception = _log_exception
         self.call_soon: Callable[..., object] = self._hub.loop.run_callback
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> Stop:
@@ -81,6 +85,11 @@ def _outcome(
         return function(*args), None
     except Exception as error:
         return None, error
+
+
+def _log_exception(_: object, kind: Any, error: BaseException | None, trace: Any) -> None:
+    """Log what a greenlet or a callback raised: gevent would print it, its arguments too."""
+    log.error("unhandled error", exc_info=(kind, error or kind(), trace))
 
 
 def _end(watcher: Any) -> None:

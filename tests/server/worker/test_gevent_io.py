@@ -63,3 +63,13 @@ def test_what_a_thread_raises_is_raised_to_its_caller_and_not_printed(loop, capf
         loop.in_thread(lambda: 1 // 0)
     assert loop.in_thread(max, 3, 4) == 4
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_greenlet_raises_is_logged_without_its_arguments(loop, caplog, capfd):
+    token = "s3cret"
+    gevent.spawn(lambda _: 1 // 0, token).join()
+    loop.call_soon(lambda: 1 // 0)
+    gevent.sleep(0)
+    assert [x.exc_info[0] for x in caplog.records] == [ZeroDivisionError] * 2
+    assert "s3cret" not in caplog.text
+    assert capfd.readouterr() == ("", "")
