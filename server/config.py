@@ -70,6 +70,15 @@ class ServerConfig:
     max_queue_rows: int = 16384
     keepalive_s: int = 75
     """The seconds that an idle connection is kept: longer than proxies in front keep theirs."""
+    connections: int = 1000
+    """The number of connections of one HTTP worker, beyond which the longest idle one ends."""
+    read_timeout_s: int = 20
+    """The seconds that a request may take to arrive, head and body."""
+    send_timeout_s: int = 20
+    """The seconds for which a caller may read nothing of its answer."""
+    unsent_mib: int = 32
+    """The memory of one HTTP worker in MiB for answers that callers do not read; beyond it, the
+    caller that has read nothing for the longest time loses its connection."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
     """The milliseconds after which a batch is taken to hang and its engine is replaced. An engine
@@ -105,6 +114,10 @@ class ServerConfig:
         _between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
         _between("keepalive_s", self.keepalive_s, 1, 3600)
+        _between("connections", self.connections, 10, 100_000)
+        _between("read_timeout_s", self.read_timeout_s, 1, 3600)
+        _between("send_timeout_s", self.send_timeout_s, 1, 3600)
+        _between("unsent_mib", self.unsent_mib, 1, 65536)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
         _between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
         _between("arena_mib", self.arena_mib, 16, 4096)

@@ -53,14 +53,3 @@ def error_document(
     mimetype = "application/json" if below else PROBLEM
     fields = [("Content-Type", mimetype), ("Content-Length", str(len(body))), *headers]
     return f"{status} {phrase}", fields, body
-
-
-def protocol_error(
-    status: int, path: str, request_id: str, detail: str, title: str = ""
-) -> tuple[str, Fields, bytes]:
-    """Return the status line, the header fields and the body of an answer to what is no request.
-
-    That is what HTTP itself forbids, and what is refused before the application is asked.
-    """
-    headers = [("X-Request-Id", request_id)]
-    return error_document(status, path, detail, title=title, headers=headers)

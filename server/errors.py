@@ -3,6 +3,7 @@
 ::
 
     ServingError                500
+    ├── ProtocolError           400  or another status: the request is none of HTTP that is read
     ├── InvalidRequest          400  a field has a value that cannot be served
     │   └── UnsupportedMedia    415  the body has a form that is not read
     ├── BodyError               400  the body could not be read to its end
@@ -42,6 +43,18 @@ class ServingError(Exception):
     def facts(self) -> dict[str, Any]:
         """Return the error's facts for programs: the problem's members beside RFC 9457's own."""
         return {}
+
+
+ERROR = "carfront.error"
+"""The key in a WSGI environment of an error that the request has met, still to be rendered."""
+
+
+class ProtocolError(ServingError):
+    """The request is not one of HTTP that is read here."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
 
 
 class InvalidRequest(ServingError):

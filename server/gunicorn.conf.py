@@ -50,6 +50,8 @@ control_socket_disable = True
 worker_class = "server.worker.gunicorn_worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
+# One more is accepted than may stay: the longest idle one ends for it.
+worker_connections = server_config.connections + 1
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 

@@ -14,7 +14,7 @@ from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
 from server.api.images import MANY, ROUTE, ImageRequest, answer, parse_seed
 from server.api.problem import of_serving_error
-from server.errors import ServingError
+from server.errors import ERROR, ServingError
 from server.ipc.messages import SeedRange
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class FastPath:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        if ERROR in environ:  # the request could not be read
+            status, fields, body = of_serving_error(environ[ERROR], environ["PATH_INFO"])
+            start_response(status, fields)
+            return (body,)
         plain = PLAIN_REQUESTS.get(environ["REQUEST_METHOD"])
         if plain is None or not plain.matches(environ):
             # To upgrade is a wish that may be ignored; Flask would know no route for a WebSocket.

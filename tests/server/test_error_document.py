@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from server.error_document import error_document, protocol_error
+from server.error_document import error_document
 
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/nothing", "/v2/repository/index"])
@@ -31,11 +31,3 @@ def test_any_other_error_is_a_problem_document(path):
         "detail": "gone",
         "instance": path,
     }
-
-
-def test_answer_to_what_is_no_request_names_it_all_the_same():
-    line, fields, body = protocol_error(431, "/v1/images", "mine", "the head is too long")
-    assert line.startswith("431 ")
-    assert fields[-1] == ("X-Request-Id", "mine")
-    assert json.loads(body)["type"] == "urn:carfront:problem:request-header-fields-too-large"
-    assert json.loads(body)["detail"] == "the head is too long"
