@@ -6,9 +6,6 @@
     ├── ProtocolError           400  or another status: the request is none of HTTP that is read
     ├── InvalidRequest          400  a field has a value that cannot be served
     │   └── UnsupportedMedia    415  the body has a form that is not read
-    ├── BodyError               400  the body could not be read to its end
-    │   ├── BodyTimeout         408  the body did not come in time
-    │   └── BodyTooLarge        413  the body is larger than any that is served
     ├── NotAuthorized           401  only administrators may do this
     ├── NoAdministrators        403  nobody may do this, as the server has no administrators
     ├── ModelNotFound           404  the repository has no such model or version
@@ -82,38 +79,6 @@ class UnsupportedMedia(InvalidRequest):
     def headers(self) -> dict[str, str]:
         name = "Accept" if self.field == "Content-Type" else "Accept-Encoding"
         return {name: self._wanted}
-
-
-class BodyError(ServingError):
-    """The body could not be read to its end; the connection knows no more where it ends."""
-
-    status = HTTPStatus.BAD_REQUEST
-
-    def __init__(
-        self, detail: str = "body is cut off or malformed; wanted all that the head announces"
-    ) -> None:
-        super().__init__(detail)
-
-    def facts(self) -> dict[str, Any]:
-        return {"field": "body"}
-
-
-class BodyTimeout(BodyError):
-    """The body did not come in time."""
-
-    status = HTTPStatus.REQUEST_TIMEOUT
-
-    def __init__(self) -> None:
-        super().__init__("body did not come in time; wanted all that the head announces")
-
-
-class BodyTooLarge(BodyError):
-    """The body is larger than any that is served."""
-
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"body is too large; wanted at most {limit} bytes")
 
 
 class NotAuthorized(ServingError):

@@ -5,12 +5,11 @@ import json
 
 import pytest
 
-from server.api.body import MAX_BODY
 from server.api.context import CONTEXT, RequestContext
 from server.api.fast_path import FastPath
 from server.api.generate import EncodedAnswer, Timings
 from server.api.images import MANY, ROUTE
-from server.errors import InferenceFailed
+from server.errors import ERROR, InferenceFailed, ProtocolError
 from server.ipc.messages import SeedRange
 
 
@@ -88,7 +87,6 @@ def test_anything_else_is_left_to_flask_with_its_whole_body(environ):
         (post([1]), 400, "body"),
         (post(b"{"), 400, "body"),
         (post(b""), 400, "body"),
-        (post(b" " * (MAX_BODY + 1)), 413, "body"),
         (post({}, HTTP_CONTENT_ENCODING="gzip"), 415, "Content-Encoding"),
     ],
 )
@@ -98,6 +96,15 @@ def test_what_is_amiss_in_a_plain_request_is_told_here(environ, status, field):
     assert dict(fields)["Content-Type"] == "application/problem+json"
     assert json.loads(body)["field"] == field
     assert "; wanted " in json.loads(body)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "member"), [("/v1/images", "detail"), ("/v2/repository/index", "error")]
+)
+def test_request_that_could_not_be_read_is_told_in_the_form_of_its_path(path, member):
+    line, _, body = ask(get(path) | {ERROR: ProtocolError(413, "the body is too long")})
+    assert line == "413 Content Too Large"
+    assert json.loads(body)[member] == "the body is too long"
 
 
 ERRORS = {13: InferenceFailed(), 14: ZeroDivisionError()}

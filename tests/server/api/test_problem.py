@@ -31,8 +31,6 @@ def check_form(response, path):
         ("PUT", "/v1/images/7.png", {}, 405, "method is 'PUT'; wanted GET or HEAD or OPTIONS"),
         ("GET", "/v2/repository/index", {}, 405, "method is 'GET'; wanted OPTIONS or POST"),
         ("POST", "/v1/images", {"data": "{}"}, 415, "Content-Type is ''; wanted application/json"),
-        ("POST", "/v1/images", {"data": b" " * 70000, **JSON}, 413, "body is too large; wanted"),
-        ("POST", "/v2/repository/index", {"data": b" " * 70000}, 413, "body is too large; wanted"),
         ("POST", "/v1/images", {"data": "{", **JSON}, 400, "body is '{'; wanted JSON"),
         ("POST", "/v1/images", {"data": "[" * 9999, **JSON}, 400, "wanted JSON that is nested"),
         ("POST", "/v2/repository/index", {"data": "{"}, 400, "body is '{'; wanted JSON"),
