@@ -15,7 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from server.bundle import repository
 from server.bundle.manifest import BundleError
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
@@ -23,6 +24,8 @@ from server.observability.process_stats import register_process
 from server.observability.tracing import check_installed
 from server.worker.connection_balance import ConnectionBalance
 
+# What stops the boot is in the log's form too.
+configure("info", os.environ.get("CARFRONT_LOG_FORMAT", "auto"))
 try:
     server_config = ServerConfig.from_env()
     if server_config.traces != "none":

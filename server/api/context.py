@@ -1,10 +1,14 @@
-"""What every HTTP request has in common: an id, terms, a duration in the metrics, and a trace."""
+"""What every HTTP request has in common: an id, terms, a duration in the metrics, a trace, and an
+answer even where a bug raises.
+"""
 
+import logging
 from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from server.api.generate import Timings
+from server.error_document import error_document
 from server.errors import InvalidRequest
 from server.observability import metrics
 from server.observability.logs import HEADER, begin_request
@@ -13,6 +17,8 @@ from server.worker.request_terms import RequestTerms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
 
 CONTEXT = "carfront.context"
 """The key of a request's ``RequestContext`` in its WSGI environment."""
@@ -25,6 +31,7 @@ apart as a caller can think of. Source: OpenTelemetry's semantic conventions,
 ``http.request.method``."""
 LONGEST_MS = 3_600_000
 """A caller may not ask for a longer wait than an hour."""
+FAULT = "the server has a fault; its log says what it is, with this request's id"
 PRIORITIES = {"interactive": False, "bulk": True}
 """Whether a request lets others go first, by what its header says."""
 
@@ -103,7 +110,14 @@ class RequestMiddleware:
             headers.append((HEADER, context.request_id))
             return start_response(status, headers, exc_info)
 
-        return self._app(environ, start)
+        try:
+            return self._app(environ, start)
+        except Exception:
+            path = environ["PATH_INFO"]
+            log.exception("unhandled error for %r", path)
+            status, fields, body = error_document(500, path, FAULT)
+            start(status, fields)
+            return () if context.method == "HEAD" else (body,)
 
     def _timer(self, key: tuple[str, str, str]) -> Any:
         """Return the histogram of a method, route and status."""

@@ -5,10 +5,15 @@ import re
 from http import HTTPStatus
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import (
+    BadHost,
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+)
 
 from server.error_document import Fields, error_document
-from server.errors import ServingError
+from server.errors import InvalidRequest, ServingError
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +38,33 @@ def of_serving_error(error: ServingError, path: str) -> tuple[str, Fields, bytes
 
 def from_serving_error(error: ServingError) -> Response:
     """Render one of our own errors."""
-    return _response(of_serving_error(error, request.path))
+    return _response(of_serving_error(error, _path()))
 
 
 def from_http_exception(error: HTTPException) -> Response:
-    """Render what Flask raises by itself: unknown paths, wrong methods, too large bodies, bugs."""
-    if isinstance(error, InternalServerError):
-        log.error("unhandled error", exc_info=error.original_exception)
-    status = error.code or 500
-    headers = [x for x in error.get_headers() if x[0].lower() in ("allow", "retry-after")]
-    detail = error.description or HTTPStatus(status).phrase
-    return _response(error_document(status, request.path, detail, headers=headers))
+    """Render what Flask raises by itself: unknown paths, wrong methods, hosts that are none."""
+    told = _told(error)
+    allow = [x for x in error.get_headers() if x[0] == "Allow"]
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    return _response(error_document(status, _path(), str(told), facts=told.facts(), headers=allow))
+
+
+def _told(error: HTTPException) -> InvalidRequest:
+    """Return what Flask refuses in our own words."""
+    if isinstance(error, NotFound):
+        return InvalidRequest("path", _path(), "one of those that GET / lists")
+    if isinstance(error, MethodNotAllowed):
+        methods = " or ".join(sorted(error.valid_methods or ()))
+        return InvalidRequest("method", request.method, methods)
+    if isinstance(error, BadHost):
+        return InvalidRequest("Host", request.headers.get("Host"), "the name of a host")
+    return InvalidRequest("request", error.name, "one that HTTP allows")
+
+
+def _path() -> str:
+    """Return the path as it was sent: Flask's has lost slashes."""
+    path: str = request.environ["PATH_INFO"]
+    return path.encode("latin-1").decode(errors="replace")
 
 
 def _response(document: tuple[str, Fields, bytes]) -> Response:
