@@ -69,8 +69,9 @@ overload: $(SERVE)/.done ## Offer a server ten times what it can draw: it delive
 fuzz: $(DEV)/.done $(SERVE)/.done ## Send a server good and malformed requests, and check every answer
 	$(DEV)/bin/python -m loadtests.fuzz --python $(SERVE)/bin/python $(ARGS)
 
-edges: $(SERVE)/.done ## Hold idle, half-sent, unread and slow connections beside callers, in 512 MiB
-	$(SERVE)/bin/python -m loadtests.edges $(ARGS)
+edges: $(DEV)/.done $(SERVE)/.done ## Hold idle, half-sent, unread and slow connections beside callers, in 512 MiB
+	$(DEV)/bin/python -m tests.small_model build/small-models
+	$(SERVE)/bin/python -m loadtests.edges --models build/small-models $(ARGS)
 
 chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
 	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)

@@ -58,6 +58,7 @@ def serving(
         ServerFailed: the server did not become or stay ready, or did not stop; the message ends
             with its last log lines.
     """
+    python = Path(python).absolute() if os.sep in str(python) else python  # not the checkout's
     port = free_port()
     own = {"CARFRONT_HOST": "127.0.0.1", "CARFRONT_PORT": str(port)}
     descriptor, name = tempfile.mkstemp(prefix="carfront-server-", suffix=".log")

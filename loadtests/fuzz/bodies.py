@@ -119,6 +119,7 @@ def content_coding(maker: Maker) -> Request:
     request.fields.append(b"Content-Encoding: " + name)
     if maker.rng.random() < 0.5:
         request.target, request.kind = b"/v2/repository/index", "content coding: below v2"
+        request.images = None
         return request.with_body(encode(b'{"ready": true}'))
     return request.with_body(encode(document(request)))
 

@@ -52,7 +52,7 @@ class Caller:
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 
-    def answer(self, method: bytes, within_s: float = ANSWER_S) -> Response | None:
+    def answer(self, method: bytes, within_s: float) -> Response | None:
         """Return the next answer, or None where the server closes without one.
 
         Raises:

@@ -37,6 +37,10 @@ def deep(maker: Maker) -> Request:
     if maker.rng.random() < 0.3:
         body = b'{"n":' + body[: -(len(closes) * depth)]  # broken besides
     request = anywhere(maker, "json: deep").owes(ANSWER, (400,))
+    if request.kind.endswith("unload"):
+        request.statuses |= {404}
+    if request.kind.endswith("index") and depth < 1000 and opens != b"[":
+        request.statuses |= {200}  # members that nobody knows may be ignored there
     return request.with_body(body)
 
 
@@ -48,7 +52,7 @@ def broken(maker: Maker) -> Request:
 
 def without_type(maker: Maker) -> Request:
     """Return a request below /v2 with a broken or wrong body that does not say it is JSON."""
-    request = maker.administration("v2: body of another type", "unload")
+    request = maker.administration("v2: body of another type", "unload", "none")
     if maker.rng.random() < 0.5:
         request = maker.request(request.kind, "POST", "/v2/repository/index")
     else:
@@ -141,7 +145,7 @@ def anywhere(maker: Maker, kind: str) -> Request:
     if draw < 0.5:
         request = maker.several(kind)
     elif draw < 0.75:
-        request = maker.administration(f"{kind}, unload", "unload")
+        request = maker.administration(f"{kind}, unload", "unload", "none")
     else:
         request = maker.request(f"{kind}, index", "POST", "/v2/repository/index")
         request.fields.append(b"Content-Type: application/json")

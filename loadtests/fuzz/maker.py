@@ -54,9 +54,9 @@ class Maker:
             request.statuses = frozenset({200, 503})
         return request
 
-    def administration(self, kind: str, action: str) -> Request:
+    def administration(self, kind: str, action: str, model: str = "cars-dcgan") -> Request:
         """Return an administrator's request without its body, with the token."""
-        request = self.request(kind, "POST", f"/v2/repository/models/cars-dcgan/{action}")
+        request = self.request(kind, "POST", f"/v2/repository/models/{model}/{action}")
         request.fields.append(b"Authorization: Bearer " + TOKEN.encode())
         request.fields.append(b"Content-Type: application/json")
         return request

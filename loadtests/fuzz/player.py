@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from loadtests.fuzz.caller import Caller, Stuck
+from loadtests.fuzz.caller import ANSWER_S, Caller, Stuck
 from loadtests.fuzz.conversation import Conversation
 from loadtests.fuzz.request import Owed, Request
 from loadtests.fuzz.response import Malformed, Response
@@ -125,7 +125,7 @@ def _goes_on(
             ask(request)
         response = _continued(caller, request, outcome)
         while response and response.status == 100 and _expects(request):
-            response = caller.answer(request.method)
+            response = caller.answer(request.method, ANSWER_S)
     except Malformed as error:
         outcome.faults.append((request, Fault("an answer that is no HTTP/1.1", str(error))))
         return False
@@ -145,7 +145,7 @@ def _goes_on(
 def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response | None:
     """Return the next answer, once the body is sent where the request waits for 100 (Continue)."""
     if not request.waits:
-        return caller.answer(request.method)
+        return caller.answer(request.method, ANSWER_S)
     try:
         response = caller.answer(request.method, CONTINUE_S)
     except Stuck:
@@ -156,7 +156,7 @@ def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response |
     caller.send(request.body)
     if request.ends_writing:
         caller.end_writing()
-    return caller.answer(request.method)
+    return caller.answer(request.method, ANSWER_S)
 
 
 def _expects(request: Request) -> bool:

@@ -174,6 +174,7 @@ LAST = GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(caller, "ANSWER_S", 0.3)
+    monkeypatch.setattr(player, "ANSWER_S", 0.3)
     monkeypatch.setattr(player, "CONTINUE_S", 0.2)
 
 
