@@ -13,7 +13,7 @@ from server.errors import InvalidRequest
 from server.observability import metrics
 from server.observability.logs import HEADER, begin_request
 from server.observability.tracing import Tracer
-from server.worker.request_terms import RequestTerms
+from server.worker.request_terms import PEER, Peer, RequestTerms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,7 +44,7 @@ class RequestContext:
     """
 
     __slots__ = (
-        "_default_timeout_s", "_priority", "_sock", "_timeout_ms", "began", "method", "request_id",
+        "_default_timeout_s", "_peer", "_priority", "_timeout_ms", "began", "method", "request_id",
         "route", "timings",
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ class RequestContext:
         self._default_timeout_s = default_timeout_s
         self._timeout_ms: str | None = environ.get("HTTP_X_REQUEST_TIMEOUT_MS")
         self._priority: str = environ.get("HTTP_CARFRONT_PRIORITY", "interactive")
-        self._sock = environ.get("gunicorn.sock")
+        self._peer: Peer | None = environ.get(PEER)
 
     def terms(self) -> RequestTerms:
         """Return the terms that the request's headers state: timeout, priority, and peer.
@@ -76,7 +76,7 @@ class RequestContext:
         bulk = PRIORITIES.get(self._priority)
         if bulk is None:
             raise InvalidRequest("Carfront-Priority", self._priority, " or ".join(PRIORITIES))
-        return RequestTerms(timeout_s, bulk, self._sock.fileno() if self._sock else None)
+        return RequestTerms(timeout_s, bulk, self._peer)
 
 
 class RequestMiddleware:

@@ -3,6 +3,7 @@
 The bytes come from a function, so nothing here knows of sockets.
 """
 
+import re
 from collections.abc import Callable
 
 from server.errors import ProtocolError
@@ -21,6 +22,9 @@ MAX_HEAD = 64 * 1024
 """The most bytes of a request's first line and header fields together."""
 MAX_BODY = 64 * 1024
 """The most bytes of a request's body: what is asked for here is always small."""
+MAX_LINE = 8 * 1024
+"""The most bytes of a request's first line: no more than proxies pass on."""
+PATH = re.compile(rb"[^ ]+ (/[^ ?]{0,200})")
 HEAD_END = b"\r\n\r\n"
 CARRIAGE_RETURN = 13
 
@@ -38,6 +42,8 @@ class RequestReader:
     def __init__(self, receive: Receive, say_continue: Callable[[], None]) -> None:
         self.line: RequestLine | None = None
         """The first line of the request that is read; None while it is not read, or is none."""
+        self.path = ""
+        """The path of the request that is read, as far as it can be told where that is none."""
         self.fields: Fields = {}
         """The header fields of the request that was read last."""
         self._receive = receive
@@ -53,22 +59,29 @@ class RequestReader:
         Raises:
             ProtocolError: it is no request, or none that is read here; nothing behind it is read.
         """
-        self.line = None
-        head = self._read_head()
-        if head is None:
-            return None
-        first, _, block = head.partition(b"\r\n")
-        self.line = line = read_request_line(first)
+        self.line, self.path = None, ""
+        try:
+            end = self._find_end_of_head()
+            if end is None:
+                return None
+            first, _, block = bytes(self._unread[:end]).partition(b"\r\n")
+            self.line = line = read_request_line(first)
+        except ProtocolError:
+            if found := PATH.match(self._unread):
+                self.path = found[1].decode("latin-1")
+            raise
+        del self._unread[: end + len(HEAD_END)]
         if block != self._block:
             self._block, self.fields = b"", {}
             self._block, self.fields = block, read_fields(block)
         check_host(line, self.fields)
         return self._read_body(line)
 
-    def _read_head(self) -> bytes | None:
+    def _find_end_of_head(self) -> int | None:
+        """Return where the next request's head ends; None at the end of the connection."""
         unread, searched = self._unread, 0
         while (end := unread.find(HEAD_END, searched)) < 0:
-            _check_unfinished(unread, searched)
+            _check_beginning(unread, searched)
             searched = max(0, len(unread) - len(HEAD_END) + 1)
             piece = self._receive(bool(unread))
             if not piece:
@@ -77,9 +90,7 @@ class RequestReader:
                 return None
             unread += piece
         _check_length(unread, end)
-        head = bytes(unread[:end])
-        del unread[: end + len(HEAD_END)]
-        return head
+        return end
 
     def _read_body(self, line: RequestLine) -> bytes:
         coding, length = self.fields.get(CODING), int(self.fields.get(LENGTH, "0"))
@@ -124,17 +135,24 @@ class RequestReader:
         return piece
 
 
-def _check_unfinished(head: bytearray, start: int) -> None:
-    """Refuse a head that cannot become a right one; what is before ``start`` was looked at."""
+def _check_beginning(head: bytearray, searched: int) -> None:
+    """Refuse the beginning of a head that cannot become a right one.
+
+    What is before ``searched`` was looked at already.
+    """
     _check_length(head, len(head))
-    at = head.find(b"\n", start)
+    at = head.find(b"\n", searched)
     while at >= 0:
         if not at or head[at - 1] != CARRIAGE_RETURN:
             raise ProtocolError(400, "a line of the head ends without a carriage return")
+        if at == head.find(b"\n"):
+            read_request_line(bytes(head[: at - 1]))
         at = head.find(b"\n", at + 1)
 
 
 def _check_length(head: bytearray, length: int) -> None:
+    """Refuse a head that has ``length`` bytes or more, if that is too long."""
+    if length > MAX_LINE and not 0 <= head.find(b"\r\n") <= MAX_LINE:
+        raise ProtocolError(414, f"the first line is longer than {MAX_LINE} bytes")
     if length > MAX_HEAD:
-        status = 431 if 0 <= head.find(b"\r\n") < MAX_HEAD else 414
-        raise ProtocolError(status, f"the head is longer than {MAX_HEAD} bytes")
+        raise ProtocolError(431, f"the head is longer than {MAX_HEAD} bytes")

@@ -10,8 +10,10 @@ from gevent import socket
 
 from server.errors import ERROR
 from server.worker.connections import READER, REQUEST, REST, Connections, Limits
+from server.worker.gevent_io import GeventLoop
 from server.worker.http_connection import FAILED, Connection
-from server.worker.request_reader import MAX_BODY, MAX_HEAD
+from server.worker.inflight import hung_up
+from server.worker.request_reader import MAX_BODY, MAX_HEAD, MAX_LINE
 
 GET = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: cars\r\nConnection: close\r\n\r\n"
@@ -285,7 +287,9 @@ def test_head_has_no_body_in_its_answer(connected, version):
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"GET /" + b"a" * MAX_HEAD, 414),
+        (b"GET /" + b"a" * MAX_LINE, 414),
+        (b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1\r\n\r\n", 414),
+        (b"EHLO cars\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: cars\r\nX: " + b"a" * MAX_HEAD, 431),
         (b"GET / HTTP/1.1\r\nHost: cars\r\n" + b"X: a\r\n" * 101 + b"\r\n", 431),
         (b"GET / HTTP/1.1\nHost: cars\n\n", 400),
@@ -472,3 +476,52 @@ def test_requests_are_logged_where_somebody_wants_to_know(connected):
     ((uri, status, sent, seconds),) = server.logged
     assert (uri, status, sent) == ("/", "200 OK", 11)
     assert 0 <= seconds < 10
+
+
+@pytest.mark.parametrize(
+    "begun", [b"GET /v2/\xc3\xa9?a HTTP/1.1\r\n\r\n", b"GET /v2/" + b"a" * MAX_LINE]
+)
+def test_path_is_told_as_far_as_it_can_be(connected, begun):
+    """An error has the form that the callers of its path know."""
+    paths = []
+
+    def application(environ, start_response):
+        paths.append(environ["PATH_INFO"][:4])
+        start_response("400 Bad Request", [])
+        return []
+
+    caller = connected(socket.SOCK_STREAM, application)
+    connected.servers[0].application = application
+    told(caller, begun)
+    assert paths == ["/v2/"]
+
+
+def half_closed(kind):
+    """Yield a connection on TCP whose caller ended its side, or all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    if kind == "half":
+        ours.shutdown(socket.SHUT_WR)
+    else:
+        ours.close()
+    return ours, theirs
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+@pytest.mark.parametrize("kind", ["half", "whole"])
+def test_caller_that_only_sends_no_more_is_not_taken_for_one_that_is_gone(kind, version):
+    ours, theirs = half_closed(kind)
+    with ours, theirs:
+        connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+        connection._version = version
+        loop = GeventLoop()
+        gone = hung_up(loop, [connection])
+        if version == "HTTP/1.1":
+            assert not gone, "it was not asked"
+            if kind == "half":
+                assert ours.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            else:
+                while not (gone := hung_up(loop, [connection])):
+                    gevent.sleep(0)
+        assert gone == (set() if (kind, version) == ("half", "HTTP/1.1") else {connection})
