@@ -145,6 +145,18 @@ def test_requests_that_have_come_are_answered_though_their_connections_were_idle
         assert [asked(caller, b"") for caller in callers] == right
 
 
+def test_caller_that_ends_its_side_gets_its_answer():
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1"}) as server:
+        right = ask_anew(server, MANY_IMAGES)
+        with connected(server) as caller, caller.makefile("rb") as answer:
+            caller.sendall(MANY_IMAGES)
+            caller.shutdown(socket.SHUT_WR)
+            text = answer.read()
+        status, body = right
+        assert status == 200
+        assert text.endswith(body)
+
+
 def test_reload_loses_no_request():
     """Callers that keep their connections ask on and on while the workers are replaced."""
     with serving(PYTHON, {"CARFRONT_WORKERS": "2"}) as server:
