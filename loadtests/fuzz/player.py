@@ -124,7 +124,7 @@ def _goes_on(
         if ask:
             ask(request)
         response = _continued(caller, request, outcome)
-        while response and response.status == 100 and _expects(request):
+        while response and response.status == 100 and _may_be_continued(caller, request):
             response = caller.answer(request.method, ANSWER_S)
     except Malformed as error:
         outcome.faults.append((request, Fault("an answer that is no HTTP/1.1", str(error))))
@@ -159,8 +159,9 @@ def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response |
     return caller.answer(request.method, ANSWER_S)
 
 
-def _expects(request: Request) -> bool:
-    return any(x.lower().startswith(b"expect:") for x in request.fields)
+def _may_be_continued(caller: Caller, request: Request) -> bool:
+    """Return whether 100 (Continue) may come: a caller that sends no more may be asked for a sign."""
+    return caller.ends_writing or any(x.lower().startswith(b"expect:") for x in request.fields)
 
 
 def _closing(caller: Caller, request: Request, response: Response) -> Iterator[Fault]:

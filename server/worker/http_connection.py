@@ -84,9 +84,7 @@ class Connection:
         It may only have ended its side, and wait for its answer. So it is sent what a caller need
         not heed, once; where nobody is there any more, the system resets the connection.
         """
-        if self._version == "HTTP/1.0":  # it knows no such thing
-            return True
-        if not self._has_probed:
+        if self._version == "HTTP/1.1" and not self._has_probed:  # HTTP/1.0 knows no such thing
             self._has_probed = True
             self._socket.say_continue()
         return False

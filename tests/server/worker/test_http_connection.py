@@ -508,20 +508,28 @@ def half_closed(kind):
     return ours, theirs
 
 
-@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
-@pytest.mark.parametrize("kind", ["half", "whole"])
-def test_caller_that_only_sends_no_more_is_not_taken_for_one_that_is_gone(kind, version):
-    ours, theirs = half_closed(kind)
-    with ours, theirs:
-        connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
-        connection._version = version
-        loop = GeventLoop()
-        gone = hung_up(loop, [connection])
-        if version == "HTTP/1.1":
-            assert not gone, "it was not asked"
+def test_caller_that_only_sends_no_more_is_told_from_one_that_is_gone():
+    for kind in ("half", "whole"):
+        ours, theirs = half_closed(kind)
+        with ours, theirs:
+            connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+            connection._version = "HTTP/1.1"
+            loop = GeventLoop()
+            assert not hung_up(loop, [connection]), "it was not asked"
             if kind == "half":
                 assert ours.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                assert not hung_up(loop, [connection])
             else:
                 while not (gone := hung_up(loop, [connection])):
                     gevent.sleep(0)
-        assert gone == (set() if (kind, version) == ("half", "HTTP/1.1") else {connection})
+                assert gone == {connection}
+
+
+def test_caller_of_http_1_0_is_asked_for_no_sign():
+    ours, theirs = half_closed("half")
+    with ours, theirs:
+        connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+        connection._version = "HTTP/1.0"
+        assert not hung_up(GeventLoop(), [connection])
+        theirs.close()
+        assert ours.recv(100) == b""
