@@ -160,7 +160,7 @@ def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response |
 
 
 def _may_be_continued(caller: Caller, request: Request) -> bool:
-    """Return whether 100 (Continue) may come: a caller that sends no more may be asked for a sign."""
+    """Return whether 100 (Continue) may come: who sends no more may be asked for a sign."""
     return caller.ends_writing or any(x.lower().startswith(b"expect:") for x in request.fields)
 
 
