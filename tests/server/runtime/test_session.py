@@ -63,7 +63,7 @@ def test_wrong_golden_image_stops_the_session(bundle, tmp_path):
 
 def test_golden_images_of_another_shape_stop_the_session(bundle, tmp_path):
     images = bundle.golden_images()[:, :16]
-    with pytest.raises(SessionError, match="not uint8"):
+    with pytest.raises(SessionError, match=r"should be uint8 \(16, 32, 32, 3\)"):
         open_session(altered(bundle, images, tmp_path), [Plan("cpu", "f32")], threads=1)
 
 
