@@ -730,6 +730,52 @@ def test_start_beside_bad_newest_versions_serves_the_newest_whole_one(tmp_path):
         assert "Traceback" not in server.log.read_text()
 
 
+HANGING = str(ROOT / "tests" / "hanging_volume.py")
+ONLY_ROOT_WITH_FUSE = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="only root may mount, with FUSE"
+)
+
+
+@ONLY_ROOT_WITH_FUSE
+def test_volume_that_hangs_stops_nothing_that_is_served_and_is_read_once_it_answers(tmp_path):
+    alone = tmp_path / "alone"
+    alone.write_text(f'#!/bin/sh\nexec unshare --mount {PYTHON} "$@"\n')
+    alone.chmod(0o755)
+    repository = Repository(tmp_path)
+    settings = repository.settings | {"CARFRONT_POLL_S": "0", "CARFRONT_WORKERS": "1"}
+    with serving(alone, settings) as server:
+        png = Caller(server.url).png(5)
+        hang = ["nsenter", f"--mount=/proc/{server.pid}/ns/mnt", sys.executable, HANGING]
+        with subprocess.Popen(
+            [*hang, str(repository.models)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as volume:
+            volume.stdout.readline()
+            os.kill(server.pid, signal.SIGHUP)
+            until(lambda: "what is served stays as it is" in server.log.read_text())
+            status, body = repository.administer(server, "load", "1")
+            assert (status, "earlier read still has no answer" in body["error"]) == (400, True)
+            assert Caller(server.url).png(5) == png
+            assert "Traceback" not in server.log.read_text()
+        copy_version(repository.models, "2", brighter=True)
+        until(lambda: Caller(server.url).model(5) == "cars-dcgan/2")
+
+
+@ONLY_ROOT_WITH_FUSE
+def test_start_from_a_volume_that_hangs_ends_with_one_sentence(tmp_path):
+    command = [sys.executable, HANGING, str(tmp_path), PYTHON, "-m", "gunicorn"]
+    ended = subprocess.run(
+        ["unshare", "--mount", *command, "-c", "server/gunicorn.conf.py"],
+        cwd=ROOT,
+        env={**os.environ, "CARFRONT_MODELS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ended.returncode == 1
+    assert f"carfront cannot start: {tmp_path} cannot be read: there is no ans" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def sabotaged(folder, *loads):
     """Return the settings of a server whose next loads meet ``loads``, see ``sabotage``."""
     (folder / "sabotage.loads").write_text("\n".join(loads))
