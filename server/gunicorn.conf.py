@@ -17,6 +17,7 @@ from server.bundle import repository
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.config_error import ConfigError
+from server.engine import supervision
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
@@ -120,6 +121,8 @@ def on_dirty_starting(arbiter):
     global dirty_arbiter
     dirty_arbiter = arbiter
     arbiter.spawn_worker = _tried_again(arbiter.spawn_worker, arbiter.log)
+    engine_dirs = ServerConfig.from_env().engine_dirs
+    arbiter.reap_workers = supervision.witnessed(arbiter.reap_workers, arbiter, engine_dirs)
     _hear_signals(master)
     for listener in master.LISTENERS:
         listener.sock.close()
@@ -143,8 +146,12 @@ def _tried_again(start_engine, log):
 
 
 def dirty_post_fork(arbiter, worker):
-    """Note in the arbiter which number the new engine has; the engine finds the same."""
+    """Note in the arbiter which number the new engine has; the engine finds the same.
+
+    While the engine loads, its arbiter looks at what it does, too.
+    """
     worker.number = _free(x.number for x in arbiter.workers.values() if x is not worker)
+    worker.tmp = supervision.heartbeat(worker, ServerConfig.from_env().engine_dirs)
 
 
 def dirty_worker_init(worker):

@@ -93,6 +93,12 @@ ENGINE_RESTARTS = Counter(
     "Engine processes that took the place of one before, ready or not.",
     registry=REGISTRY,
 )
+ENGINE_DEATHS = Counter(
+    "carfront_engine_deaths",
+    "Engine processes that died: crashed, killed (signal 9), time_limit (the server's own), ended.",
+    ["cause"],
+    registry=REGISTRY,
+)
 FALLBACKS = Counter(
     "carfront_provider_fallbacks",
     "Providers that were tried and could not serve.",
@@ -196,6 +202,11 @@ class EngineMetrics:
         ENGINE_RESTARTS.inc(again)
         self._served: dict[int, set[Gauge]] = {}
         """The gauges that are 1 for each served bundle, by its key; two bundles may share some."""
+
+    def death(self, cause: str) -> None:
+        """Note what the engine before died of, see ``server.engine.load_notes``; "" is nothing."""
+        if cause:
+            ENGINE_DEATHS.labels(cause).inc()
 
     def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
         """Note that a bundle is served with ``plan``, after the plans that ``failed``."""
