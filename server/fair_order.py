@@ -9,6 +9,7 @@ Source: Friedman and Henderson 2003, "Fairness and Efficiency in Web Server Prot
 
 import itertools
 from bisect import insort
+from collections.abc import Iterator
 from typing import Any
 
 BULK_WEIGHT = 0.25
@@ -55,6 +56,10 @@ class FairOrder:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the owners in their order."""
+        return (entry.owner for entry in self._order)
 
     def entry(self, owner: Any, rows: int, weight: float) -> Entry:
         """Return the entry that ``rows`` rows of ``owner`` would have if they came now."""

@@ -85,7 +85,9 @@ MAY_BE_IMPORTED_BY = {
 }
 """Which modules may import a library; whatever else imports it is found."""
 PURE = {
+    "server.admission": (),
     "server.engine.batcher": (
+        "server.admission",
         "server.engine.drain_rate",
         "server.errors",
         "server.fair_order",

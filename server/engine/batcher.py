@@ -18,8 +18,10 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
+from server.admission import LEAST_MARGIN, MARGIN, in_time_in_s
 from server.engine.drain_rate import DrainRate, Newcomers
 from server.errors import QueueFull
 from server.fair_order import Entry, FairOrder, weight
@@ -30,12 +32,6 @@ BULK_SHARE = 4
 limit of rows is open to requests that go ahead of larger ones, however many of those wait."""
 COMING_S = 1.0
 """The seconds after a small request during which more of them are expected."""
-MARGIN = 1.3
-"""The factor by which a new request's time must exceed its expected wait: a shared machine is slow
-now and then, others will go ahead, and a caller that is refused at once can ask elsewhere."""
-LEAST_MARGIN = 1.2
-"""The factor that is left to a request when others go ahead of it, and by which more small requests
-may come than lately. With 1.1, one accepted request in forty was late under overload."""
 RATE_WEIGHT = 0.1
 """The smallest weight of the newest batch in the capacity. The first batches have equal weights, as
 the very first may be slow."""
@@ -289,17 +285,16 @@ class Batcher(Generic[R]):
         if not rate:
             return 0.0
         least = rate / BULK_SHARE
-        newcomers = LEAST_MARGIN * self._newcomers.rate if now < self._small_until else 0.0
-        left = max(least, rate - newcomers)
+        newcomers = self._newcomers.rate if now < self._small_until else 0.0
+        left = max(least, rate - LEAST_MARGIN * newcomers)  # more may come than lately
         return min((self._express_rows + rows) / left, rows / least) + self._last_rows / rate
 
     def _in_time_in_s(self, request: R, ahead: int, after: Sequence[R], now: float) -> float:
-        """Return the seconds until ``request`` would be in time and would make no other late.
+        """Return the seconds until ``request`` would be in time, 0 or less if it would be now.
 
-        The result is 0 or less if that is so now; requests that would be late anyway do not count.
         In the bulk lane, ``ahead`` rows would run before the request, and the requests ``after``
-        behind it. With an empty queue a rate that was measured long ago refuses no request: the
-        request runs, and the rate is measured anew.
+        behind it, which it must not make late. With an empty queue a rate that was measured long
+        ago refuses no request: the request runs, and the rate is measured anew.
         """
         time_left = request.deadline - now
         if not self.rows:
@@ -312,15 +307,8 @@ class Batcher(Generic[R]):
             if len(self._bulk):
                 express = express * BULK_SHARE // (BULK_SHARE - 1)
             return self.wait_s(express) - time_left / MARGIN
-        again = self._bulk_wait_s(ahead + request.rows, now) - time_left / MARGIN
-        for other in after:
-            ahead += other.left
-            ends = self._bulk_wait_s(ahead, now)
-            time_left = other.deadline - now
-            late = LEAST_MARGIN * self._bulk_wait_s(ahead + request.rows, now) - time_left
-            if late > 0 and ends <= time_left:  # its margin grows until it ends
-                again = max(again, min(late / (LEAST_MARGIN - 1), ends))
-        return again
+        wait_s = partial(self._bulk_wait_s, now=now)
+        return in_time_in_s(request.rows, request.deadline, ahead, after, wait_s, now)
 
     def _watch(self, request: R) -> None:
         """Put ``request`` into the heap of deadlines; at times, remove finished requests there."""

@@ -6,14 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import (
-    FRESH_S,
-    LEAST_MARGIN,
-    MARGIN,
-    MOST_DONE,
-    Batcher,
-    QueuedRequest,
-)
+from server.admission import LEAST_MARGIN, MARGIN
+from server.engine.batcher import FRESH_S, MOST_DONE, Batcher, QueuedRequest
 from server.errors import QueueFull
 from tests.clock import Clock
 
