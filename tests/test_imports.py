@@ -85,11 +85,19 @@ MAY_BE_IMPORTED_BY = {
 }
 """Which modules may import a library; whatever else imports it is found."""
 PURE = {
-    "server.engine.batcher": ("server.engine.fair_order", "server.errors", "server.queue_state"),
+    "server.admission": (),
+    "server.engine.batcher": (
+        "server.admission",
+        "server.engine.drain_rate",
+        "server.errors",
+        "server.fair_order",
+        "server.queue_state",
+    ),
     "server.engine.batch_limit": (),
-    "server.engine.fair_order": (),
+    "server.engine.drain_rate": (),
     "server.engine.running_batches": (),
     "server.engine.wanted": ("server.bundle.manifest", "server.bundle.repository", "server.config"),
+    "server.fair_order": (),
 }
 """Policy that is tested without sockets, sessions and sleeping, and all that it may import."""
 

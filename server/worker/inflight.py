@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from server.admission import in_time_in_s
 from server.errors import ClientGone, DeadlineExceeded, QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Cancel, Result, Source, Status
 from server.observability import metrics
-from server.queue_state import SMALL_ROWS, QueueState
-from server.worker.arena_slots import ArenaSlots
+from server.queue_state import QueueState
+from server.worker.arena_slots import ArenaSlots, SentRows
 from server.worker.engine_balancer import Backend, Balancer
 from server.worker.event_loop import EventLoop
 from server.worker.inflight_request import HUNG_UP, InflightRequest
@@ -80,10 +81,9 @@ class Inflight:
             DeadlineExceeded: there was none in time.
             ClientGone: the caller hung up before there was one.
         """
-        small = source.n <= SMALL_ROWS and not terms.bulk
-        offset = self._slots.find(size, small)
+        offset = self._slots.find(size, source.n, terms)
         if offset is None:
-            offset = self._wait_for_slot(model, source.n, size, small, deadline, terms)
+            offset = self._wait_for_slot(model, source.n, size, deadline, terms)
         waiter = self._loop.waiter()
         request_id = next(self._ids)
         request = InflightRequest(request_id, model, source, offset, deadline, terms, waiter)
@@ -184,18 +184,24 @@ class Inflight:
     # slots
 
     def _wait_for_slot(
-        self, model: int, rows: int, size: int, small: bool, deadline: float, terms: RequestTerms
+        self, model: int, rows: int, size: int, deadline: float, terms: RequestTerms
     ) -> int:
-        """Return the offset of a slot once there is one; requests that wait already go first."""
+        """Return the offset of a slot once there is one; requests before it in line go first."""
         now = self._clock()
-        ahead = sum(waiting.rows for waiting in self._slots.waiting)
-        queue = self._balancer.expected_queue(model, ahead + rows, now)
-        late_s = now + queue.wait_s - deadline
-        if late_s > 0:
+        sent = SentRows(request.rows for request in self)
+
+        def queue(first: int) -> QueueState:
+            return self._balancer.expected_queue(model, first, now, sent.share_before(first))
+
+        before, after = self._slots.around(rows, terms)
+        ahead = sum(waiting.left for waiting in before)
+        wait_s = lambda first: queue(first).wait_s  # noqa: E731
+        again_s = in_time_in_s(rows, deadline, ahead, after, wait_s, now)
+        if again_s > 0:
             metrics.REJECTED.labels("no_room").inc()
-            raise QueueFull(queue._replace(retry_after_s=late_s))
+            raise QueueFull(queue(ahead + rows)._replace(retry_after_s=again_s))
         try:
-            return self._slots.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
+            return self._slots.wait(size, rows, terms, deadline)
         except DeadlineExceeded:
             metrics.DROPPED.labels("deadline").inc(rows)
             raise

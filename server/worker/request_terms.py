@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from server.errors import QueueFull
-from server.queue_state import QueueState
+from server.queue_state import SMALL_ROWS, QueueState
 
 HOLDS_S = 0.5
 """The seconds for which a refusal stands for what the engine would say again: a queue that is full
@@ -34,6 +34,10 @@ class RequestTerms(NamedTuple):
     """Whether the caller lets others go first."""
     peer: Peer | None = None
     """By which it is noticed that the caller hangs up; None where nobody can be asked."""
+
+    def is_small(self, rows: int) -> bool:
+        """Tell whether a request of ``rows`` rows has a lane and a part of the arena of its own."""
+        return rows <= SMALL_ROWS and not self.bulk
 
 
 @dataclass(frozen=True)
