@@ -5,6 +5,7 @@ from xdist.scheduler import LoadScopeScheduling
 SERVERS = (
     "chaos/",
     "loadtests/",
+    "proxy/",
     "test_server_connections.py",
     "test_server_processes.py",
     "test_whole_way.py",
