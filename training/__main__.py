@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         with held(config.out):
             return _train(config)
-    except RunDirectoryError as error:
+    except (RunDirectoryError, OSError) as error:
         return _failed(error)
 
 

@@ -34,14 +34,8 @@ def held(folder: Path) -> Iterator[None]:
     Raises:
         RunDirectoryError: nothing can be written in ``folder``, or another process trains there.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass  # an old lock can be opened where no new file can be made
-        file = (folder / LOCK).open("a+")
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    with file:
+    make_writable(folder)
+    with (folder / LOCK).open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -56,6 +50,20 @@ def held(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
         yield
+
+
+def make_writable(folder: Path) -> None:
+    """Make ``folder`` if it is not there, and check that files can be made in it.
+
+    Raises:
+        RunDirectoryError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _unwritable(folder, error) from error
 
 
 def _unwritable(folder: Path, error: OSError) -> RunDirectoryError:
