@@ -57,8 +57,9 @@ loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECOND
 bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
 
-compare: .venvs/peers/.done ## Hold this server against Starlette with a batcher by hand, in turns (needs wrk)
-	.venvs/peers/bin/python -m loadtests.compare ours=. starlette=loadtests.peers.starlette_batcher $(ARGS)
+compare: .venvs/peers/.done ## Hold this server against mosec, and Starlette with a batcher by hand, in turns (needs wrk)
+	.venvs/peers/bin/python -m loadtests.compare ours=. starlette=loadtests.peers.starlette_batcher \
+		mosec=loadtests.peers.mosec_batcher $(ARGS)
 
 soak: $(SERVE)/.done ## Keep a server under full load for minutes: memory and rate stay (needs wrk)
 	$(SERVE)/bin/python -m loadtests.soak $(ARGS)
