@@ -1,7 +1,8 @@
 """Why a bundle cannot be served."""
 
 MOST_TOLD = 2000
-"""The characters of an error's message at most: a bundle may hold names of any length."""
+"""The characters of an error's message at most: a bundle may hold names of any length, and ones
+that are no text, which are told with escapes."""
 
 
 class BundleError(Exception):
@@ -18,7 +19,8 @@ class BundleError(Exception):
     """Whether every host would refuse the bundle, for what it holds."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]}...")
+        told = message if len(message) <= MOST_TOLD else f"{message[:MOST_TOLD]}..."
+        super().__init__(told.encode(errors="backslashreplace").decode())
 
 
 class BundleUnreadable(BundleError):

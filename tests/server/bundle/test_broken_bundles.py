@@ -143,3 +143,9 @@ def make(folder):
         "lineage": {"run": [1, 2, {"a": None}]},
     }
     (folder / MANIFEST).write_text(json.dumps(facts))
+
+
+def test_error_can_be_written_down_whatever_the_bundle_holds():
+    told = str(BundleError("the manifest lists \ud800" + "a" * 10_000))
+    assert told.startswith("the manifest lists \\ud800a")
+    assert len(told.encode()) < 3000
