@@ -797,7 +797,7 @@ def test_first_start_waits_for_the_newest_version_although_engines_are_killed_at
         log = server.log.read_text()
     assert "serving cars-dcgan/1" not in log
     assert "engine-0 has died, killed (signal 9)" in log
-    assert "of the engines before, 3 were killed (signal 9" in log
+    assert "engines that loaded it before: 3 killed (signal 9" in log
 
 
 def test_version_that_engines_crash_of_gives_way_to_the_one_before(tmp_path):

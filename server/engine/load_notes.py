@@ -36,9 +36,9 @@ UNKNOWN = "unknown"
 """The cause of an engine that lives, or that nobody saw die."""
 TOLD = {
     CRASHED: "crashed",
-    KILLED: "were killed (signal 9: by the kernel, if memory ran out)",
-    TIME_LIMIT: "were ended by the server's own limits of time",
-    ENDED: "ended themselves",
+    KILLED: "killed (signal 9: by the kernel, if memory ran out)",
+    TIME_LIMIT: "ended by the server's own limits of time",
+    ENDED: "ended by themselves",
     UNKNOWN: "died unseen",
 }
 """The causes in words."""
@@ -96,11 +96,11 @@ def noted(note: Path, bundle: Path, insist: bool, is_alone: bool = False) -> Ite
         )
     if len(before) >= DEATHS and not (insist or is_alone):
         raise LoadsEnded(
-            f"{died_of(before)} while they loaded it; it is not tried again until its files "
-            "change, an administrator loads it, or the server starts anew"
+            f"{died_of(before)}; it is not tried again until its files change, "
+            "an administrator loads it, or the server starts anew"
         )
     if before:
-        log.warning("%s is loaded again: %s while they loaded it", bundle, died_of(before))
+        log.warning("%s is loaded again; %s", bundle, died_of(before))
     begin(note)
     try:
         with unhurried():
@@ -112,7 +112,7 @@ def noted(note: Path, bundle: Path, insist: bool, is_alone: bool = False) -> Ite
 def died_of(before: Sequence[str]) -> str:
     """Return in words what engines have died of."""
     told = ", ".join(f"{count} {TOLD[cause]}" for cause, count in Counter(before).items())
-    return f"of the engines before, {told}"
+    return f"engines that loaded it before: {told}"
 
 
 def begin(note: Path) -> None:

@@ -156,7 +156,7 @@ class LoadedBundles:
         began, note = self._clock(), self._engine_dir.loads(bundle.key)
         is_alone = _name(ref) not in self._answered
         if is_alone and (before := load_notes.deaths(note)):
-            self._publisher.waits(f"{ref} is loaded again: {load_notes.died_of(before)} at it")
+            self._publisher.waits(f"{ref} is loaded again; {load_notes.died_of(before)}")
         with noted(note, bundle.path, insist, is_alone):
             loaded = self._load(bundle)
             if self.engine:

@@ -264,9 +264,9 @@ def test_without_an_engine_it_lives_and_is_not_ready(tmp_path):
     assert "reason" not in http.get("/readyz").json
     engine_dir = EngineDir(tmp_path)
     catalog = Catalog.read(engine_dir.catalog)
-    waits = replace(catalog.entries["tiny/1"], reason="2 were killed")
+    waits = replace(catalog.entries["tiny/1"], reason="2 killed")
     replace(catalog, entries={"tiny/1": waits}).write(engine_dir.catalog)
-    assert http.get("/readyz").json == {"ready": False, "reason": "2 were killed"}
+    assert http.get("/readyz").json == {"ready": False, "reason": "2 killed"}
     response = http.get("/v1/images/7.png")
     assert response.status_code == 503
     assert response.headers["Retry-After"] == "1"

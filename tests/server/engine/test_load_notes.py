@@ -96,7 +96,7 @@ def test_bundle_that_engines_crashed_of_is_loaded_only_if_somebody_insists(engin
 )
 def test_bundle_that_engines_were_killed_beside_is_put_off_only_if_another_serves(load, cause):
     load([cause] * (DEATHS - 1))
-    with pytest.raises(LoadsEnded, match="of the engines before, 2 ") as refusal:
+    with pytest.raises(LoadsEnded, match="engines that loaded it before: 2 ") as refusal:
         load([cause] * DEATHS)
     assert not refusal.value.is_of_content
     load([cause] * 20, is_alone=True)
