@@ -15,7 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from server.bundle import repository
 from server.bundle.manifest import BundleError
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
@@ -23,6 +24,8 @@ from server.observability.process_stats import register_process
 from server.observability.tracing import check_installed
 from server.worker.connection_balance import ConnectionBalance
 
+# What stops the boot is in the log's form too.
+configure("info", os.environ.get("CARFRONT_LOG_FORMAT", "auto"))
 try:
     server_config = ServerConfig.from_env()
     if server_config.traces != "none":
@@ -47,6 +50,8 @@ control_socket_disable = True
 worker_class = "server.worker.gunicorn_worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
+# One more is accepted than may stay: the longest idle one ends for it.
+worker_connections = server_config.connections + 1
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 

@@ -72,9 +72,9 @@ MAY_BE_IMPORTED_BY = {
     "flask": ("server.app", "server.api"),
     "gevent": (
         "loadtests.locustfile",
+        "server.worker.caller_socket",
         "server.worker.gevent_io",
         "server.worker.gunicorn_worker",
-        "server.worker.http_connection",
     ),
     "gunicorn": ("server.engine.process", "server.observability.logs", "server.worker"),
     "onnxruntime": ("server.runtime", "export", "loadtests.peers"),

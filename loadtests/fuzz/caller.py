@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from loadtests.fuzz.response import Response, read
 
-ANSWER_S = 15.0
+ANSWER_S = 60.0
 """The seconds within which an answer, or the end of a connection, has to come."""
 
 
@@ -26,6 +26,8 @@ class Caller:
         self.socket.setblocking(False)
         self.buffer = b""
         self.has_ended = False
+        self.ends_writing = False
+        """Whether the server was told that nothing more will be sent."""
 
     def close(self) -> None:
         self.socket.close()
@@ -49,6 +51,7 @@ class Caller:
 
     def end_writing(self) -> None:
         """Tell the server that nothing more will be sent."""
+        self.ends_writing = True
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
 

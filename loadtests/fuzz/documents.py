@@ -163,7 +163,7 @@ def judged(request: Request, body: bytes) -> Request:
     if not isinstance(value, dict) or value.keys() - MEMBERS or not is_valid(value):
         return request.owes(ANSWER, (400,)).with_body(body)
     if value.get("model") is not None or value.get("version") is not None:
-        return request.owes(ANSWER, (200, 400, 404)).with_body(body)
+        return request.owes(ANSWER, (200, 400, 404, 503)).with_body(body)
     n, seed = value.get("n", 1), value.get("seed")
     request.images = None if seed is None else Images(seed, n, value.get("format", "png"))
     return request.owes(ANSWER, (200, 503) if n > 8 else (200,)).with_body(body)

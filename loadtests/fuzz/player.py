@@ -124,7 +124,7 @@ def _goes_on(
         if ask:
             ask(request)
         response = _continued(caller, request, outcome)
-        while response and response.status == 100 and _expects(request):
+        while response and response.status == 100 and _may_be_continued(caller, request):
             response = caller.answer(request.method, ANSWER_S)
     except Malformed as error:
         outcome.faults.append((request, Fault("an answer that is no HTTP/1.1", str(error))))
@@ -159,8 +159,14 @@ def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response |
     return caller.answer(request.method, ANSWER_S)
 
 
-def _expects(request: Request) -> bool:
-    return any(x.lower().startswith(b"expect:") for x in request.fields)
+def _may_be_continued(caller: Caller, request: Request) -> bool:
+    """Return whether 100 (Continue) may come: who sends no more may be asked for a sign.
+
+    A caller that speaks HTTP/1.0 does not know it. Source: RFC 9110, section 15.2.
+    """
+    if request.version == b"HTTP/1.0":
+        return False
+    return caller.ends_writing or any(x.lower().startswith(b"expect:") for x in request.fields)
 
 
 def _closing(caller: Caller, request: Request, response: Response) -> Iterator[Fault]:

@@ -163,11 +163,15 @@ class Lifecycle:
         return f"{entry}: {entry.reason}" if entry.reason else ""
 
     def _unload_asked(self, spec: str) -> str:
-        """Stop serving ``spec``; return why it stays, or an empty text."""
+        """Stop serving ``spec``; return why all of it stays, or an empty text.
+
+        Of the versions of a model, those stay that the settings want.
+        """
+        before = [ref for ref in self._bundles if means(spec, ref)]
         self._wanted.withdraw(spec, versions_too=True)
         self._settle_all(force=False, default=self._publisher.default)
         left = [ref for ref in self._bundles if means(spec, ref)]
-        if left:
+        if left and not set(before) - set(left):
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 

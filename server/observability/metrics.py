@@ -76,6 +76,12 @@ REJECTED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+CONNECTIONS_ENDED = Counter(
+    "carfront_connections_ended",
+    "Connections that the server ended because of a limit.",
+    ["reason"],
+    registry=REGISTRY,
+)
 DROPPED = Counter(
     "carfront_dropped",
     "Images given up while they waited.",

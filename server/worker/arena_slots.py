@@ -14,6 +14,7 @@ from contextlib import suppress
 from server.errors import ClientGone, DeadlineExceeded
 from server.ipc.arena import ALIGN
 from server.worker.event_loop import EventLoop, Waiter
+from server.worker.request_terms import Peer
 
 SMALL_PART = 32
 """One part in so many of the arena is for small requests alone."""
@@ -62,7 +63,7 @@ class FirstFit:
 class WaitingRequest:
     """One request that waits for a slot of ``size`` bytes."""
 
-    def __init__(self, size: int, rows: int, peer: int | None, waiter: Waiter) -> None:
+    def __init__(self, size: int, rows: int, peer: Peer | None, waiter: Waiter) -> None:
         self.size = size
         self.rows = rows
         self.peer = peer
@@ -111,7 +112,13 @@ class ArenaSlots:
         return self._take(size, small)
 
     def wait(
-        self, size: int, small: bool, rows: int, peer: int | None, deadline: float, timeout_s: float
+        self,
+        size: int,
+        small: bool,
+        rows: int,
+        peer: Peer | None,
+        deadline: float,
+        timeout_s: float,
     ) -> int:
         """Return the offset of a slot for ``rows`` rows, once there is one.
 

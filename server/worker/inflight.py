@@ -20,7 +20,7 @@ from server.worker.arena_slots import ArenaSlots
 from server.worker.engine_balancer import Backend, Balancer
 from server.worker.event_loop import EventLoop
 from server.worker.inflight_request import HUNG_UP, InflightRequest
-from server.worker.request_terms import Refusal, RequestTerms
+from server.worker.request_terms import Peer, Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +170,8 @@ class Inflight:
     def _note_refusal(self, backend: Backend, request: InflightRequest, queue: QueueState) -> None:
         now = self._clock()
         until = now + queue.retry_after_s
-        backend.refusal = Refusal(request.model, request.rows, request.terms, now, until, queue)
+        terms = request.terms._replace(peer=None)  # the refusal outlasts the caller's connection
+        backend.refusal = Refusal(request.model, request.rows, terms, now, until, queue)
         request.tried += (backend,)
 
     def _submit_elsewhere(self, request: InflightRequest) -> bool:
@@ -232,9 +233,14 @@ class Inflight:
             request.waiter.wake(why)
 
 
-def hung_up(loop: EventLoop, sockets: Iterable[int]) -> set[int]:
-    """Return those of these descriptors at whose other end nobody is any more."""
-    poll = loop.poll()
-    for descriptor in sockets:
+def hung_up(loop: EventLoop, peers: Iterable[Peer]) -> set[Peer]:
+    """Return those of ``peers`` that have hung up; one that only sends no more still listens."""
+    poll, by_descriptor = loop.poll(), {peer.fileno(): peer for peer in peers}
+    for descriptor in by_descriptor:
         poll.register(descriptor, select.POLLRDHUP)
-    return {descriptor for descriptor, _ in poll.poll(0)}
+    gone = select.POLLHUP | select.POLLERR
+    return {
+        by_descriptor[descriptor]
+        for descriptor, events in poll.poll(0)
+        if events & gone or by_descriptor[descriptor].is_gone()
+    }

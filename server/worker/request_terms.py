@@ -1,7 +1,7 @@
 """The terms on which images are asked for, and an engine's refusal of them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from server.errors import QueueFull
 from server.queue_state import QueueState
@@ -11,6 +11,20 @@ HOLDS_S = 0.5
 may be empty in the next second."""
 
 
+PEER = "carfront.peer"
+"""The key of the caller's ``Peer`` in the WSGI environment of a request."""
+
+
+class Peer(Protocol):
+    """The caller of a request, as far as it can hang up."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the caller's socket."""
+
+    def is_gone(self) -> bool:
+        """Return whether a caller that sends no more has hung up altogether, as far as is known."""
+
+
 class RequestTerms(NamedTuple):
     """The terms on which a caller asks for images."""
 
@@ -18,9 +32,8 @@ class RequestTerms(NamedTuple):
     """How long the caller is willing to wait."""
     bulk: bool = False
     """Whether the caller lets others go first."""
-    peer: int | None = None
-    """The descriptor of the caller's socket, by which it is noticed that the caller hangs up; None
-    where nobody can be asked."""
+    peer: Peer | None = None
+    """By which it is noticed that the caller hangs up; None where nobody can be asked."""
 
 
 @dataclass(frozen=True)

@@ -334,7 +334,6 @@ def test_literal_of_a_long_request_is_cut_in_its_middle():
 
 
 @pytest.mark.servers
-@pytest.mark.skip(reason="until the connection handling is replaced")
 def test_real_server_answers_as_it_owes(tmp_path, capsys, monkeypatch):
     for name, value in SMALL_BATCHES.items():
         monkeypatch.setenv(name, value)

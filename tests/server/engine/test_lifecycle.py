@@ -457,6 +457,15 @@ def test_administrator_loads_an_older_version_by_its_number(world):
     assert world.catalog.newest == {"tiny": "2"}
 
 
+def test_unload_of_a_model_is_refused_only_where_it_unloads_nothing(world):
+    world.write("2")
+    world.start()
+    assert world.ask("load", "tiny", "1") == ""
+    assert world.ask("unload", "tiny") == ""
+    assert world.ready == ["tiny/2"]
+    assert world.ask("unload", "tiny") == "tiny/2 stays: the server's settings want it"
+
+
 def test_administrator_is_told_why_not(world):
     world.start()
     world.broken.add("2")

@@ -6,7 +6,18 @@ import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, Gate, connect, key_of, picture, publish, running, serving, until
+from tests_engine import (
+    SHAPE,
+    Gate,
+    Peer,
+    connect,
+    key_of,
+    picture,
+    publish,
+    running,
+    serving,
+    until,
+)
 
 from server.bundle.latents import latents_range
 from server.errors import (
@@ -261,7 +272,7 @@ def test_caller_that_hangs_up_while_it_waits_for_a_slot_waits_no_more(path):
     with here, running(path, [gate]):
         first = gevent.spawn(draw, small, 1, 90)
         until(gate.entered.is_set)
-        second = gevent.spawn(draw, small, 2, 90, peer=here.fileno())
+        second = gevent.spawn(draw, small, 2, 90, peer=Peer(here))
         until(lambda: list(small._inflight._slots.waiting))
         there.close()
         with pytest.raises(ClientGone):
@@ -296,8 +307,8 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
     with running(path, [gate]) as engine:
         first = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
-        left = gevent.spawn(draw, client, 2, 50, peer=here.fileno())
-        stays = gevent.spawn(draw, client, 3, peer=other.fileno())
+        left = gevent.spawn(draw, client, 2, 50, peer=Peer(here))
+        stays = gevent.spawn(draw, client, 3, peer=Peer(other))
         until(lambda: len(client._inflight) == 3)
         there.close()
         with pytest.raises(ClientGone):
