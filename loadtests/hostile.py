@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 IMAGES = 4096
 OPENED_PER_S = 800
 """How many connections are opened a second, so that the server can take them."""
+REOPENED_PER_S = 100
+"""How many of those that the server has ended are opened again a second: this is no flood."""
 TICK_S = 0.05
 SLOW_BYTES = 1024
 """The bytes that a slow reader takes each second."""
@@ -75,6 +77,8 @@ class Hostile(threading.Thread):
         self._wanted = wanted
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
+        self._may_open = float(sum(wanted.values()))
+        """How many connections may be opened by now; it grows by ``REOPENED_PER_S`` a second."""
         self._again: list[tuple[float, _Connection]] = []
         self._rng = random.Random(0)
         self._is_stopped = threading.Event()
@@ -86,12 +90,14 @@ class Hostile(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        read_at = time.monotonic()
+        read_at = opened_at = time.monotonic()
         while not self._is_stopped.is_set():
             self._open()
             for number, events in self._epoll.poll(TICK_S):
                 self._handle(self._connections[number], events)
             now = time.monotonic()
+            self._may_open += REOPENED_PER_S * (now - opened_at)
+            opened_at = now
             self._ask_again(now)
             if now - read_at >= 1:
                 read_at = now
@@ -105,13 +111,14 @@ class Hostile(threading.Thread):
         there = Counter(connection.kind for connection in self._connections.values())
         missing = [x for x, number in self._wanted.items() for _ in range(number - there[x])]
         self._rng.shuffle(missing)  # all kinds grow at the same time
-        for kind in missing[: int(OPENED_PER_S * TICK_S)]:
+        for kind in missing[: min(int(OPENED_PER_S * TICK_S), int(self._may_open))]:
             new = socket.socket()
             new.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             new.setblocking(False)
             if new.connect_ex(self._address) not in (0, errno.EINPROGRESS):
                 new.close()
                 return
+            self._may_open -= 1
             self._connections[new.fileno()] = _Connection(kind, new)
             self._epoll.register(new, select.EPOLLOUT | select.EPOLLRDHUP)
 

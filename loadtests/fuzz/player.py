@@ -160,7 +160,12 @@ def _continued(caller: Caller, request: Request, outcome: Outcome) -> Response |
 
 
 def _may_be_continued(caller: Caller, request: Request) -> bool:
-    """Return whether 100 (Continue) may come: who sends no more may be asked for a sign."""
+    """Return whether 100 (Continue) may come: who sends no more may be asked for a sign.
+
+    A caller that speaks HTTP/1.0 does not know it. Source: RFC 9110, section 15.2.
+    """
+    if request.version == b"HTTP/1.0":
+        return False
     return caller.ends_writing or any(x.lower().startswith(b"expect:") for x in request.fields)
 
 
