@@ -44,7 +44,8 @@ class Limits:
     """The limits of one HTTP worker's connections."""
 
     count: int
-    """The number of connections beyond which the longest idle one ends for a new one."""
+    """The number of connections beyond which one ends for a new one: the longest idle one, or that
+    whose request has been arriving for longer."""
     idle_s: float
     """The seconds for which a connection may ask for nothing."""
     read_s: float
@@ -111,12 +112,10 @@ class Connections:
                 self._end(connection, connection.waits_for)
 
     def _end_longest(self) -> None:
-        """End the connection that has been idle for the longest time, or that is slowest to ask."""
-        for kind in (REQUEST, REST):
-            waiting = [x for x in self._open if x.waits_for == kind]
-            if waiting:
-                self._end(min(waiting, key=_since), "full")
-                return
+        """End the connection whose caller has said nothing, or not all, for the longest time."""
+        waiting = [x for x in self._open if x.waits_for in (REQUEST, REST)]
+        if waiting:
+            self._end(min(waiting, key=_since), "full")
 
     def _end_readers(self, besides: Waiting) -> None:
         """End those who have read nothing for the longest time, until the rest is few enough."""

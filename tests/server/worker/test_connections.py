@@ -90,19 +90,21 @@ def test_stopping_worker_ends_idle_connections_sooner_and_no_others(connections,
 
 
 def test_longest_idle_connection_ends_for_a_new_one(connections, reasons):
-    old, older, half = added(
-        connections, Waiting(REQUEST, 2.0), Waiting(REQUEST, 1.0), Waiting(REST, 0.0)
+    old, older, busy = added(
+        connections, Waiting(REQUEST, 2.0), Waiting(REQUEST, 1.0), Waiting(READER, 0.0)
     )
-    new = Waiting()
-    connections.add(new)
-    assert (old.waits_for, older.waits_for, half.waits_for) == (REQUEST, ENDING, REST)
+    connections.add(Waiting())
+    assert (old.waits_for, older.waits_for, busy.waits_for) == (REQUEST, ENDING, READER)
     assert reasons == ["full"]
 
 
-def test_slowest_request_ends_for_a_new_connection_where_none_is_idle(connections):
-    first, half, second = added(connections, Waiting(), Waiting(REST), Waiting(READER))
+def test_request_that_has_been_arriving_for_longer_ends_before_an_idle_connection(connections):
+    """Who asks without pause is idle for a moment only, and not to end for those who never do."""
+    busy, half, idle = added(
+        connections, Waiting(NOTHING, 0.0), Waiting(REST, 1.0), Waiting(REQUEST, 2.0)
+    )
     connections.add(Waiting())
-    assert [x.waits_for for x in (first, half, second)] == [NOTHING, ENDING, READER]
+    assert [x.waits_for for x in (busy, half, idle)] == [NOTHING, ENDING, REQUEST]
 
 
 def test_each_new_connection_ends_another_one(connections):
