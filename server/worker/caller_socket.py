@@ -60,8 +60,6 @@ class CallerSocket:
             OSError: the caller is gone.
         """
         self.waits_for = REST if has_begun else REQUEST
-        if not has_begun:
-            self.since = monotonic()
         try:
             piece: bytes = self._socket.recv(PIECE)
         except Overdue:

@@ -93,6 +93,7 @@ class Connection:
 
     def _answer_next(self) -> bool:
         """Answer the next request; return False if there is none."""
+        self._socket.since = monotonic()
         error, body = None, b""
         try:
             found = self._reader.read()

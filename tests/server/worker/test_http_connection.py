@@ -446,6 +446,18 @@ def test_time_of_a_request_counts_from_its_first_byte(connected):
     assert waiting(connected, REST).since == began
 
 
+def test_time_of_a_request_counts_from_the_answer_before_it_where_it_came_early(connected):
+    called = []
+
+    def application(environ, start_response):
+        called.append(time.monotonic())
+        return picture(b"")(environ, start_response)
+
+    caller = connected(socket.SOCK_STREAM, application)
+    caller.sendall(GET + GET[:5])
+    assert waiting(connected, REST).since >= called[0]
+
+
 def test_answer_that_is_not_read_ends_and_is_held_no_longer(connected):
     caller = connected(socket.SOCK_STREAM, picture(b"a" * 3_000_000), SO_SNDBUF=4096)
     caller.sendall(GET)
