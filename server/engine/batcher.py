@@ -180,12 +180,16 @@ class Batcher(Generic[R]):
 
     def _admit(self, request: R, entry: Entry | None, now: float) -> None:
         """Raise QueueFull if ``request`` cannot be served in time."""
-        before, after = self._bulk.around(entry) if entry else ((), ())
-        ahead = sum(other.left for other in before)
+        ahead = 0
+        after: list[R] = []
+        if entry:
+            before, after = self._bulk.around(entry)
+            ahead = sum([other.left for other in before])
         again = self._in_time_in_s(request, ahead, after, now)
         over = self.rows + request.rows - self.max_queue_rows
-        first = self._express_rows + ahead + request.rows
-        full = over > 0 and first > self.max_queue_rows // BULK_SHARE
+        full = over > 0 and (
+            self._express_rows + ahead + request.rows > self.max_queue_rows // BULK_SHARE
+        )
         expired = request.deadline <= now  # ``take`` ends such a request
         if full or (again > 0 and not expired):
             queue = QueueState(
