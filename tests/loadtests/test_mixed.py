@@ -45,7 +45,7 @@ def test_callers_of_all_groups_ask_until_the_load_is_over(status):
         port = server.sockets[0].getsockname()[1]
         groups = (Group("one", 2, 1, 1, 1.0), Group("other", 1, 1, 1, 1.0))
         async with server:
-            return await mixed.meet(f"http://127.0.0.1:{port}", groups, seconds=0.1, number=0)
+            return await mixed.meet(f"http://127.0.0.1:{port}", groups, 0.1, number=0, warm_s=0)
 
     found = asyncio.run(run())
     assert set(found) == {"one", "other"}
