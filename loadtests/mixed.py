@@ -25,6 +25,8 @@ from loadtests.overload import percentile
 from loadtests.readings import MeasureError, hardware
 from loadtests.serving import get
 
+WARM_S = 5.0
+"""The seconds at the begin of a load that do not count: the server learns its rate."""
 PAUSE_S = 0.25
 """The seconds for which a caller waits after a refusal; an answer says at least one second."""
 
@@ -121,13 +123,14 @@ def one_load(contender: Contender, load: str, seconds: float, number: int) -> Ru
 
 
 async def meet(
-    url: str, groups: tuple[Group, ...], seconds: float, number: int
+    url: str, groups: tuple[Group, ...], seconds: float, number: int, warm_s: float = WARM_S
 ) -> dict[str, Answers]:
-    """Have all callers of ``groups`` ask the server at ``url`` for ``seconds``."""
+    """Have all callers ask the server at ``url`` for ``seconds``, which begin after ``warm_s``."""
     found = {group.name: Answers() for group in groups}
-    ends = time.monotonic() + seconds
+    starts = time.monotonic() + warm_s
+    ends = starts + seconds
     callers = [
-        caller(url, group, found[group.name], ends, random.Random(f"{number} {group.name} {k}"))
+        caller(url, group, found[group.name], starts, ends, random.Random(f"{number} {k}"))
         for group in groups
         for k in range(group.callers)
     ]
@@ -136,9 +139,9 @@ async def meet(
 
 
 async def caller(
-    url: str, group: Group, answers: Answers, ends: float, random_sizes: random.Random
+    url: str, group: Group, answers: Answers, starts: float, ends: float, sizes: random.Random
 ) -> None:
-    """Ask until the time ``ends``, and note the answers."""
+    """Ask until the time ``ends``, and note the answers from the time ``starts`` on."""
     place = urlsplit(url)
     connection = None
     while time.monotonic() < ends:
@@ -147,15 +150,17 @@ async def caller(
             _, connection = await loop.create_connection(
                 Connection, place.hostname or "", place.port or 80
             )
-        n = random_sizes.randint(group.fewest, group.most)
-        seed = random_sizes.getrandbits(48)
+        n = sizes.randint(group.fewest, group.most)
+        seed = sizes.getrandbits(48)
         began = time.monotonic()
         status = await connection.ask(request(place.netloc, n, seed, group.deadline_s))
         took_s = time.monotonic() - began
-        answers.statuses[status] += 1
-        if status == 200:
+        if began >= starts:
+            answers.statuses[status] += 1
+        if began >= starts and status == 200:
             answers.seconds.append(took_s)
-            answers.images += n if began + took_s < ends else 0
+        if status == 200:
+            answers.images += n if starts <= began + took_s < ends else 0
         else:
             await asyncio.sleep(PAUSE_S)
     if connection is not None:

@@ -10,9 +10,18 @@ LEAST_MARGIN = 1.2
 """The factor that is left to a request when others go ahead of it. With 1.1, one accepted request
 in forty was late under overload."""
 
+LITTLE = 1 / 16
+"""The part of another request's rows up to which a request is little beside it, and is not refused
+for its sake: otherwise one huge request whose time is short would keep out all that are not."""
+
 
 class Waits(Protocol):
     """A request that waits."""
+
+    @property
+    def rows(self) -> int:
+        """The number of all its rows."""
+        ...
 
     @property
     def left(self) -> int:
@@ -32,16 +41,20 @@ def in_time_in_s(
     after: Iterable[Waits],
     wait_s: Callable[[int], float],
     now: float,
+    little: float = LITTLE,
 ) -> float:
     """Return the seconds until a new request would be in time and would make no other late.
 
     The result is 0 or less if that is so now. The request has ``rows`` rows, ``ahead`` rows would
     run before it, and the requests ``after`` behind it, in this order. ``wait_s`` tells how long
-    the first so many rows take. Requests that would be late without the new one do not count.
+    the first so many rows take. Requests that would be late without the new one do not count, nor
+    those beside which it is ``little``.
     """
     again_s = wait_s(ahead + rows) - (deadline - now) / MARGIN
     for other in after:
         ahead += other.left
+        if rows <= little * other.rows:
+            continue
         ends_s, time_left = wait_s(ahead), other.deadline - now
         late_s = LEAST_MARGIN * wait_s(ahead + rows) - time_left
         if late_s > 0 and ends_s <= time_left:  # its margin grows until it ends

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
-from server.admission import LEAST_MARGIN, MARGIN, in_time_in_s
+from server.admission import LEAST_MARGIN, LITTLE, MARGIN, in_time_in_s
 from server.engine.drain_rate import DrainRate, Newcomers
 from server.errors import QueueFull
 from server.fair_order import Entry, FairOrder, weight
@@ -135,6 +135,11 @@ class Batcher(Generic[R]):
         self._drained = DrainRate()
         self._newcomers = Newcomers()
         """The rate of the express lane."""
+        self._little = Newcomers()
+        """The rate of requests that go ahead of others in the bulk lane beside which they are
+        little."""
+        self._little_rows = 0
+        """The rows of such requests since the last batch."""
         self._last_rows = 0
         """The rows of the batch that was taken last."""
         self._kept = 0.0
@@ -175,12 +180,16 @@ class Batcher(Generic[R]):
 
     def _admit(self, request: R, entry: Entry | None, now: float) -> None:
         """Raise QueueFull if ``request`` cannot be served in time."""
-        before, after = self._bulk.around(entry) if entry else ((), ())
-        ahead = sum(other.left for other in before)
+        ahead = 0
+        after: list[R] = []
+        if entry:
+            before, after = self._bulk.around(entry)
+            ahead = sum([other.left for other in before])
         again = self._in_time_in_s(request, ahead, after, now)
         over = self.rows + request.rows - self.max_queue_rows
-        first = self._express_rows + ahead + request.rows
-        full = over > 0 and first > self.max_queue_rows // BULK_SHARE
+        full = over > 0 and (
+            self._express_rows + ahead + request.rows > self.max_queue_rows // BULK_SHARE
+        )
         expired = request.deadline <= now  # ``take`` ends such a request
         if full or (again > 0 and not expired):
             queue = QueueState(
@@ -190,6 +199,8 @@ class Batcher(Generic[R]):
                 max(self.wait_s(over) if full else 0.0, again, 0.1),
             )
             raise QueueFull(queue)
+        if after and request.rows <= LITTLE * after[-1].rows:
+            self._little_rows += request.rows
 
     def drop(self, request: R) -> None:
         """Remove the rows of ``request`` from the queue: nobody waits for them any more."""
@@ -227,6 +238,8 @@ class Batcher(Generic[R]):
         self._take_bulk(batch, mixed if now < self._small_until else size, now)
         self._take_express(batch, size, now)
         self._newcomers.went(express - self._express_rows, now)
+        self._little.went(self._little_rows, now)
+        self._little_rows = 0
         self._last_rows = batch.rows
         if not self.rows:
             self._deadlines.clear()
@@ -277,17 +290,25 @@ class Batcher(Generic[R]):
     def _bulk_wait_s(self, rows: int, now: float) -> float:
         """Return the seconds until the express lane and ``rows`` rows of the bulk lane have run.
 
-        Small requests that are yet to come will go ahead. If they come as they did lately, the bulk
-        lane has what they leave of the drain rate; it has a quarter in any case. Before that, the
-        batch that runs now has to end.
+        Before, the batch that runs now has to end. Requests that are little beside others in the
+        bulk lane leave these what they left lately, a quarter at least.
         """
         rate = self.drain_rate
         if not rate:
             return 0.0
-        least = rate / BULK_SHARE
+        lane = self._bulk_rate(rate, now)
+        lane_s = min((self._express_rows + rows) / lane, rows * BULK_SHARE / rate)
+        share = max(1 / BULK_SHARE, 1 - LEAST_MARGIN * self._little.rate / lane)
+        return lane_s / share + self._last_rows / rate
+
+    def _bulk_rate(self, rate: float, now: float) -> float:
+        """Return the rows a second of the bulk lane, of ``rate`` rows a second in all.
+
+        Small requests that are yet to come will go ahead. If they come as they did lately, or a
+        little more, the bulk lane has what they leave; it has a quarter in any case.
+        """
         newcomers = self._newcomers.rate if now < self._small_until else 0.0
-        left = max(least, rate - LEAST_MARGIN * newcomers)  # more may come than lately
-        return min((self._express_rows + rows) / left, rows / least) + self._last_rows / rate
+        return max(rate / BULK_SHARE, rate - LEAST_MARGIN * newcomers)
 
     def _in_time_in_s(self, request: R, ahead: int, after: Sequence[R], now: float) -> float:
         """Return the seconds until ``request`` would be in time, 0 or less if it would be now.
@@ -308,7 +329,9 @@ class Batcher(Generic[R]):
                 express = express * BULK_SHARE // (BULK_SHARE - 1)
             return self.wait_s(express) - time_left / MARGIN
         wait_s = partial(self._bulk_wait_s, now=now)
-        return in_time_in_s(request.rows, request.deadline, ahead, after, wait_s, now)
+        most = self._bulk_rate(self.drain_rate or 0.0, now) * (1 - 1 / BULK_SHARE)
+        little = LITTLE if self._little.rate <= most else 0.0
+        return in_time_in_s(request.rows, request.deadline, ahead, after, wait_s, now, little)
 
     def _watch(self, request: R) -> None:
         """Put ``request`` into the heap of deadlines; at times, remove finished requests there."""

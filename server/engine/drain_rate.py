@@ -50,4 +50,5 @@ class Newcomers:
         """Note that ``rows`` rows have gone ahead since the last note."""
         seconds = max(now - self._noted_at, 1e-6)
         self._noted_at = now
-        self.rate -= math.expm1(-seconds / AVERAGED_S) * (rows / seconds - self.rate)
+        if rows or self.rate:
+            self.rate -= math.expm1(-seconds / AVERAGED_S) * (rows / seconds - self.rate)

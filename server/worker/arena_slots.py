@@ -69,7 +69,7 @@ class WaitingRequest:
         self, size: int, rows: int, deadline: float, peer: Peer | None, waiter: Waiter
     ) -> None:
         self.size = size
-        self.left = rows
+        self.rows = self.left = rows
         """The number of its rows, all of which wait."""
         self.deadline = deadline
         self.peer = peer

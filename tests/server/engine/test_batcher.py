@@ -459,7 +459,16 @@ def test_request_that_was_late_by_the_margin_only_still_keeps_others_from_making
     add(batcher, 1000, deadline=10.0 * MARGIN)
     clock.now = 2.5  # nothing ran: it has a twentieth of its wait to spare
     with pytest.raises(QueueFull):
-        add(batcher, 40, deadline=60.0)
+        add(batcher, 100, deadline=60.0)
+
+
+def test_request_that_is_little_beside_another_is_not_refused_for_its_sake(batcher, clock):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 4000, deadline=40.0 * MARGIN)
+    clock.now = 5.0  # nothing ran
+    add(batcher, 250, deadline=60.0)
+    with pytest.raises(QueueFull):
+        add(batcher, 500, deadline=60.0)
 
 
 def test_request_that_would_be_late_is_refused_at_once(batcher):
