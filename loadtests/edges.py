@@ -45,6 +45,8 @@ class Phase:
     name: str
     answered: int = 0
     p99_ms: float = 0.0
+    settled_p99_ms: float = 0.0
+    """The p99 of the requests that began when all connections had been opened once."""
     slowest_ms: float = 0.0
     errors: dict[str, int] = field(default_factory=dict)
     probes: int = 0
@@ -166,7 +168,9 @@ def hold(
     finally:
         hostile.stop()
     phase.answered, phase.p99_ms = len(seen.answered_s), seen.p99_ms()
-    phase.slowest_ms = 1000 * max(seen.answered_s, default=0.0)
+    if hostile.opened_at is not None:
+        phase.settled_p99_ms = seen.p99_ms(hostile.opened_at)
+    phase.slowest_ms = 1000 * max((took for _, took in seen.answered_s), default=0.0)
     phase.errors, phase.probes = dict(seen.errors), seen.probes
     phase.late_probes, phase.slowest_probe_s = dict(seen.late_probes), seen.slowest_probe_s
     phase.held, phase.ended = dict(hostile.counts.most_held), dict(hostile.counts.ended)
@@ -187,6 +191,7 @@ def line(phase: Phase) -> str:
     late = sum(phase.late_probes.values())
     text = (
         f"{phase.name:9} p99 {phase.p99_ms:.1f} ms of {phase.answered:,} answers, "
+        f"{phase.settled_p99_ms:.1f} once all are open, "
         f"{sum(phase.errors.values())} errors; {late} of {phase.probes} probes late; "
         f"{phase.peak_mb:.0f} MB, {phase.kills} killed; held {held}"
     )

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 IMAGES = 4096
-OPENED_PER_S = 800
+OPENED_PER_S = 400
 """How many connections are opened a second, so that the server can take them."""
 REOPENED_PER_S = 100
 """How many of those that the server has ended are opened again a second: this is no flood."""
@@ -77,12 +77,16 @@ class Hostile(threading.Thread):
         self._wanted = wanted
         self._epoll = select.epoll()
         self._connections: dict[int, _Connection] = {}
-        self._may_open = float(sum(wanted.values()))
+        self._to_open = sum(wanted.values())
+        """How many are opened for the first time yet."""
+        self._may_open = float(self._to_open)
         """How many connections may be opened by now; it grows by ``REOPENED_PER_S`` a second."""
         self._again: list[tuple[float, _Connection]] = []
         self._rng = random.Random(0)
         self._is_stopped = threading.Event()
         self.counts = Counts()
+        self.opened_at: float | None = None if wanted else 0.0
+        """When all had been opened once, by ``time.monotonic``; None until then."""
 
     def stop(self) -> None:
         """Close all connections, and wait until that is done."""
@@ -119,6 +123,9 @@ class Hostile(threading.Thread):
                 new.close()
                 return
             self._may_open -= 1
+            self._to_open -= 1
+            if self._to_open == 0:
+                self.opened_at = time.monotonic()
             self._connections[new.fileno()] = _Connection(kind, new)
             self._epoll.register(new, select.EPOLLOUT | select.EPOLLRDHUP)
 

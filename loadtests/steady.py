@@ -26,17 +26,19 @@ PROBED = ("/healthz", "/readyz")
 class Seen:
     """What callers and probes saw in one phase."""
 
-    answered_s: list[float] = field(default_factory=list)
-    """The seconds that each answered request took, connecting included."""
+    answered_s: list[tuple[float, float]] = field(default_factory=list)
+    """When each answered request began, by ``time.monotonic``, and the seconds that it took,
+    connecting included."""
     errors: Counter[str] = field(default_factory=Counter)
     probes: int = 0
     late_probes: Counter[str] = field(default_factory=Counter)
     """The probes that were not answered 200 in time, by path and why."""
     slowest_probe_s: float = 0.0
 
-    def p99_ms(self) -> float:
-        """Return the 99th percentile of the answered requests' latency in ms, 0 without any."""
-        ordered = sorted(self.answered_s)
+    def p99_ms(self, since: float = 0.0) -> float:
+        """Return the 99th percentile of the latency in ms of the answered requests that began after
+        ``since``, 0 without any."""
+        ordered = sorted(took for began, took in self.answered_s if began >= since)
         return 1000 * ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else 0.0
 
 
@@ -79,7 +81,7 @@ class Steady:
                 await asyncio.sleep(PAUSE_S)
                 continue
             if status == 200:
-                self.seen.answered_s.append(time.monotonic() - began)
+                self.seen.answered_s.append((began, time.monotonic() - began))
             else:
                 self.seen.errors[str(status)] += 1
             await asyncio.sleep(PAUSE_S)

