@@ -132,7 +132,8 @@ class Lifecycle:
             self._settle_all(force=False, default=default)
         if self._retire_unwanted() or self._publisher.is_lost:
             self._publish(self._publisher.default)
-        self._bundles.let_go()
+        if not self._publisher.is_lost:  # until then HTTP workers ask for what is retired
+            self._bundles.let_go()
 
     # administrators' requests
 
