@@ -146,7 +146,7 @@ def dirty_worker_init(worker):
     """Start the engine, in its own process: its arbiter's list is as it was at the fork."""
     number = _free(other.number for other in dirty_arbiter.workers.values())
     for app in worker.apps.values():
-        app.start(number, dirty_arbiter.pid, lambda: worker.alive)
+        app.start(number, dirty_arbiter.pid, lambda: worker.alive, worker.notify)
 
 
 def when_ready(server):

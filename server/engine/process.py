@@ -23,7 +23,7 @@ from server.engine.loader import Loader
 from server.engine.shutdown import DRAIN_S
 from server.engine.watchdog import watch
 from server.observability import gpus
-from server.observability.process_stats import register_process
+from server.observability.process_stats import process_of, register_process
 from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,21 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         self._engine: Engine | None = None
         self._closing = threading.Event()
 
-    def start(self, number: int, parent: int, is_wanted: Callable[[], bool]) -> None:
+    def start(
+        self,
+        number: int,
+        parent: int,
+        is_wanted: Callable[[], bool],
+        give_sign: Callable[[], None],
+    ) -> None:
         """Start loading as engine ``number``, from 0; it opens its socket once it is ready.
 
         The engine serves for as long as its arbiter, the process ``parent``, lives. ``is_wanted``
         asks gunicorn's worker whether the engine should run, which it should not after SIGTERM.
+        ``give_sign`` tells the arbiter that the engine lives: gunicorn's worker itself does not any
+        more while the engine drains.
         """
-        self._number, self._parent = number, parent
+        self._number, self._parent, self._give_sign = number, parent, give_sign
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
         repeat = threading.Thread(target=self._repeat_sigterm, args=(is_wanted,), daemon=True)
@@ -68,13 +76,19 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         self._closing.set()
         workers = ServerConfig.from_env().processes_path
         while one_lives(workers) and self._thread.is_alive() and time.monotonic() < ends:
-            self._thread.join(LOOK_S)
+            self._wait()
         if self._engine is None:
             self._forget_loads()
             os._exit(0)  # Python's own exit is not safe while ONNX Runtime works in another thread
         left_s = max(0.0, ends - time.monotonic())
         self._engine.stop(left_s)
-        self._thread.join(left_s + JOIN_S)
+        while self._thread.is_alive() and time.monotonic() < ends + JOIN_S:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for ``LOOK_S``, or until the engine has ended, and give a sign of life."""
+        self._give_sign()
+        self._thread.join(LOOK_S)
 
     def _forget_loads(self) -> None:
         """Remove the notes of loads, see ``loader.noted``: no bundle is to blame for this end."""
@@ -112,7 +126,7 @@ def one_lives(folder: Path) -> bool:
     """Return whether an HTTP worker that is registered in ``folder`` lives."""
     for note in folder.glob("http-*"):
         with suppress(OSError):  # the worker ended
-            os.kill(int(note.read_text()), 0)
+            process_of(note)
             return True
     return False
 
