@@ -348,6 +348,7 @@ def replace_workers(server):
     until(lambda: old[0] not in (now := family(server.pid)[0]) and len(now) == len(old))
     os.kill(server.pid, signal.SIGHUP)
     until(lambda: not set(old) & set(now := family(server.pid)[0]) and len(now) == len(old))
+    assert Caller(server.url)("GET", "/healthz")[0] == 200  # from a new one, which has started
 
 
 @pytest.mark.parametrize(
