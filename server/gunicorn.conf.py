@@ -53,8 +53,8 @@ keepalive = server_config.keepalive_s
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 
-# After SIGTERM each limit ends before the next. Engines serve on for DRAIN_S (29 s, shutdown.py)
-# and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
+# After SIGTERM each limit ends before the next. Engines serve on for a second less (SPARE_S,
+# process.py) and end JOIN_S (half a second) later; their arbiter kills those that have not, and
 # gunicorn what is left; a pod has terminationGracePeriodSeconds (k8s/base/deployment.yaml).
 # A worker that ends sends its traces within the same time: gunicorn looks at no sign until then.
 graceful_timeout = 30
@@ -161,7 +161,7 @@ def dirty_worker_init(worker):
     """Start the engine, in its own process: its arbiter's list is as it was at the fork."""
     number = _free(other.number for other in dirty_arbiter.workers.values())
     for app in worker.apps.values():
-        app.start(number, dirty_arbiter.pid, lambda: worker.alive, worker.notify)
+        app.start(number, dirty_arbiter.pid, worker)
 
 
 def when_ready(server):

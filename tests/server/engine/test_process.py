@@ -1,6 +1,7 @@
 """The process of an engine, while it ends; its start is in test_server_processes."""
 
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,24 +11,26 @@ from server.observability.process_stats import register_process
 
 
 class Draining:
-    """An engine that is told to end, and does when it has given ``signs`` signs of life."""
+    """An engine and its gunicorn's worker: it ends when it has given ``signs`` signs of life."""
+
+    alive = False
+    cfg = SimpleNamespace(dirty_graceful_timeout=600)
 
     def __init__(self, app, signs):
         self.signs = 0
-        self._told = threading.Event()
         self._enough = threading.Event()
         self._signs = signs
-        app._engine, app._number = self, 0
+        app._engine, app._worker = self, self
         app._thread = threading.Thread(target=self._serve, daemon=True)
         app._thread.start()
 
-    def give_sign(self):
+    def notify(self):
         self.signs += 1
         if self.signs >= self._signs:
             self._enough.set()
 
     def stop(self, within_s):
-        self._told.set()
+        """Go on until there were enough signs."""
 
     def _serve(self):
         self._enough.wait()
@@ -47,7 +50,6 @@ def test_engine_that_drains_gives_signs_of_life(processes, workers):
     app = EngineApp()
     app.init()
     engine = Draining(app, signs=5)
-    app._give_sign = engine.give_sign
     app.close()
     assert engine.signs >= 5
 
