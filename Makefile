@@ -57,14 +57,22 @@ loadtest: $(SERVE)/.done $(LOADTEST)/.done ## Start a server, load it for SECOND
 bench: $(SERVE)/.done ## Measure the server beside session.run alone (needs wrk)
 	$(SERVE)/bin/python -m loadtests.bench $(ARGS)
 
-compare: .venvs/peers/.done ## Hold this server against Starlette with a batcher by hand, in turns (needs wrk)
-	.venvs/peers/bin/python -m loadtests.compare ours=. starlette=loadtests.peers.starlette_batcher $(ARGS)
+compare: .venvs/peers/.done ## Hold this server against mosec, and Starlette with a batcher by hand, in turns (needs wrk)
+	.venvs/peers/bin/python -m loadtests.compare ours=. starlette=loadtests.peers.starlette_batcher \
+		mosec=loadtests.peers.mosec_batcher $(ARGS)
 
 soak: $(SERVE)/.done ## Keep a server under full load for minutes: memory and rate stay (needs wrk)
 	$(SERVE)/bin/python -m loadtests.soak $(ARGS)
 
 overload: $(SERVE)/.done ## Offer a server ten times what it can draw: it delivers as much as before
 	$(SERVE)/bin/python -m loadtests.overload $(ARGS)
+
+fuzz: $(DEV)/.done $(SERVE)/.done ## Send a server good and malformed requests, and check every answer
+	$(DEV)/bin/python -m loadtests.fuzz --python $(SERVE)/bin/python $(ARGS)
+
+edges: $(DEV)/.done $(SERVE)/.done ## Hold idle, half-sent, unread and slow connections beside callers, in 512 MiB
+	$(DEV)/bin/python -m tests.small_model build/small-models
+	$(SERVE)/bin/python -m loadtests.edges --models build/small-models $(ARGS)
 
 chaos: $(DEV)/.done $(SERVE)/.done ## Break a server for minutes and check every image it returns
 	$(DEV)/bin/python -m tests.chaos.run --python $(SERVE)/bin/python $(ARGS)
@@ -94,6 +102,6 @@ clean: ## Remove the environments and caches, not the runs
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $<
 	touch $@
 
-.PHONY: help serve check test test-slow tools train evaluate export loadtest bench compare soak overload chaos \
+.PHONY: help serve check test test-slow tools train evaluate export loadtest bench compare soak overload fuzz edges chaos \
 	gpu-check lint format lock clean
 .DEFAULT_GOAL := help

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from export.config import ExportConfig
 from export.errors import ExportError
+from server.bundle.errors import BundleError
 
 DESCRIPTION = """\
 Convert a run's SavedModel to ONNX, prove on this host that the two draw the same images, and
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
         from export.pipeline import export  # --help need not wait for the import of ONNX
 
         bundle = export(config, say=lambda line: print(line, flush=True))
-    except (ExportError, OSError) as error:
+    except (ExportError, BundleError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

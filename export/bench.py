@@ -5,10 +5,12 @@ the machine falls on all of them alike. The results are medians of images a seco
 """
 
 import argparse
+import errno
 import json
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -107,6 +109,14 @@ def plans_of(variant: Variant) -> list[Plan]:
     return [Plan(provider, precision) for provider, precision in own] or choose_plans()
 
 
+def _check_place(file: Path) -> None:
+    """Raise OSError if ``file`` cannot be written, before minutes of measurements."""
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory", str(file))
+    with tempfile.TemporaryFile(dir=file.parent):
+        pass
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure the bundle on the command line; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m export.bench", description=__doc__)
@@ -118,7 +128,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         manifest = load_bundle(options.bundle).manifest
-    except BundleError as error:
+        if options.save:
+            _check_place(options.save)
+    except (BundleError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     subjects = [

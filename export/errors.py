@@ -3,6 +3,7 @@
 ExportError
 |-- RunIncomplete      the run directory lacks something, or holds another kind of model
 |-- VersionExists      the version exists already
+|-- RepositoryUnwritable  the model repository cannot be written, or is full
 |-- ReferenceFailed    TensorFlow cannot draw with the SavedModel
 |-- ConversionFailed   the SavedModel did not become an ONNX graph that can serve
 `-- ParityFailed       the ONNX model draws other images than the SavedModel
@@ -11,6 +12,7 @@ VariantRefused          a graph in another precision is not worth shipping; the 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class ExportError(Exception):
@@ -23,6 +25,15 @@ class RunIncomplete(ExportError):
 
 class VersionExists(ExportError):
     """The version exists already, and a published version is never changed by accident."""
+
+
+class RepositoryUnwritable(ExportError):
+    """The model repository cannot be written, or has no room for the bundle."""
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(
+            f"{folder} cannot be written: {reason}; mend that, or give another --models"
+        )
 
 
 class ReferenceFailed(ExportError):

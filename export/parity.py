@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from export.convert import LATENTS, write_onnx
 from export.differences import Difference, compare, exceeded, off_boundary
 from export.head import IMAGES_FLOAT, cut_head, to_uint8
-from export.probes import Probe, place
+from export.probes import Exam, Probe, place
 from export.reference import Reference
-from export.tolerances import Limits, Tolerance, limits
+from export.stated_range import beyond
+from export.tolerances import limits
 from server.runtime.plans import Plan
 from server.runtime.session import Session
 
@@ -112,27 +113,6 @@ class Report:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class Exam:
-    """The latents of every probe, and the SavedModel's images of them."""
-
-    probes: list[Probe]
-    latents: Floats
-    """The latents of all probes, float32 [rows, latent_dim]."""
-    wanted: Floats
-    """The SavedModel's images, float32 [rows, height, width, channels] in [-1, 1]."""
-
-    def kinds(self, allowed: Limits) -> Iterator[tuple[str, NDArray[np.intp], Tolerance]]:
-        """Yield the ordinary and the extreme rows, each with their name and their limits."""
-        extreme = np.concatenate([np.full(len(p.latents), p.extreme) for p in self.probes])
-        yield "ordinary", np.flatnonzero(~extreme), allowed.ordinary
-        yield "extreme", np.flatnonzero(extreme), allowed.extreme
-
-    def at(self, rows: NDArray[np.intp]) -> str:
-        """Return the name of the first of ``rows``, such as ``seeds[17]``."""
-        return place(self.probes, int(rows[0]))
-
-
 def check_parity(
     model: Path,
     reference: Reference,
@@ -140,15 +120,21 @@ def check_parity(
     plans: list[Plan],
     threads: int,
     exact: bool = True,
+    stated: tuple[float, float] | None = None,
 ) -> Report:
     """Return the parity of the ONNX file ``model``, uint8 head included, with ``reference``.
 
     ``exact`` also compares the floats before the head, which only a graph in float32 has.
+    ``stated`` is the range of images that the run states, which ``reference`` takes to [-1, 1];
+    None does not ask whether they have it.
     """
     latents = np.concatenate([probe.latents for probe in probes])
     exam = Exam(probes, latents, reference(latents))
     report = Report(probes)
     report.misses += _not_finite("the SavedModel", exam.wanted, exam)
+    if stated and not report.misses:
+        ((_, ordinary, _), _) = exam.kinds(limits(GOLDEN_PLAN))
+        report.misses += beyond(exam.wanted[ordinary], stated)
     if report.misses:
         return report  # the SavedModel gives no images to compare with
     report.wanted = to_uint8(exam.wanted)

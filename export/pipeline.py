@@ -23,11 +23,16 @@ from export.rewrites import NAMES, rewrite
 from export.run import Run, read_run
 from export.variants import CANDIDATES
 from export.variants.trial import Bench, Trial, try_out
-from export.write import check_free, draft_of
+from export.write import draft_of
 from server.runtime.plans import VARIANT, choose_plans
 
 ROUNDS = 3
 """The number of rounds in which the speed is measured; ``python -m export.bench`` takes more."""
+
+SIZE_FACTOR = 3
+"""The weights of a bundle by those of the SavedModel: float32 twice, and float16."""
+PAGES_BYTES = 2_000_000
+"""The bytes of a bundle's other files, pictures most of all; they are half a megabyte."""
 
 Say = Callable[[str], None]
 FORMS: dict[str, Callable[[onnx.ModelProto], onnx.ModelProto]] = {NAMES: rewrite, "none": finish}
@@ -41,8 +46,10 @@ def export(config: ExportConfig, say: Say) -> Path:
         ExportError: no bundle was written; the message says why and what to do.
     """
     run = read_run(config.run)
-    check_free(config.target, config.force)
-    with tempfile.TemporaryDirectory(prefix="carfront-export-") as scratch:
+    with (
+        draft_of(config.target, config.force, _size(run)) as draft,  # before minutes of work
+        tempfile.TemporaryDirectory(prefix="carfront-export-") as scratch,
+    ):
         with _stage("convert to ONNX", say):
             floats = convert(
                 run.saved_model, Path(scratch), run.latent_dim, run.image_shape, run.image_range
@@ -52,9 +59,15 @@ def export(config: ExportConfig, say: Say) -> Path:
         with _stage("measure the speed", say):
             proven.rates = _measure(proven, floats, run, Path(scratch), say)
         proven.trials = _try_variants(proven, floats, run, reference, Path(scratch), say)
-        with _stage("write the bundle", say), draft_of(config.target, config.force) as draft:
+        with _stage("write the bundle", say):
             write_contents(draft, proven, run, config)
     return config.target
+
+
+def _size(run: Run) -> int:
+    """Return about how many bytes the bundle of ``run`` will have, rather too many."""
+    files = (path for path in run.saved_model.rglob("*") if path.is_file())
+    return SIZE_FACTOR * sum(path.stat().st_size for path in files) + PAGES_BYTES
 
 
 def _prove(
@@ -76,7 +89,9 @@ def _prove(
         write_onnx(served, form.model)
         with _stage("compare with TensorFlow", say):
             probes = make_probes(run.latent_dim)
-            form.report = check_parity(form.model, reference, probes, choose_plans(), _threads())
+            form.report = check_parity(
+                form.model, reference, probes, choose_plans(), _threads(), stated=run.image_range
+            )
         say(f"\nrewrites: {name}\n{form.report.table()}\n")
         misses = misses or form.report.misses
         good += [] if form.report.misses else [form]

@@ -1,13 +1,16 @@
 """The latents on which parity is measured: those of seeds, and some that no seed ever gives."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from export.tolerances import Limits, Tolerance
 from server.bundle.latents import latents
 
 Latents = NDArray[np.float32]
+Images = NDArray[np.float32]
 
 GOLDEN_SEEDS = [0, 1, 2, 3, 7, 42, 99, 1234, 65535, 999_999]
 GOLDEN_SEEDS += [2**31 - 1, 2**32, 2**53 - 1, 2**53 + 1, 2**63, 2**64 - 1]
@@ -62,3 +65,24 @@ def place(probes: list[Probe], row: int) -> str:
             return f"{probe.name}[{row}]"
         row -= len(probe.latents)
     raise IndexError(row)
+
+
+@dataclass(frozen=True)
+class Exam:
+    """The latents of every probe, and the SavedModel's images of them."""
+
+    probes: list[Probe]
+    latents: Latents
+    """The latents of all probes, float32 [rows, latent_dim]."""
+    wanted: Images
+    """The SavedModel's images, float32 [rows, height, width, channels] in [-1, 1]."""
+
+    def kinds(self, allowed: Limits) -> Iterator[tuple[str, NDArray[np.intp], Tolerance]]:
+        """Yield the ordinary and the extreme rows, each with their name and their limits."""
+        extreme = np.concatenate([np.full(len(p.latents), p.extreme) for p in self.probes])
+        yield "ordinary", np.flatnonzero(~extreme), allowed.ordinary
+        yield "extreme", np.flatnonzero(extreme), allowed.extreme
+
+    def at(self, rows: NDArray[np.intp]) -> str:
+        """Return the name of the first of ``rows``, such as ``seeds[17]``."""
+        return place(self.probes, int(rows[0]))

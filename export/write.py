@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from export.errors import VersionExists
+from export.errors import RepositoryUnwritable, VersionExists
 
 DRAFTS = ".partial-"
 _AT_FDCWD = -100
@@ -23,42 +23,70 @@ _RENAME_EXCHANGE = 2
 
 
 @contextmanager
-def draft_of(target: Path, force: bool) -> Iterator[Path]:
+def draft_of(target: Path, force: bool, size: int = 0) -> Iterator[Path]:
     """Yield an empty directory that becomes ``target`` at the end; an error leaves no trace.
 
+    ``size`` is about how many bytes the bundle will have.
+
     Raises:
+        RepositoryUnwritable: a directory cannot be made there, or has no room for the bundle.
         VersionExists: ``target`` exists and ``force`` is not given.
     """
     check_free(target, force)
     folder = target.parent
     made = [x for x in (folder.parent, folder) if not x.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
-    room = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder))
-    lock = os.open(room, os.O_RDONLY)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock tells a sweeping export that this one is alive
-        draft = room / "bundle"
-        draft.mkdir()
-        yield draft
-        _sync(draft)
-        _publish(draft, target, force)
-        for parent in (folder, folder.parent):
-            _sync_one(parent)
+        with _room(folder, size) as room:
+            draft = room / "bundle"
+            yield draft
+            _sync(draft)
+            _publish(draft, target, force)
+            for parent in (folder, folder.parent):
+                _sync_one(parent)
     finally:
-        shutil.rmtree(room, ignore_errors=True)
-        os.close(lock)
         for empty in reversed(made):
             with suppress(OSError):  # a directory that holds the bundle is not empty
                 empty.rmdir()
+
+
+@contextmanager
+def _room(folder: Path, size: int) -> Iterator[Path]:
+    """Yield a directory in ``folder`` with an empty ``bundle`` in it, and remove it at the end."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        room = Path(tempfile.mkdtemp(prefix=DRAFTS, dir=folder))
+        lock = os.open(room, os.O_RDONLY)
+    except OSError as error:
+        reason = "it is no folder" if isinstance(error, FileExistsError) else error.strerror
+        raise RepositoryUnwritable(folder, str(reason)) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the lock tells a sweeping export that this one is alive
+        _make_bundle(room, size)
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
+        os.close(lock)
+
+
+def _make_bundle(room: Path, size: int) -> None:
+    free = shutil.disk_usage(room).free
+    if free < size:
+        raise RepositoryUnwritable(
+            room.parent, f"the bundle takes about {size / 1e6:.0f} MB, {free / 1e6:.0f} are free"
+        )
+    (room / "bundle").mkdir()
 
 
 def check_free(target: Path, force: bool) -> None:
     """Check that ``target`` may be written.
 
     Raises:
+        RepositoryUnwritable: ``target`` is no directory.
         VersionExists: ``target`` exists and ``force`` is not given.
     """
+    if target.exists() and not target.is_dir():
+        raise RepositoryUnwritable(target, "it is no folder")
     if target.exists() and not force:
         raise VersionExists(
             f"{target} exists already; give the next --version, or --force to replace it"

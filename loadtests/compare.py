@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests import wrk
+from loadtests.peers.requests import OURS, OWN, Requests
 from loadtests.readings import MeasureError, hardware, one
-from loadtests.serving import COMMAND, ROOT, free_port, is_ready
+from loadtests.serving import COMMAND, ROOT, free_port
 
 LOADS = (
     wrk.Load("1 connection", 1, 1),
@@ -52,6 +53,11 @@ class Contender:
         if Path(self.place).is_dir():
             return [self.python, *COMMAND]
         return [self.python, "-m", self.place, f"--port={port}"]
+
+    @property
+    def requests(self) -> Requests:
+        """The requests with which the server is asked."""
+        return OWN.get(self.place, OURS)
 
     @property
     def folder(self) -> Path:
@@ -108,7 +114,7 @@ def one_round(contenders: list[Contender], columns: list[str], seconds: int) -> 
             time.sleep(SETTLE_S)
             for load in LOADS:
                 if load.name in columns:
-                    found[contender.name] |= measured(url, load, seconds)
+                    found[contender.name] |= measured(url, load, seconds, contender.requests)
     return found
 
 
@@ -134,7 +140,7 @@ def started(contender: Contender) -> Iterator[tuple[str, float]]:
             start_new_session=True,
         )
         try:
-            while not is_ready(url):
+            while not contender.requests.is_ready(url):
                 if process.poll() is not None or time.perf_counter() - began > READY_WITHIN_S:
                     log.seek(0)
                     end = log.read()[-2000:].decode(errors="replace")
@@ -150,10 +156,10 @@ def started(contender: Contender) -> Iterator[tuple[str, float]]:
                 raise MeasureError(f"{contender.name} did not stop") from None
 
 
-def measured(url: str, load: wrk.Load, seconds: int) -> dict[str, float]:
+def measured(url: str, load: wrk.Load, seconds: int, requests: Requests) -> dict[str, float]:
     """Return a server's result under ``load``: a latency for one connection, else a rate."""
     with tempfile.TemporaryDirectory() as folder:
-        command = wrk.command_for(load, Path(folder))
+        command = wrk.command_for(load, Path(folder), requests.script(load))
         wrk.run([*command, "-d1s", url])  # this run warms the server up
         text = wrk.run([*command, f"-d{seconds}s", url])
     if load.connections == 1:

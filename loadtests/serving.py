@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,24 +43,29 @@ def serving(
     env: Mapping[str, str] | None = None,
     ready_within_s: float = 60.0,
     stop_within_s: float = 40.0,
+    checkout: Path = ROOT,
+    launcher: Sequence[str] = (),
 ) -> Iterator[Server]:
     """Start a server on a free loopback port, wait until it is ready, and stop it at the end.
 
     ``python`` is the interpreter of the serving environment; ``env`` is laid over this process's
-    environment. SIGTERM must end the server with status 0: that is checked whenever the block
-    itself ends well. No process of the server's group outlives the block.
+    environment. ``checkout`` is the directory whose server is started, and ``launcher`` a program
+    with arguments that starts the command behind them. SIGTERM must end the server with status 0:
+    that is checked whenever the block itself ends well. No process of the server's group outlives
+    the block.
 
     Raises:
         ServerFailed: the server did not become or stay ready, or did not stop; the message ends
             with its last log lines.
     """
+    python = Path(python).absolute() if os.sep in str(python) else python  # not the checkout's
     port = free_port()
     own = {"CARFRONT_HOST": "127.0.0.1", "CARFRONT_PORT": str(port)}
     descriptor, name = tempfile.mkstemp(prefix="carfront-server-", suffix=".log")
     with os.fdopen(descriptor, "wb") as output:
         process = subprocess.Popen(
-            [str(python), *COMMAND],
-            cwd=ROOT,
+            [*launcher, str(python), *COMMAND],
+            cwd=checkout,
             env={**os.environ, **(env or {}), **own},
             stdin=subprocess.DEVNULL,
             stdout=output,

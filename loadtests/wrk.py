@@ -60,10 +60,13 @@ def require() -> None:
         raise MeasureError("wrk is not installed; try: apt-get install wrk")
 
 
-def command_for(load: Load, folder: Path) -> list[str]:
-    """Return the command of wrk for ``load``, without its duration and URL."""
+def command_for(load: Load, folder: Path, lua: str | None = None) -> list[str]:
+    """Return the command of wrk for ``load``, without its duration and URL.
+
+    ``lua`` makes the requests of a server that cannot be asked as ours is.
+    """
     script = folder / f"{load.images}.lua"
-    script.write_text(load.script)
+    script.write_text(lua or load.script)
     options = ["--latency", "--timeout", TIMEOUT, "-s", str(script)]
     return ["wrk", "-t1", f"-c{load.connections}", *options]
 

@@ -1,8 +1,8 @@
 """The WSGI application of one HTTP worker, put together."""
 
-from flask import Flask, Response, request
+from flask import Flask, request
 from flask.sessions import NullSession, SessionInterface
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, NotFound
 
 from server.api import health, images, pages, problem, repository
 from server.api.context import CONTEXT, RequestMiddleware
@@ -14,9 +14,6 @@ from server.errors import ServingError
 from server.observability.tracing import Tracer
 from server.worker.engine_client import EngineClient
 from server.worker.gevent_io import GeventLoop
-
-MAX_BODY = 64 * 1024
-"""Bytes of a request's body: what is asked for here is always small."""
 
 
 def create_app(config: ServerConfig | None = None, client: EngineClient | None = None) -> Flask:
@@ -30,7 +27,7 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
         client = EngineClient(config.engine_dirs, config.arena_mib * 2**20, GeventLoop())
     service = ImageService(client, "images", FORMATS.values())
     app = _flask(config, client, service)
-    fast_path = FastPath(service, app.wsgi_app, MAX_BODY)
+    fast_path = FastPath(service, app.wsgi_app)
     tracer = Tracer() if config.traces == "otlp" else None
     middleware = RequestMiddleware(fast_path, config.request_timeout_s, tracer)
     app.wsgi_app = middleware  # type: ignore[method-assign]
@@ -39,8 +36,10 @@ def create_app(config: ServerConfig | None = None, client: EngineClient | None =
 
 def _flask(config: ServerConfig, client: EngineClient, service: ImageService) -> Flask:
     """Return Flask's part of the application: all routes, and the rendering of errors."""
-    app = Flask(__name__, template_folder="page/templates")
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app = Flask(__name__, static_folder=None, template_folder="page/templates")
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # to the middleware, which answers for bugs
+    # A redirect would name the host that the caller has sent.
+    app.url_map.merge_slashes = app.url_map.redirect_defaults = False
     app.register_blueprint(images.blueprint(service))
     processes = config.processes_path if config.runtime_dir else None
     app.register_blueprint(health.blueprint(client, processes))
@@ -49,7 +48,7 @@ def _flask(config: ServerConfig, client: EngineClient, service: ImageService) ->
     app.register_error_handler(ServingError, problem.from_serving_error)
     app.register_error_handler(HTTPException, problem.from_http_exception)
     app.session_interface = _NoSessions()
-    app.after_request(_note_route)
+    app.before_request(_begin)
     return app
 
 
@@ -62,8 +61,14 @@ class _NoSessions(SessionInterface):
         return self._null
 
 
-def _note_route(response: Response) -> Response:
-    """Tell the request's context which of Flask's routes the request took."""
+def _begin() -> None:
+    """Tell the request's context which of Flask's routes the request takes.
+
+    Flask would take two slashes at the beginning for one: a proxy that lets only some paths through
+    does not.
+    """
+    path = request.environ["PATH_INFO"]
+    if not path.startswith("/") or path.startswith("//"):
+        raise NotFound
     if request.url_rule:
         request.environ[CONTEXT].route = request.url_rule.rule
-    return response

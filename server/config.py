@@ -4,10 +4,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from server.bundle.manifest import LATEST, NAME, VERSION
+from server.config_error import PREFIX, ConfigError, UnknownSetting
 from server.cpus import available_cpus
 from server.ipc.engine_dir import EngineDir
 
@@ -17,21 +18,12 @@ COMPILERS = GPU_PROVIDERS[1:]
 """The providers that compile a graph, for minutes, before they run it."""
 PROVIDERS = ("auto", "openvino", "cpu", *GPU_PROVIDERS)
 PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
-PREFIX = "CARFRONT_"
 OTHERS = ("CARFRONT_CACHE",)
 """The project's variables that are not the server's: the directory of training's photographs."""
-
 LOAD_S = 2
 """The seconds beyond a batch's timeout for which an engine may give no sign of life."""
 COMPILE_S = 900
 """The value of ``LOAD_S`` for a provider that compiles: one too short would never let it start."""
-
-
-class ConfigError(Exception):
-    """A setting has a value that cannot be used."""
-
-    def __init__(self, name: str, value: object, wanted: str) -> None:
-        super().__init__(f"{PREFIX}{name.upper()} is {value!r}; wanted {wanted}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class ServerConfig:
     ``name/version``, several with commas between, or ``all``."""
     poll_s: int = 10
     """The seconds between two scans of the repository for new versions; 0 never scans by itself."""
-    admin_token: str = ""
+    admin_token: str = field(default="", repr=False)
     """The token with which a caller may load and unload models; empty lets nobody."""
     workers: int = 0
     """The number of HTTP workers; 0 takes one a processor that may be used, at most 16."""
@@ -78,6 +70,15 @@ class ServerConfig:
     max_queue_rows: int = 16384
     keepalive_s: int = 75
     """The seconds that an idle connection is kept: longer than proxies in front keep theirs."""
+    connections: int = 1000
+    """The number of connections of one HTTP worker, beyond which the longest idle one ends."""
+    read_timeout_s: int = 20
+    """The seconds that a request may take to arrive, head and body."""
+    send_timeout_s: int = 20
+    """The seconds for which a caller may read nothing of its answer."""
+    unsent_mib: int = 32
+    """The memory of one HTTP worker in MiB for answers that callers do not read; beyond it, the
+    caller that has read nothing for the longest time loses its connection."""
     request_timeout_ms: int = 30_000
     batch_timeout_ms: int = 10_000
     """The milliseconds after which a batch is taken to hang and its engine is replaced. An engine
@@ -104,6 +105,7 @@ class ServerConfig:
             if version:
                 _named("serve", spec, "name/version with a number as version", VERSION, version)
         _between("poll_s", self.poll_s, 0, 86400)
+        _sendable("admin_token", self.admin_token)
         _between("workers", self.workers, 0, 256)
         _between("engines", self.engines, 0, 64)
         _between("streams", self.streams, 0, 64)
@@ -112,6 +114,10 @@ class ServerConfig:
         _between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
         _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
         _between("keepalive_s", self.keepalive_s, 1, 3600)
+        _between("connections", self.connections, 10, 100_000)
+        _between("read_timeout_s", self.read_timeout_s, 1, 3600)
+        _between("send_timeout_s", self.send_timeout_s, 1, 3600)
+        _between("unsent_mib", self.unsent_mib, 1, 65536)
         _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
         _between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
         _between("arena_mib", self.arena_mib, 16, 4096)
@@ -209,17 +215,14 @@ class ServerConfig:
         Raises:
             ConfigError: a value cannot be used, or a ``CARFRONT_`` variable is no setting's.
         """
-        known = {PREFIX + field.name.upper(): field for field in fields(cls)}
+        known = {PREFIX + setting.name.upper(): setting for setting in fields(cls)}
         for variable in environ:
             if variable.startswith(PREFIX) and variable not in (*known, *OTHERS):
-                name = variable.removeprefix(PREFIX)
-                raise ConfigError(
-                    name, environ[variable], f"one of the settings {', '.join(known)}"
-                )
+                raise UnknownSetting(variable, known)
         settings: dict[str, object] = {}
-        for variable, field in known.items():
+        for variable, setting in known.items():
             if environ.get(variable):
-                settings[field.name] = _parse(field.name, field.type, environ[variable])
+                settings[setting.name] = _parse(setting.name, setting.type, environ[variable])
         return cls(**settings)  # type: ignore[arg-type]
 
 
@@ -242,6 +245,13 @@ def _named(
 ) -> None:
     if not pattern.fullmatch(value if part is None else part):
         raise ConfigError(name, value, wanted)
+
+
+def _sendable(name: str, value: str) -> None:
+    """Check that ``value`` can be sent in a header: an environment may hold other bytes, too."""
+    is_text = not any("\ud800" <= letter <= "\udfff" for letter in value)
+    if not is_text or value != value.strip() or set(value) & set("\0\r\n"):
+        raise ConfigError(name, value, "UTF-8 in one line, with no space before or behind it")
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -3,7 +3,9 @@
 ::
 
     ServingError                500
+    ├── ProtocolError           400  or another status: the request is none of HTTP that is read
     ├── InvalidRequest          400  a field has a value that cannot be served
+    │   └── UnsupportedMedia    415  the body has a form that is not read
     ├── NotAuthorized           401  only administrators may do this
     ├── NoAdministrators        403  nobody may do this, as the server has no administrators
     ├── ModelNotFound           404  the repository has no such model or version
@@ -18,6 +20,8 @@
 """
 
 import math
+import re
+import reprlib
 from http import HTTPStatus
 from typing import Any
 
@@ -38,6 +42,18 @@ class ServingError(Exception):
         return {}
 
 
+ERROR = "carfront.error"
+"""The key in a WSGI environment of an error that the request has met, still to be rendered."""
+
+
+class ProtocolError(ServingError):
+    """The request is not one of HTTP that is read here."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = HTTPStatus(status)
+
+
 class InvalidRequest(ServingError):
     """A field has a value that cannot be served."""
 
@@ -49,6 +65,20 @@ class InvalidRequest(ServingError):
 
     def facts(self) -> dict[str, Any]:
         return {"field": self.field}
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The body has a form that is not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+    def __init__(self, field: str, value: object, wanted: str) -> None:
+        super().__init__(field, value, wanted)
+        self._wanted = wanted
+
+    def headers(self) -> dict[str, str]:
+        name = "Accept" if self.field == "Content-Type" else "Accept-Encoding"
+        return {name: self._wanted}
 
 
 class NotAuthorized(ServingError):
@@ -87,7 +117,8 @@ class ModelUnavailable(ServingError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
     def __init__(self, name: str, state: str, reason: str) -> None:
-        super().__init__(f"model {name} is {state.lower()}{': ' if reason else ''}{reason}")
+        why = f": {without_paths(reason)}" if reason else ""
+        super().__init__(f"model {name} is {state.lower()}{why}")
 
 
 class LoadFailed(ServingError):
@@ -159,6 +190,19 @@ class InferenceFailed(ServingError):
 
 
 def shown(value: object) -> str:
-    """Return ``value`` as a caller may see it again: quoted, and short."""
-    text = repr(value)
+    """Return ``value`` as a caller may see it again: quoted, short, and not deep.
+
+    ``repr`` would raise on lists that are nested nearly as deeply as they can be read.
+    """
+    text = _short.repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def without_paths(text: str) -> str:
+    """Return ``text`` with the last name alone of each absolute path: callers need no more."""
+    return _absolute_path(r"\1", text)
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_absolute_path = re.compile(r"(?<![\w./-])/(?:[^/\s'\"]+/)*([^/\s'\"]+)").sub

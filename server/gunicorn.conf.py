@@ -17,7 +17,9 @@ from server import boot
 from server.arbiters import Survivor, tried_again
 from server.bundle import repository
 from server.bundle.manifest import BundleError
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
+from server.engine import supervision
 from server.ipc.atomic_file import make_folder
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
@@ -26,6 +28,8 @@ from server.observability.process_stats import register_process
 from server.observability.tracing import check_installed
 from server.worker.connection_balance import ConnectionBalance
 
+# What stops the boot is in the log's form too.
+configure("info", os.environ.get("CARFRONT_LOG_FORMAT", "auto"))
 try:
     server_config = ServerConfig.from_env()
     if server_config.traces != "none":
@@ -50,6 +54,8 @@ control_socket_disable = True
 worker_class = "server.worker.gunicorn_worker.Worker"
 workers = server_config.http_workers
 keepalive = server_config.keepalive_s
+# One more is accepted than may stay: the longest idle one ends for it.
+worker_connections = server_config.connections + 1
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 
@@ -110,12 +116,12 @@ def _make_runtime_dir(server, bundle):
 
 
 def _check_open_files(server):
-    connections = server.cfg.worker_connections
-    wanted = connections + boot.SPARE_FILES
+    wanted = worker_connections + boot.SPARE_FILES
     if (allowed := boot.allowed_files(wanted)) < wanted:
         server.log.warning(
-            "an HTTP worker may have %d connections but only %d open files: set ulimit -n to %d",
-            connections, allowed, wanted,
+            "CARFRONT_CONNECTIONS is %d, but an HTTP worker may have only %d open files: "
+            "set ulimit -n to %d",
+            server_config.connections, allowed, wanted,
         )  # fmt: skip
 
 
@@ -147,14 +153,20 @@ def on_dirty_starting(arbiter):
     arbiter.spawn_worker = tried_again(
         arbiter.spawn_worker, "an engine", arbiter.log, lambda: make_folder(Path(arbiter.tmpdir))
     )
+    engine_dirs = ServerConfig.from_env().engine_dirs
+    arbiter.reap_workers = supervision.witnessed(arbiter.reap_workers, arbiter, engine_dirs)
     _hear_signals(master)
     for listener in master.LISTENERS:
         listener.sock.close()
 
 
 def dirty_post_fork(arbiter, worker):
-    """Note in the arbiter which number the new engine has; the engine finds the same."""
+    """Note in the arbiter which number the new engine has; the engine finds the same.
+
+    While the engine loads, its arbiter looks at what it does, too.
+    """
     worker.number = _free(x.number for x in arbiter.workers.values() if x is not worker)
+    worker.tmp = supervision.heartbeat(worker, ServerConfig.from_env().engine_dirs)
 
 
 def dirty_worker_init(worker):

@@ -72,9 +72,9 @@ MAY_BE_IMPORTED_BY = {
     "flask": ("server.app", "server.api"),
     "gevent": (
         "loadtests.locustfile",
+        "server.worker.caller_socket",
         "server.worker.gevent_io",
         "server.worker.gunicorn_worker",
-        "server.worker.http_connection",
     ),
     "gunicorn": (
         "server.arbiters",
@@ -90,11 +90,19 @@ MAY_BE_IMPORTED_BY = {
 }
 """Which modules may import a library; whatever else imports it is found."""
 PURE = {
-    "server.engine.batcher": ("server.engine.fair_order", "server.errors", "server.queue_state"),
+    "server.admission": (),
+    "server.engine.batcher": (
+        "server.admission",
+        "server.engine.drain_rate",
+        "server.errors",
+        "server.fair_order",
+        "server.queue_state",
+    ),
     "server.engine.batch_limit": (),
-    "server.engine.fair_order": (),
+    "server.engine.drain_rate": (),
     "server.engine.running_batches": (),
     "server.engine.wanted": ("server.bundle.manifest", "server.bundle.repository", "server.config"),
+    "server.fair_order": (),
 }
 """Policy that is tested without sockets, sessions and sleeping, and all that it may import."""
 

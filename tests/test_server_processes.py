@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from broken_bundles import BROKEN
 from bundles import copy_version
 from full_disk import fill, needs_mount, small_disk
 from PIL import Image
@@ -34,7 +35,7 @@ from PIL import Image
 from server.engine.process import JOIN_S, RETRY_S, SPARE_S
 from server.engine.shutdown import DRAIN_S
 from tests.chaos.callers import Clients
-from tests.chaos.faults import held, kill
+from tests.chaos.faults import SABOTAGE, held, kill
 from tests.chaos.processes import family
 from tests.servers import (
     LARGE_BATCHES,
@@ -488,8 +489,8 @@ def test_server_may_open_as_many_files_as_its_connections_need_or_says_so(
     python.chmod(0o755)
     with serving(python, {"CARFRONT_WORKERS": "1"}) as server:
         for process in sum(family(server.pid), [server.pid]):
-            assert resource.prlimit(process, resource.RLIMIT_NOFILE)[0] == min(hard, 1064)
-        assert ("set ulimit -n to 1064" in server.log.read_text()) == warns
+            assert resource.prlimit(process, resource.RLIMIT_NOFILE)[0] == min(hard, 1065)
+        assert ("set ulimit -n to 1065" in server.log.read_text()) == warns
 
 
 def test_killed_worker_is_replaced_and_takes_over_its_metrics(server, call, runtime_dir):
@@ -884,6 +885,121 @@ def test_administrators_load_and_unload_and_sighup_looks_for_new_versions(tmp_pa
         png = Caller(server.url).png(5)
         os.kill(server.pid, signal.SIGHUP)
         until(lambda: Caller(server.url).png(5) != png)
+
+
+def test_start_beside_bad_newest_versions_serves_the_newest_whole_one(tmp_path):
+    """Whatever they have in place of a manifest, golden images and weights."""
+    models = tmp_path / "models"
+    copy_version(models, "1")
+    ways = ("manifest: deep", "manifest.json is a pipe", "golden images: an npz")
+    ways += ("golden images: a claim of a terabyte", "graph: weights above", "golden.npy is a pipe")
+    for number, how in enumerate(ways, 2):
+        BROKEN[how](copy_version(models, str(number)))
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1", "CARFRONT_MODELS": str(models)}) as server:
+        assert Caller(server.url).model(5) == "cars-dcgan/1"
+        assert metric(Caller(server.url), "carfront_model_refused") == len(ways)
+        BROKEN["manifest.json is a pipe"](copy_version(models, "99"))
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: metric(Caller(server.url), "carfront_model_refused") == len(ways) + 1)
+        copy_version(models, "100")
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: Caller(server.url).model(5) == "cars-dcgan/100")
+        assert "Traceback" not in server.log.read_text()
+
+
+HANGING = str(ROOT / "tests" / "hanging_volume.py")
+ONLY_ROOT_WITH_FUSE = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/fuse").exists(), reason="only root may mount, with FUSE"
+)
+
+
+@ONLY_ROOT_WITH_FUSE
+def test_volume_that_hangs_stops_nothing_that_is_served_and_is_read_once_it_answers(tmp_path):
+    alone = tmp_path / "alone"
+    alone.write_text(f'#!/bin/sh\nexec unshare --mount {PYTHON} "$@"\n')
+    alone.chmod(0o755)
+    repository = Repository(tmp_path)
+    settings = repository.settings | {"CARFRONT_POLL_S": "0", "CARFRONT_WORKERS": "1"}
+    with serving(alone, settings) as server:
+        png = Caller(server.url).png(5)
+        hang = ["nsenter", f"--mount=/proc/{server.pid}/ns/mnt", sys.executable, HANGING]
+        with subprocess.Popen(
+            [*hang, str(repository.models)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as volume:
+            volume.stdout.readline()
+            os.kill(server.pid, signal.SIGHUP)
+            until(lambda: "what is served stays as it is" in server.log.read_text())
+            status, body = repository.administer(server, "load", "1")
+            assert (status, "earlier read still has no answer" in body["error"]) == (400, True)
+            assert Caller(server.url).png(5) == png
+            assert "Traceback" not in server.log.read_text()
+        copy_version(repository.models, "2", brighter=True)
+        until(lambda: Caller(server.url).model(5) == "cars-dcgan/2")
+
+
+@ONLY_ROOT_WITH_FUSE
+def test_start_from_a_volume_that_hangs_ends_with_one_sentence(tmp_path):
+    command = [sys.executable, HANGING, str(tmp_path), PYTHON, "-m", "gunicorn"]
+    ended = subprocess.run(
+        ["unshare", "--mount", *command, "-c", "server/gunicorn.conf.py"],
+        cwd=ROOT,
+        env={**os.environ, "CARFRONT_MODELS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ended.returncode == 1
+    assert f"carfront cannot start: {tmp_path} cannot be read: there is no ans" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def sabotaged(folder, *loads):
+    """Return the settings of a server whose next loads meet ``loads``, see ``sabotage``."""
+    (folder / "sabotage.loads").write_text("\n".join(loads))
+    return {
+        "CARFRONT_MODELS": str(folder / "models"),
+        "CARFRONT_WORKERS": "1",
+        "PYTHONPATH": str(SABOTAGE),
+        "SABOTAGE": str(folder / "sabotage"),
+    }
+
+
+def test_first_start_waits_for_the_newest_version_although_engines_are_killed_at_it(tmp_path):
+    for version in "12":
+        copy_version(tmp_path / "models", version, brighter=version == "2")
+    kills = [str(int(signal.SIGKILL))] * 3
+    with serving(PYTHON, sabotaged(tmp_path, *kills)) as server:
+        assert Caller(server.url).model(5) == "cars-dcgan/2"
+        assert metric(Caller(server.url), 'carfront_engine_deaths_total{cause="killed"}') == 3
+        log = server.log.read_text()
+    assert "serving cars-dcgan/1" not in log
+    assert "engine-0 has died, killed (signal 9)" in log
+    assert "engines that loaded it before: 3 killed (signal 9" in log
+
+
+def test_version_that_engines_crash_of_gives_way_to_the_one_before(tmp_path):
+    for version in "12":
+        copy_version(tmp_path / "models", version, brighter=version == "2")
+    crashes = [str(int(signal.SIGSEGV))] * 2
+    with serving(PYTHON, sabotaged(tmp_path, *crashes)) as server:
+        assert Caller(server.url).model(5) == "cars-dcgan/1"
+        assert metric(Caller(server.url), 'carfront_engine_deaths_total{cause="crashed"}') == 2
+        assert metric(Caller(server.url), "carfront_model_refused") == 1
+
+
+def test_engine_that_is_at_work_on_a_load_is_not_killed_for_its_silence(tmp_path):
+    """With Python's lock held for 8 s, beside limits of 3 s; at the start, and beside another."""
+    copy_version(tmp_path / "models", "1")
+    settings = sabotaged(tmp_path, "spin") | {"CARFRONT_BATCH_TIMEOUT_MS": "1000"}
+    with serving(PYTHON, settings) as server:
+        engines = family(server.pid)[1]
+        (tmp_path / "sabotage.loads").write_text("spin")
+        copy_version(tmp_path / "models", "2")
+        os.kill(server.pid, signal.SIGHUP)
+        until(lambda: Caller(server.url).model(5) == "cars-dcgan/2")
+        assert family(server.pid)[1] == engines
+        assert metric(Caller(server.url), "carfront_engine_deaths_total") == 0
+        assert "WORKER TIMEOUT" not in server.log.read_text()
 
 
 def start(**environ):

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SHELL = Path("/bin/sh")
+PACKAGES = ("wrk", "nginx", "haproxy")
 
 
 @pytest.fixture
@@ -32,21 +33,22 @@ def require(tmp_path):
 def test_every_missing_program_is_named_with_the_command_that_brings_it(require):
     ended = require()
     assert ended.returncode == 2
-    wrk, npm = ended.stderr.splitlines()
-    assert wrk.startswith("make test needs wrk ")
-    assert wrk.endswith(": apt-get install wrk")
+    *packages, npm = ended.stderr.splitlines()
+    for name, line in zip(PACKAGES, packages, strict=True):
+        assert line.startswith(f"make test needs {name} ")
+        assert line.endswith(f": apt-get install {name}")
     assert npm.startswith("make test needs npm ")
     assert "apt-get install nodejs npm" in npm
 
 
 def test_machine_that_has_all_programs_is_told_nothing(require):
-    ended = require("wrk", "npm")
+    ended = require(*PACKAGES, "npm")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
 def test_npm_is_not_needed_where_the_photographs_are_there_already(require):
     (require.cache / "cifar10-cars.npy").touch()
-    assert require("wrk").returncode == 0
+    assert require(*PACKAGES).returncode == 0
 
 
 @pytest.mark.parametrize("target", ["test", "test-slow"])

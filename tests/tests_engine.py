@@ -140,3 +140,13 @@ def until(condition, within_s=10.0):
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         gevent.sleep(0.005)
+
+
+class Peer:
+    """The caller at the other end of ``sock``."""
+
+    def __init__(self, sock):
+        self.fileno = sock.fileno
+
+    def is_gone(self):
+        return False

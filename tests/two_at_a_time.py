@@ -2,7 +2,14 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-SERVERS = ("chaos/", "loadtests/", "test_server_processes.py", "test_whole_way.py")
+SERVERS = (
+    "chaos/",
+    "loadtests/",
+    "proxy/",
+    "test_server_connections.py",
+    "test_server_processes.py",
+    "test_whole_way.py",
+)
 """No server has to share the machine with another that is killed, soaked or overloaded."""
 TENSORFLOW = ("training/", "export/", "gpu/")
 """What was imported, trained or exported once serves all of these tests."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from training.config import AUGMENTATIONS, DEFAULTS, STRATEGIES, TrainConfig
 from training.data import SIZES, SOURCES, SPLITS, VIEWS, DataError, load_images
+from training.run_directory import RunDirectoryError, held
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -74,8 +75,15 @@ def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; return the exit status."""
     config = parse(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    from training.callbacks import Diverged
-    from training.checkpoints import RunMismatch
+    try:
+        with held(config.out):
+            return _train(config)
+    except (RunDirectoryError, OSError) as error:
+        return _failed(error)
+
+
+def _train(config: TrainConfig) -> int:
+    from training.callbacks import Diverged  # the import of TensorFlow takes seconds
     from training.interrupt import Stopped
     from training.trainer import train
 
@@ -91,15 +99,19 @@ def main(argv: list[str] | None = None) -> int:
         )
         print(f"{len(images)} photographs of {config.data}", flush=True)
         saved_model = train(config, images, progress=sys.stdout.isatty())
-    except (DataError, RunMismatch, Diverged) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except (DataError, RunDirectoryError, Diverged, OSError) as error:
+        return _failed(error)
     except (Stopped, KeyboardInterrupt) as stop:
         told = str(stop) or "stopped"
         print(f"\n{told}; the same command goes on from the last finished epoch", file=sys.stderr)
         return 130
     print(f"done: {saved_model}")
     return 0
+
+
+def _failed(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def sample_latents() -> np.ndarray:
 
 
 class History:
-    """The numbers of every epoch, in a CSV file that never runs ahead of the checkpoints."""
+    """The numbers of every epoch, in a CSV file; those after the ``done`` ones are dropped."""
 
     def __init__(self, path: Path, done: int) -> None:
         self.path = path
@@ -51,12 +51,14 @@ class History:
         self.rows: list[dict[str, Any]] = [row for row in rows if int(row["epoch"]) <= done]
 
     def append(self, row: dict[str, Any]) -> None:
-        """Add one epoch's ``row`` and write the file."""
+        """Add one epoch's ``row`` and write the file, all of it or nothing."""
         self.rows.append(row)
-        with self.path.open("w", newline="") as file:
+        draft = self.path.with_suffix(".tmp")
+        with draft.open("w", newline="") as file:
             writer = csv.DictWriter(file, row)
             writer.writeheader()
             writer.writerows(self.rows)
+        draft.replace(self.path)
 
     def last(self, name: str, epochs: int) -> list[float]:
         """Return the newest values of one column, at most ``epochs`` of them."""
@@ -148,8 +150,8 @@ class AfterEachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
             numbers["swd"] = self.judge.measure(ema_generator, done)
         sheet = grid(draw(ema_generator, self.latents), columns=10)
         sheet.save(samples_path(self.config.out, done))
-        self.checkpoints.save(done)  # a kill before this line repeats the measurement too
         self.history.append({"epoch": done, "swd": "", **numbers})
+        self.checkpoints.save(done)  # a kill before this line repeats the epoch, with its row
         self.board.write(done, numbers, np.asarray(sheet))
         self._report(done, numbers)
         self._warn(done)

@@ -1,21 +1,25 @@
 """The checkpoints from which a killed run goes on: networks, optimizers, step and epoch."""
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from training.config import DEFAULTS
 from training.gan import DCGAN
 
 KEPT = 3
 """The number of checkpoints that are kept: the newest, and older ones in case a disk lost it."""
 
 
-class RunMismatch(Exception):
-    """The run directory belongs to a run with other settings."""
+@contextmanager
+def writing(what: str) -> Iterator[None]:
+    """Raise TensorFlow's errors in the block as an OSError that says ``what`` was to be written."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise OSError(f"{what} cannot be written: {error.message}") from error
 
 
 class Checkpoints:
@@ -54,9 +58,14 @@ class Checkpoints:
         return int(self.epoch.numpy())
 
     def save(self, epochs_done: int) -> None:
-        """Write a checkpoint, and remove the oldest of more than three."""
+        """Write a checkpoint, and remove the oldest of more than three.
+
+        Raises:
+            OSError: the disk is full, or something else keeps it from being written.
+        """
         self.epoch.assign(epochs_done)
-        self._files.save(checkpoint_number=epochs_done)
+        with writing(f"the checkpoint of epoch {epochs_done}"):
+            self._files.save(checkpoint_number=epochs_done)
 
     def check(self) -> None:
         """Check that every weight is finite.
@@ -68,27 +77,3 @@ class Checkpoints:
             for weight in network.weights:
                 if not np.isfinite(weight.numpy()).all():
                     raise FloatingPointError(f"the weights {weight.path} are no longer finite")
-
-
-def claim(folder: Path, recipe: dict[str, Any]) -> None:
-    """Make ``folder`` this run's own, or check that it was made with the same ``recipe``.
-
-    A setting that is younger than the folder had its default value when that run began.
-
-    Raises:
-        RunMismatch: the directory's run has other settings; the message names them.
-    """
-    recipe = json.loads(json.dumps(recipe))
-    path = folder / "recipe.json"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(recipe, indent=2) + "\n")
-        return
-    was = json.loads(json.dumps(DEFAULTS)) | json.loads(path.read_text())
-    names = [name for name in recipe if recipe[name] != was.get(name)]
-    if names:
-        changed = ", ".join(f"{name} was {was.get(name)!r}, is {recipe[name]!r}" for name in names)
-        raise RunMismatch(
-            f"{folder} holds a run with other settings ({changed}); go on with the old ones, "
-            "or give another --out"
-        )

@@ -76,10 +76,11 @@ def run(settings: argparse.Namespace) -> int:
     """Evaluate, and print the page's path or the error; return the exit status."""
     from training.evaluation.inception import NoInception
     from training.evaluation.runs import RunError  # this imports Keras, which takes seconds
+    from training.run_directory import RunDirectoryError
 
     try:
         print(f"done: {evaluate(settings, Terminal(sys.stderr))}")
-    except (RunError, NoInception, OSError) as error:
+    except (RunError, RunDirectoryError, NoInception, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -90,14 +91,18 @@ def evaluate(settings: argparse.Namespace, terminal: Terminal) -> Path:
 
     Raises:
         NoInception: ``--inception-weights`` names a file that cannot be used.
+        RunDirectoryError: the results could not be written.
         RunError: the run cannot be judged.
     """
     from training.evaluation.judge import judge
     from training.evaluation.report import Report, read_history
     from training.evaluation.runs import open_run
     from training.evaluation.sections import write
+    from training.run_directory import make_writable
 
     run = open_run(settings.run)
+    out = settings.out or run.folder / "evaluation"
+    make_writable(out)
     photographs = run.photographs(settings.data_path)
     held_out = run.held_out(settings.data_path)
     inception, reason = find_inception(settings)
@@ -116,7 +121,7 @@ def evaluate(settings: argparse.Namespace, terminal: Terminal) -> Path:
         no_inception=reason,
     )
     print(report.as_text())
-    return write(report, settings.out or run.folder / "evaluation")
+    return write(report, out)
 
 
 def find_inception(settings: argparse.Namespace) -> tuple[Any, str | None]:

@@ -9,15 +9,16 @@ import tensorflow as tf
 from training.batches import Batches
 from training.best import Best
 from training.callbacks import AfterEachEpoch, History, sample_latents
-from training.checkpoints import Checkpoints, claim
+from training.checkpoints import Checkpoints, writing
 from training.config import TrainConfig
 from training.data import Images, digest
 from training.ema import estimate_batch_statistics
 from training.gan import DCGAN
 from training.hardware import choose_policy, choose_strategy
 from training.interrupt import Interrupt, Stopped
-from training.lineage import git_commit, versions, write_json
+from training.lineage import note_code, trained_with, write_json
 from training.models import LATENT_DIM, build_generator
+from training.run_directory import check_epochs, claim
 from training.samples import draw, grid, save_film
 
 
@@ -30,20 +31,23 @@ def train(config: TrainConfig, images: Images, progress: bool = False) -> Path:
 
     Raises:
         Diverged: a loss or a weight is no longer finite.
-        RunMismatch: ``config.out`` holds a run with other settings.
+        RunMismatch: ``config.out`` holds a run with other settings, or with more epochs.
         Stopped: Ctrl-C came, and the epoch in which it came is done and saved.
     """
     policy = choose_policy(config.precision)
     claim(config.out, config.recipe() | {"policy": policy, "data_sha256": digest(images)})
-    (config.out / "samples").mkdir(exist_ok=True)
     keras.utils.set_random_seed(config.seed)
     with choose_strategy(config.strategy).scope():
         gan = DCGAN(config, policy)
         checkpoints = Checkpoints(config.out / "checkpoints", gan)
     done = checkpoints.restore()
+    # A kill between an epoch's measurement and its checkpoint leaves the best one ahead.
+    check_epochs(config.out, config.epochs, max(done, Best(config.out / "best").epoch or 0))
+    (config.out / "samples").mkdir(exist_ok=True)
     if done:
         print(f"{config.out}: {done} epochs are done, going on from there", flush=True)
     if done < config.epochs:
+        note_code(config.out, done)
         with Interrupt() as interrupt:
             gan.fit(
                 Batches(images, config.batch_size, config.seed, done),
@@ -58,8 +62,10 @@ def train(config: TrainConfig, images: Images, progress: bool = False) -> Path:
         raise Stopped(f"stopped after epoch {checkpoints.epochs_done} of {config.epochs}")
     best = Best(config.out / "best")
     weights = gan.ema_generator.get_weights() if best.epoch is None else best.weights()
+    run_json = config.out / "run.json"
+    run_json.unlink(missing_ok=True)  # a kill must not leave it beside another SavedModel
     saved_model = export_generator(weights, config.out / "saved_model", config)
-    write_json(config.out / "run.json", run_facts(config, policy, images, gan, best))
+    write_json(run_json, run_facts(config, policy, images, gan, best))
     return saved_model
 
 
@@ -79,7 +85,8 @@ def export_generator(weights: list[Any], path: Path, config: TrainConfig) -> Pat
         lambda latents: {"images": generator(latents, training=False)},
         input_signature=[tf.TensorSpec((None, LATENT_DIM), tf.float32, name="latents")],
     )
-    archive.write_out(str(path), verbose=False)
+    with writing("the SavedModel"):
+        archive.write_out(str(path), verbose=False)
     sheet = grid(draw(generator, sample_latents()), columns=10)
     sheet.save(config.out / "samples" / "final.png")
     return path
@@ -93,6 +100,7 @@ def run_facts(
     exported = config.epochs if best.epoch is None else best.epoch
     row = next(row for row in history.rows if int(row["epoch"]) == exported)
     metrics = {name: float(row[name]) for name in (*gan.trackers, "swd") if row[name] != ""}
+    code = trained_with(config.out, exported)
     return {
         "schema_version": 1,
         "recipe": config.recipe() | {"policy": policy},
@@ -105,6 +113,7 @@ def run_facts(
         "latent_distribution": "normal",
         "image_shape": [config.size, config.size, 3],
         "image_range": [-1.0, 1.0],
-        "git_commit": git_commit(),
-        "versions": versions(),
+        "git_commit": code[-1]["git_commit"],
+        "versions": code[-1]["versions"],
+        "trained_with": code,
     }

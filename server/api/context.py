@@ -1,18 +1,24 @@
-"""What every HTTP request has in common: an id, terms, a duration in the metrics, and a trace."""
+"""What every HTTP request has in common: an id, terms, a duration in the metrics, a trace, and an
+answer even where a bug raises.
+"""
 
+import logging
 from collections.abc import Iterable
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from server.api.generate import Timings
+from server.error_document import error_document
 from server.errors import InvalidRequest
 from server.observability import metrics
 from server.observability.logs import HEADER, begin_request
 from server.observability.tracing import Tracer
-from server.worker.request_terms import RequestTerms
+from server.worker.request_terms import PEER, Peer, RequestTerms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+log = logging.getLogger(__name__)
 
 CONTEXT = "carfront.context"
 """The key of a request's ``RequestContext`` in its WSGI environment."""
@@ -25,6 +31,7 @@ apart as a caller can think of. Source: OpenTelemetry's semantic conventions,
 ``http.request.method``."""
 LONGEST_MS = 3_600_000
 """A caller may not ask for a longer wait than an hour."""
+FAULT = "the server has a fault; its log says what it is, with this request's id"
 PRIORITIES = {"interactive": False, "bulk": True}
 """Whether a request lets others go first, by what its header says."""
 
@@ -37,7 +44,7 @@ class RequestContext:
     """
 
     __slots__ = (
-        "_default_timeout_s", "_priority", "_sock", "_timeout_ms", "began", "method", "request_id",
+        "_default_timeout_s", "_peer", "_priority", "_timeout_ms", "began", "method", "request_id",
         "route", "timings",
     )  # fmt: skip
 
@@ -56,7 +63,7 @@ class RequestContext:
         self._default_timeout_s = default_timeout_s
         self._timeout_ms: str | None = environ.get("HTTP_X_REQUEST_TIMEOUT_MS")
         self._priority: str = environ.get("HTTP_CARFRONT_PRIORITY", "interactive")
-        self._sock = environ.get("gunicorn.sock")
+        self._peer: Peer | None = environ.get(PEER)
 
     def terms(self) -> RequestTerms:
         """Return the terms that the request's headers state: timeout, priority, and peer.
@@ -69,7 +76,7 @@ class RequestContext:
         bulk = PRIORITIES.get(self._priority)
         if bulk is None:
             raise InvalidRequest("Carfront-Priority", self._priority, " or ".join(PRIORITIES))
-        return RequestTerms(timeout_s, bulk, self._sock.fileno() if self._sock else None)
+        return RequestTerms(timeout_s, bulk, self._peer)
 
 
 class RequestMiddleware:
@@ -103,7 +110,14 @@ class RequestMiddleware:
             headers.append((HEADER, context.request_id))
             return start_response(status, headers, exc_info)
 
-        return self._app(environ, start)
+        try:
+            return self._app(environ, start)
+        except Exception:
+            path = environ["PATH_INFO"]
+            log.exception("unhandled error for %r", path)
+            status, fields, body = error_document(500, path, FAULT)
+            start(status, fields)
+            return () if context.method == "HEAD" else (body,)
 
     def _timer(self, key: tuple[str, str, str]) -> Any:
         """Return the histogram of a method, route and status."""

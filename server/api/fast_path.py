@@ -5,24 +5,24 @@ less often they run: where inference has the caches between two requests, Flask'
 memory each time.
 """
 
-import io
-import json
+import re
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from server.api.body import read_json
 from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
-from server.api.images import ERROR, MANY, ROUTE, ImageRequest, answer, parse_seed
+from server.api.images import MANY, ROUTE, ImageRequest, answer, parse_seed
 from server.api.problem import of_serving_error
-from server.errors import InvalidRequest, ServingError
+from server.errors import ERROR, ServingError
 from server.ipc.messages import SeedRange
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-PREFIX, SUFFIX = ROUTE.split("<seed>")
-STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+PREFIX, SUFFIX = map(re.escape, ROUTE.split("<seed>"))
+ONE = re.compile(PREFIX + "([0-9]{1,20})" + SUFFIX).fullmatch
+"""The match of a path that names an image by its seed, which is group 1."""
 
 
 class PlainRequest(NamedTuple):
@@ -30,85 +30,57 @@ class PlainRequest(NamedTuple):
 
     route: str
     """The route's name in metrics and traces; Flask has the same route."""
-    matches: Callable[[str], bool]
-    """Tells whether a path is of this kind."""
-    parse: Callable[["WSGIEnvironment", int], ImageRequest | None]
-    """Takes how many bytes of a body may be read; returns what to generate, None where only Flask
-    can tell what is amiss."""
+    matches: Callable[["WSGIEnvironment"], object]
+    """Tells whether a request is of this kind, by its head."""
+    parse: Callable[["WSGIEnvironment"], ImageRequest]
+    """Returns what to generate, or raises a ``ServingError``."""
 
 
-def _parse_path(environ: "WSGIEnvironment", _: int) -> ImageRequest:
-    seed = parse_seed(environ["PATH_INFO"][len(PREFIX) : -len(SUFFIX)])
-    return ImageRequest(SeedRange(seed, 1), "png")
-
-
-def _parse_body(environ: "WSGIEnvironment", max_body: int) -> ImageRequest | None:
-    """Return what the body asks for, and leave the body to be read again."""
-    if environ.get("CONTENT_TYPE") != "application/json":
-        return None
-    try:
-        length = int(environ["CONTENT_LENGTH"])
-        if length > max_body:
-            return None
-        body = environ["wsgi.input"].read(length)
-        environ["wsgi.input"] = io.BytesIO(body)
-        return ImageRequest.from_json(json.loads(body))
-    except (KeyError, ValueError, OSError):  # in chunks, no JSON, or cut off
-        return None
+def _parse_path(environ: "WSGIEnvironment") -> ImageRequest:
+    found = ONE(environ["PATH_INFO"])
+    assert found is not None  # it matches
+    return ImageRequest(SeedRange(parse_seed(found[1]), 1), "png")
 
 
 PLAIN_REQUESTS = {
-    "GET": (
-        PlainRequest(ROUTE, lambda x: x.startswith(PREFIX) and x.endswith(SUFFIX), _parse_path),
+    "GET": PlainRequest(ROUTE, lambda x: ONE(x["PATH_INFO"]), _parse_path),
+    "POST": PlainRequest(
+        MANY,
+        lambda x: x["PATH_INFO"] == MANY and x.get("CONTENT_TYPE") == "application/json",
+        lambda x: ImageRequest.from_json(read_json(x)),
     ),
-    "POST": (PlainRequest(MANY, lambda x: x == MANY, _parse_body),),
 }
 """The requests that are answered here, by their methods."""
-
-
-def parse(environ: "WSGIEnvironment", max_body: int) -> tuple[str, ImageRequest | None]:
-    """Return the route of a plain request and what it asks for.
-
-    The latter is None for any other request, and for one in which something is amiss: Flask says
-    what.
-    """
-    path = environ["PATH_INFO"]
-    for route, matches, parse_plain in PLAIN_REQUESTS.get(environ["REQUEST_METHOD"], ()):
-        if matches(path):
-            try:
-                return route, parse_plain(environ, max_body)
-            except InvalidRequest:
-                break
-    return "", None
 
 
 class FastPath:
     """A WSGI application that answers plain requests by itself, and leaves the others to ``app``.
 
-    ``max_body`` is how many bytes of a body are read here.
+    The body of a request that it leaves is not read.
     """
 
-    def __init__(self, service: ImageService, app: "WSGIApplication", max_body: int) -> None:
+    def __init__(self, service: ImageService, app: "WSGIApplication") -> None:
         self._service = service
         self._app = app
-        self._max_body = max_body
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
-        route, wanted = parse(environ, self._max_body)
-        if wanted is None:
+        if ERROR in environ:  # the request could not be read
+            status, fields, body = of_serving_error(environ[ERROR], environ["PATH_INFO"])
+            start_response(status, fields)
+            return (body,)
+        plain = PLAIN_REQUESTS.get(environ["REQUEST_METHOD"])
+        if plain is None or not plain.matches(environ):
+            # To upgrade is a wish that may be ignored; Flask would know no route for a WebSocket.
+            environ.pop("HTTP_UPGRADE", None)
             return self._app(environ, start_response)
         context: RequestContext = environ[CONTEXT]
-        context.route = route
-        status = 200
+        context.route = plain.route
+        status = "200 OK"
         try:
-            fields, body = answer(self._service, wanted, context)
+            fields, body = answer(self._service, plain.parse(environ), context)
         except ServingError as error:
-            status = int(error.status)
-            fields, body = of_serving_error(error, environ["PATH_INFO"])
-        except Exception as error:  # Flask has the handler for bugs
-            environ[ERROR] = error
-            return self._app(environ, start_response)
-        start_response(STATUS_LINES.get(status) or f"{status} Unknown", fields)
+            status, fields, body = of_serving_error(error, environ["PATH_INFO"])
+        start_response(status, fields)
         return (body,)

@@ -26,7 +26,7 @@ def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
         """Say whether an engine answers, whose model is loaded and passed its self-test.
 
         One engine is enough: the others' requests go to it. An answer tells too of engines that are
-        missing, and of a plan that is not the wanted one.
+        missing, of a plan that is not the wanted one, and of what the engines wait for.
         """
         entry = client.catalog.entries.get(client.catalog.default)
         fallback = {}
@@ -34,7 +34,10 @@ def blueprint(client: EngineClient, processes: Path | None) -> Blueprint:
             fallback = {"fallback": {"wanted": entry.instead_of, "got": entry.plan}}
         up = client.engines
         missing = {"engines": {"up": sum(up), "of": len(up)}} if sum(up) < len(up) > 1 else {}
-        return jsonify(ready=any(up), **missing, **fallback), 200 if any(up) else 503
+        if any(up):
+            return jsonify(ready=True, **missing, **fallback), 200
+        reason = {"reason": reason} if (reason := client.waits_for()) else {}
+        return jsonify(ready=False, **missing, **fallback, **reason), 503
 
     @routes.get("/metrics")
     def exposition() -> Response:

@@ -6,18 +6,17 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
+from server.api.body import read_json
 from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
 from server.bundle.latents import SEEDS
 from server.codecs.formats import FORMATS
-from server.errors import InvalidRequest
+from server.errors import InvalidRequest, UnsupportedMedia, shown
 from server.ipc.messages import SeedRange
 
 ROUTE = "/v1/images/<seed>.png"
 MANY = "/v1/images"
 VERSIONED = "/v1/models/<name>/versions/<version>/images/<seed>.png"
-ERROR = "carfront.error"
-"""The key under which the fast path leaves a bug's error, for Flask to render and log."""
 MAX_N = 4096
 """The most images of one request."""
 MEMBERS = ("n", "seed", "format", "model", "version")
@@ -51,7 +50,8 @@ class ImageRequest:
             raise InvalidRequest("body", body, 'a JSON object such as {"n": 4, "seed": 7}')
         for name in body:
             if name not in MEMBERS:
-                raise InvalidRequest(str(name), body[name], f"the members {', '.join(MEMBERS)}")
+                told = shown(name)[1:-1]
+                raise InvalidRequest(told, body[name], f"the members {', '.join(MEMBERS)}")
         n = _whole(body, "n", 1, 1, MAX_N)
         any_seed = 0 if "seed" in body else secrets.randbelow(SEEDS - n + 1)
         seed = _whole(body, "seed", any_seed, 0, SEEDS - 1)
@@ -94,11 +94,6 @@ def blueprint(service: ImageService) -> Blueprint:
         fields, body = answer(service, wanted, request.environ[CONTEXT])
         return Response(body, headers=fields)
 
-    @routes.before_request
-    def fail_as_before() -> None:
-        if error := request.environ.get(ERROR):
-            raise error
-
     @routes.get(ROUTE)
     def image(seed: str) -> Response:
         return respond(ImageRequest(SeedRange(parse_seed(seed), 1), "png"))
@@ -109,7 +104,9 @@ def blueprint(service: ImageService) -> Blueprint:
 
     @routes.post(MANY)
     def images() -> Response:
-        return respond(ImageRequest.from_json(request.get_json()))
+        if not request.is_json:
+            raise UnsupportedMedia("Content-Type", request.content_type or "", "application/json")
+        return respond(ImageRequest.from_json(read_json(request.environ)))
 
     return routes
 

@@ -1,73 +1,72 @@
-"""Errors as callers see them: application/problem+json. Source: RFC 9457."""
+"""The rendering of errors: our own, and those that Flask raises by itself."""
 
-import json
 import logging
 import re
 from http import HTTPStatus
-from typing import Any
 
 from flask import Response, request
-from werkzeug.exceptions import HTTPException, InternalServerError
+from werkzeug.exceptions import (
+    BadHost,
+    HTTPException,
+    MethodNotAllowed,
+    NotFound,
+)
 
-from server.errors import ServingError
+from server.error_document import Fields, error_document
+from server.errors import InvalidRequest, ServingError
 
 log = logging.getLogger(__name__)
 
-MIMETYPE = "application/problem+json"
 
-Fields = list[tuple[str, str]]
+def of_serving_error(error: ServingError, path: str) -> tuple[str, Fields, bytes]:
+    """Return the status line, the header fields and the body that tell ``error`` of ``path``.
 
-
-def of_serving_error(error: ServingError, path: str) -> tuple[Fields, bytes]:
-    """Return the header fields and the body that tell ``error`` to the caller of ``path``.
-
-    An error that is the server's own fault is logged.
+    An error that is the server's own fault is logged; the line carries the request's id.
     """
-    log_fault(error, path)
-    kind = re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower()
-    title = (type(error).__doc__ or "").strip().split("\n")[0].rstrip(".")
-    body = _document(kind, title, error.status, str(error), path, error.facts())
-    length = ("Content-Length", str(len(body)))
-    return [("Content-Type", MIMETYPE), length, *error.headers().items()], body
-
-
-def log_fault(error: ServingError, path: str) -> None:
-    """Log an error that is the server's own fault; the line carries the request's id."""
     if error.status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s for %r: %s", type(error).__name__, path, error)
+    return error_document(
+        int(error.status),
+        path,
+        str(error),
+        title=(type(error).__doc__ or "").strip().split("\n")[0].rstrip("."),
+        kind=re.sub(r"(?<!^)(?=[A-Z])", "-", type(error).__name__).lower(),
+        facts=error.facts(),
+        headers=error.headers().items(),
+    )
 
 
 def from_serving_error(error: ServingError) -> Response:
     """Render one of our own errors."""
-    fields, body = of_serving_error(error, request.path)
-    return Response(body, error.status, headers=fields)
+    return _response(of_serving_error(error, _path()))
 
 
 def from_http_exception(error: HTTPException) -> Response:
-    """Render what Flask raises by itself: unknown paths, wrong methods, too large bodies, bugs."""
-    if isinstance(error, InternalServerError):
-        log.error("unhandled error", exc_info=error.original_exception)
-    status = HTTPStatus(error.code or 500)
-    kind = status.phrase.lower().replace(" ", "-")
-    detail = error.description or status.phrase
-    body = _document(kind, status.phrase, status, detail, request.path, {})
-    response = Response(body, status, mimetype=MIMETYPE)
-    for name, value in error.get_headers():
-        if name.lower() in ("allow", "retry-after"):
-            response.headers[name] = value
-    return response
+    """Render what Flask raises by itself: unknown paths, wrong methods, hosts that are none."""
+    told = _told(error)
+    allow = [x for x in error.get_headers() if x[0] == "Allow"]
+    status = error.code or HTTPStatus.INTERNAL_SERVER_ERROR
+    return _response(error_document(status, _path(), str(told), facts=told.facts(), headers=allow))
 
 
-def _document(
-    kind: str, title: str, status: int, detail: str, path: str, facts: dict[str, Any]
-) -> bytes:
-    """Return a problem document; ``facts`` are members beside the standard ones."""
-    body = {
-        "type": f"urn:carfront:problem:{kind}",
-        "title": title,
-        "status": int(status),
-        "detail": detail,
-        "instance": path,
-        **facts,
-    }
-    return json.dumps(body).encode() + b"\n"
+def _told(error: HTTPException) -> InvalidRequest:
+    """Return what Flask refuses in our own words."""
+    if isinstance(error, NotFound):
+        return InvalidRequest("path", _path(), "one of those that GET / lists")
+    if isinstance(error, MethodNotAllowed):
+        methods = " or ".join(sorted(error.valid_methods or ()))
+        return InvalidRequest("method", request.method, methods)
+    if isinstance(error, BadHost):
+        return InvalidRequest("Host", request.headers.get("Host"), "the name of a host")
+    return InvalidRequest("request", error.name, "one that HTTP allows")
+
+
+def _path() -> str:
+    """Return the path as it was sent: Flask's has lost slashes."""
+    path: str = request.environ["PATH_INFO"]
+    return path.encode("latin-1").decode(errors="replace")
+
+
+def _response(document: tuple[str, Fields, bytes]) -> Response:
+    status, fields, body = document
+    return Response(body, status, headers=fields)

@@ -11,7 +11,9 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any, get_args, get_origin
 
-from server.bundle.latents import RULE
+from server.bundle.errors import BundleError as BundleError  # others import it from here
+from server.bundle.latents import RULE, SEEDS
+from server.bundle.regular_files import read_whole
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -20,8 +22,16 @@ VERSION = re.compile(r"[1-9][0-9]{0,17}")
 LATEST = "latest"
 
 
-class BundleError(Exception):
-    """A bundle that cannot be served: missing, incomplete, altered, or of a newer format."""
+MOST_BYTES = 2**20
+"""The bytes that a manifest has at most; that of the default bundle has 10,052."""
+MOST_NESTED = 32
+"""The levels of lists and objects within each other that a manifest has at most."""
+MOST_LATENTS = 2**16
+MOST_PIXELS = 4096
+"""The height and the width of an image at most, in pixels."""
+CHANNELS = range(1, 5)
+TOLD = 200
+"""The characters of a wrong value that an error shows at most."""
 
 
 @dataclass(frozen=True)
@@ -124,9 +134,11 @@ def read_manifest(path: Path) -> Manifest:
             member of it is missing, unknown or of the wrong type.
     """
     try:
-        facts = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        facts = json.loads(read_whole(path, MOST_BYTES))
+    except ValueError as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise BundleError(f"{path} is nested too deeply to be read") from error
     return manifest_of(facts, str(path))
 
 
@@ -140,13 +152,45 @@ def manifest_of(facts: Any, place: str) -> Manifest:
     schema = facts.get("schema_version") if isinstance(facts, dict) else None
     if schema != SCHEMA_VERSION:
         raise BundleError(
-            f"{place} has schema version {schema!r}; this server reads {SCHEMA_VERSION}"
+            f"{place} has schema version {_told(schema)}; this server reads {SCHEMA_VERSION}"
         )
+    _check_nesting(facts, place, MOST_NESTED)
     manifest: Manifest = _read(Manifest, facts, place)
     if manifest.latents.rule != RULE:
         rule = manifest.latents.rule
         raise BundleError(f"{place} wants seed rule {rule}; this server has {RULE}")
+    _check_values(manifest, place)
     return manifest
+
+
+def _check_nesting(value: Any, place: str, levels: int) -> None:
+    """Check how deeply ``value`` is nested: what is written of it later recurses as deeply."""
+    if not levels:
+        raise BundleError(f"{place} is nested too deeply: {MOST_NESTED} levels are read")
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for each in inner:
+        _check_nesting(each, place, levels - 1)
+
+
+def _check_values(manifest: Manifest, place: str) -> None:
+    """Check the numbers that decide how much memory is taken."""
+    if not 1 <= manifest.latents.dim <= MOST_LATENTS:
+        dim = manifest.latents.dim
+        raise BundleError(f"{place}: latents: dim is {_told(dim)}; wanted 1 to {MOST_LATENTS}")
+    shape, sides = manifest.image.shape, range(1, MOST_PIXELS + 1)
+    if len(shape) != 3 or not (shape[0] in sides and shape[1] in sides and shape[2] in CHANNELS):
+        raise BundleError(
+            f"{place}: image: shape is {_told(shape)}; wanted height and width of 1 to "
+            f"{MOST_PIXELS}, and {CHANNELS[0]} to {CHANNELS[-1]} channels"
+        )
+    if not all(0 <= seed < SEEDS for seed in manifest.golden.seeds):
+        raise BundleError(f"{place}: golden: seeds: wanted 0 to 2^64 - 1 for each")
+
+
+def _told(value: Any) -> str:
+    """Return ``value`` for an error's message, which shows the beginning of a long one."""
+    text = repr(value)
+    return text if len(text) <= TOLD else f"{text[:TOLD]}..."
 
 
 def _read(kind: Any, value: Any, place: str) -> Any:
@@ -158,7 +202,7 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     if isinstance(kind, GenericAlias):
         return _read_container(kind, value, place)
     if type(value) is not kind:
-        raise BundleError(f"{place} is {value!r}; wanted a {kind.__name__}")
+        raise BundleError(f"{place} is {_told(value)}; wanted a {kind.__name__}")
     return value
 
 
@@ -168,7 +212,7 @@ def _read_fields(kind: Any, value: Any, place: str) -> Any:
     since = {f.name for f in fields(kind) if f.default_factory is not MISSING}
     if not isinstance(value, dict) or not names - since <= set(value) <= names:
         found = sorted(value) if isinstance(value, dict) else value
-        raise BundleError(f"{place} is {found!r}; wanted the members {sorted(names)}")
+        raise BundleError(f"{place} is {_told(found)}; wanted the members {sorted(names)}")
     return kind(
         **{
             f.name: _read(f.type, value[f.name], f"{place}: {f.name}")
@@ -181,7 +225,7 @@ def _read_fields(kind: Any, value: Any, place: str) -> Any:
 def _read_container(kind: Any, value: Any, place: str) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if type(value) is not origin:
-        raise BundleError(f"{place} is {value!r}; wanted a {origin.__name__}")
+        raise BundleError(f"{place} is {_told(value)}; wanted a {origin.__name__}")
     if origin is list:
         return [_read(inner[0], x, f"{place}[{i}]") for i, x in enumerate(value)]
     return {name: _read(inner[1], x, f"{place}: {name}") for name, x in value.items()}

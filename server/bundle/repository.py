@@ -4,8 +4,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from server.bundle import volume
+from server.bundle.errors import BundleError, BundleUnreadable
 from server.bundle.files import Bundle, load_bundle
-from server.bundle.manifest import LATEST, NAME, VERSION, BundleError
+from server.bundle.manifest import LATEST, NAME, VERSION
+from server.bundle.regular_files import unreadable
 
 Seen = tuple[tuple[str, int, int], ...]
 """The state of a bundle's directory: name, size in bytes and mtime in ns of each file, sorted."""
@@ -15,24 +18,39 @@ def scan(models: Path) -> dict[str, Seen]:
     """Return the state of every bundle's directory in ``models``, by ``name/version``.
 
     Directories of incomplete bundles are in it as well.
+
+    Raises:
+        BundleUnreadable: the volume does not answer, or reports an error.
     """
-    found = {}
-    for folder in models.glob("*/*"):
-        name, version = folder.parts[-2:]
-        if NAME.fullmatch(name) and VERSION.fullmatch(version):
-            found[f"{name}/{version}"] = _look(folder)
-    return found
+    return volume.read(models, lambda: _scan(models))
+
+
+def _scan(models: Path) -> dict[str, Seen]:
+    folders = [x for x in _entries(models) if NAME.fullmatch(x.name)]
+    bundles = [y for x in folders for y in _entries(Path(x.path)) if VERSION.fullmatch(y.name)]
+    return {"/".join(Path(x.path).parts[-2:]): _look(Path(x.path)) for x in bundles}
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what is in ``folder``; nothing where it is no directory, or is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        if isinstance(told := unreadable(folder, error), BundleUnreadable):
+            raise told from error
+        return []
 
 
 def _look(folder: Path) -> Seen:
-    """Return the state of ``folder``; it is empty when a file vanishes meanwhile."""
+    """Return the state of ``folder``; a file that cannot be looked at has a size of -1."""
     seen = []
-    try:
-        for file in os.scandir(folder):
+    for file in _entries(folder):
+        try:
             facts = file.stat()
             seen.append((file.name, facts.st_size, facts.st_mtime_ns))
-    except OSError:
-        return ()
+        except OSError:
+            seen.append((file.name, -1, 0))
     return tuple(sorted(seen))
 
 

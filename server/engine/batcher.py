@@ -7,40 +7,37 @@ themselves while the engine is busy. Where a batch costs the same whatever its s
 
 Two lanes share every batch. Small requests go in the express lane, first come first served, and may
 fill a batch except for the quarter that is kept for the bulk lane when that has work. The bulk lane
-is fair, see ``fair_order``. Requests marked as bulk always take the bulk lane, and have a quarter
-of the others' share there. While small requests come, the bulk lane may be limited to a smaller
-part of a batch, since a request for one image waits for the batch that is running.
+is fair, see ``server.fair_order``. Requests marked as bulk always take the bulk lane. While small
+requests come, the bulk lane may be limited to a smaller part of a batch, since a request for one
+image waits for the batch that is running.
 """
 
 import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
-from server.engine.fair_order import Entry, FairOrder
+from server.admission import LEAST_MARGIN, MARGIN, in_time_in_s
+from server.engine.drain_rate import DrainRate, Newcomers
 from server.errors import QueueFull
+from server.fair_order import Entry, FairOrder, weight
 from server.queue_state import SMALL_ROWS, QueueState
 
 BULK_SHARE = 4
-"""The divisor of two shares: a quarter of a batch is kept for the bulk lane, and a bulk request has
-a quarter of another request's share in that lane."""
+"""The divisor of two shares: a quarter of a batch is kept for the bulk lane, and a quarter of the
+limit of rows is open to requests that go ahead of larger ones, however many of those wait."""
 COMING_S = 1.0
 """The seconds after a small request during which more of them are expected."""
-MARGIN = 1.2
-"""The factor by which a request's time must exceed its expected wait: a shared machine is slower
-now and then, and a caller that is refused at once can ask elsewhere. With 1.1, one accepted request
-in forty was late under overload."""
 RATE_WEIGHT = 0.1
 """The smallest weight of the newest batch in the capacity. The first batches have equal weights, as
 the very first may be slow."""
 FRESH_S = 10.0
 """The seconds for which a measured rate may keep a request from running: a machine that was slow
 may be fast by now, and only a batch that runs can tell."""
-DRAINED_S = 1.0
-"""The time constant, in seconds, of the average that is the drain rate."""
 BACKLOG = 4
 """The number of batches that have to wait for the drain rate to be measured. Callers on the same
 processors leave a few rows waiting now and then; the rate at which a few rows drain says nothing of
@@ -102,35 +99,6 @@ class Batch(Generic[R]):
     expired: list[R] = field(default_factory=list)
 
 
-class Drained:
-    """The rate at which a long queue drains, averaged over the last second or so."""
-
-    def __init__(self) -> None:
-        self.rate: float | None = None
-        """The drain rate in rows a second; None before the first measurement."""
-        self.measured_at = -math.inf
-        self._rows = 0.0
-        self._seconds = 0.0
-        self._pending: tuple[int, float] | None = None
-
-    def left(self, rows: int, now: float) -> None:
-        """Note that ``rows`` rows left the queue while others stayed."""
-        self._pending = (rows, now)
-
-    def until(self, now: float) -> None:
-        """Note that the next rows leave, which ends the measurement of the rows before."""
-        if self._pending is None:
-            return
-        rows, began = self._pending
-        self._pending = None
-        fade = math.exp((began - now) / DRAINED_S)
-        self._rows = fade * self._rows + rows
-        self._seconds = fade * self._seconds + now - began
-        if self._seconds > 0:
-            self.rate = self._rows / self._seconds
-            self.measured_at = now
-
-
 class Batcher(Generic[R]):
     """The queue of one model in one engine.
 
@@ -164,7 +132,11 @@ class Batcher(Generic[R]):
         """The time until which more small requests are expected."""
         self._since = 0.0
         """The time at which the queue was empty last."""
-        self._drained = Drained()
+        self._drained = DrainRate()
+        self._newcomers = Newcomers()
+        """The rate of the express lane."""
+        self._last_rows = 0
+        """The rows of the batch that was taken last."""
         self._kept = 0.0
         """The rows of the next batch that are kept for the bulk lane, with their fraction."""
         self._deadlines: list[tuple[float, int, R]] = []
@@ -186,7 +158,7 @@ class Batcher(Generic[R]):
         now = self.clock()
         entry = None
         if not request.express:
-            entry = self._bulk.entry(request, request.rows, 1 / BULK_SHARE if request.bulk else 1.0)
+            entry = self._bulk.entry(request, request.rows, weight(request.bulk))
         if not accepted:
             self._admit(request, entry, now)
         if not self.rows:
@@ -203,15 +175,19 @@ class Batcher(Generic[R]):
 
     def _admit(self, request: R, entry: Entry | None, now: float) -> None:
         """Raise QueueFull if ``request`` cannot be served in time."""
+        before, after = self._bulk.around(entry) if entry else ((), ())
+        ahead = sum(other.left for other in before)
+        again = self._in_time_in_s(request, ahead, after, now)
         over = self.rows + request.rows - self.max_queue_rows
-        late = self._late_s(request, entry, now)
+        first = self._express_rows + ahead + request.rows
+        full = over > 0 and first > self.max_queue_rows // BULK_SHARE
         expired = request.deadline <= now  # ``take`` ends such a request
-        if over > 0 or (late > 0 and not expired):
+        if full or (again > 0 and not expired):
             queue = QueueState(
                 self.rows,
                 self.max_queue_rows,
-                self.wait_s(self.rows or request.rows),
-                max(self.wait_s(max(over, 0)), late, 0.1),
+                self._drains_in_s(now) if self.rows else self.wait_s(request.rows),
+                max(self.wait_s(over) if full else 0.0, again, 0.1),
             )
             raise QueueFull(queue)
 
@@ -244,11 +220,14 @@ class Batcher(Generic[R]):
         size, now = self.max_batch_size, self.clock()
         self._drained.until(now)
         self._expire(batch, now)
+        express = self._express_rows
         kept = self._keep(size)
         self._take_express(batch, size - kept, now)
         mixed = max(self.mixed_batch_size, batch.rows + kept)
         self._take_bulk(batch, mixed if now < self._small_until else size, now)
         self._take_express(batch, size, now)
+        self._newcomers.went(express - self._express_rows, now)
+        self._last_rows = batch.rows
         if not self.rows:
             self._deadlines.clear()
         if self.rows >= BACKLOG * size:
@@ -287,34 +266,49 @@ class Batcher(Generic[R]):
 
     def state(self, rows: int) -> QueueState:
         """Return the queue's state for answers while ``rows`` rows wait or run."""
-        return QueueState(rows, self.max_queue_rows, self.wait_s(rows))
+        wait_s = max(self._drains_in_s(self.clock()), self.wait_s(rows))
+        return QueueState(rows, self.max_queue_rows, wait_s)
 
-    def _late_s(self, request: R, entry: Entry | None, now: float) -> float:
-        """Return the seconds by which ``request`` would be late, or would make another one late.
+    def _drains_in_s(self, now: float) -> float:
+        """Return the seconds until all rows that wait now have run."""
+        bulk = self.rows - self._express_rows
+        return self._bulk_wait_s(bulk, now) if bulk else self.wait_s(self.rows)
 
-        The result is 0 or less if no request would be late; requests that would be late anyway do
-        not count. ``entry`` is the request's place in the bulk lane, None in the express lane. With
-        an empty queue a rate that was measured long ago refuses no request: the request runs, and
-        the rate is measured anew.
+    def _bulk_wait_s(self, rows: int, now: float) -> float:
+        """Return the seconds until the express lane and ``rows`` rows of the bulk lane have run.
+
+        Small requests that are yet to come will go ahead. If they come as they did lately, the bulk
+        lane has what they leave of the drain rate; it has a quarter in any case. Before that, the
+        batch that runs now has to end.
         """
-        ahead = self._express_rows
+        rate = self.drain_rate
+        if not rate:
+            return 0.0
+        least = rate / BULK_SHARE
+        newcomers = self._newcomers.rate if now < self._small_until else 0.0
+        left = max(least, rate - LEAST_MARGIN * newcomers)  # more may come than lately
+        return min((self._express_rows + rows) / left, rows / least) + self._last_rows / rate
+
+    def _in_time_in_s(self, request: R, ahead: int, after: Sequence[R], now: float) -> float:
+        """Return the seconds until ``request`` would be in time, 0 or less if it would be now.
+
+        In the bulk lane, ``ahead`` rows would run before the request, and the requests ``after``
+        behind it, which it must not make late. With an empty queue a rate that was measured long
+        ago refuses no request: the request runs, and the rate is measured anew.
+        """
+        time_left = request.deadline - now
         if not self.rows:
             if not self.capacity or now - self._measured_at >= FRESH_S:
                 return 0.0
-            return now + request.rows / self.capacity - request.deadline
-        if entry is None:
+            if request.express or now >= self._small_until:
+                return request.rows / self.capacity - time_left
+        if request.express:
+            express = self._express_rows
             if len(self._bulk):
-                ahead = ahead * BULK_SHARE // (BULK_SHARE - 1)
-            return now + MARGIN * self.wait_s(ahead) - request.deadline
-        before, after = self._bulk.around(entry)
-        ahead += sum(other.left for other in before) + request.rows
-        late = now + MARGIN * self.wait_s(ahead) - request.deadline
-        for other in after:
-            ahead += other.left
-            then = now + MARGIN * self.wait_s(ahead) - other.deadline
-            if then > 0 >= then - MARGIN * self.wait_s(request.rows):
-                late = max(late, then)
-        return late
+                express = express * BULK_SHARE // (BULK_SHARE - 1)
+            return self.wait_s(express) - time_left / MARGIN
+        wait_s = partial(self._bulk_wait_s, now=now)
+        return in_time_in_s(request.rows, request.deadline, ahead, after, wait_s, now)
 
     def _watch(self, request: R) -> None:
         """Put ``request`` into the heap of deadlines; at times, remove finished requests there."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from server.bundle import repository
@@ -35,9 +36,19 @@ class CatalogPublisher:
         return self.catalog.default
 
     @property
+    def answered(self) -> set[str]:
+        """Return the names of the models that the engine before has served."""
+        return {x.name for x in self.catalog.entries.values() if x.state == READY}
+
+    @property
     def is_lost(self) -> bool:
         """Return whether the catalog's file was removed, or could not be written."""
         return self._unwritten or not self._engine_dir.catalog.exists()
+
+    def reasons(self) -> str:
+        """Return why the bundles that were tried are not served."""
+        tried = [x for x in self.entries.values() if x.reason not in ("", NOT_ASKED)]
+        return "; ".join(f"{x}: {x.reason}" for x in tried) or "it is not there"
 
     def found(self, refs: Iterable[str]) -> None:
         """Note the bundles of the repository; the new ones among them are not asked for."""
@@ -70,6 +81,14 @@ class CatalogPublisher:
         """Note that a bundle is not served any more, and why."""
         self.entries[ref] = _entry(ref, UNAVAILABLE, why)
 
+    def waits(self, reason: str) -> None:
+        """Tell why the default bundle is not served yet, in the catalog of the engine before."""
+        catalog = _catalog_of(self._engine_dir)
+        if entry := catalog.entries.get(catalog.default):
+            catalog.entries[str(entry)] = replace(entry, reason=reason)
+            with suppress(OSError):  # a full file system takes no catalog
+                catalog.write(self._engine_dir.catalog)
+
     def publish(self, default: str, serving: Collection[str], asked: Iterable[str]) -> None:
         """Write the catalog and tell the HTTP workers, if anything in it has changed.
 
@@ -101,6 +120,19 @@ class CatalogPublisher:
             return False
         self._unwritten = False
         return True
+
+
+def answered_by(engine_dirs: Iterable[EngineDir], ref: str, key: int) -> bool:
+    """Return whether one of these engines answers with the bundle ``ref`` of that key.
+
+    It has no successor of the bundle yet: the HTTP workers move to a new version when every engine
+    has it.
+    """
+    for engine_dir in engine_dirs:
+        with suppress(BundleError):
+            if Catalog.read(engine_dir.catalog).answers_with(ref, key):
+                return True
+    return False
 
 
 def _catalog_of(engine_dir: EngineDir) -> Catalog:

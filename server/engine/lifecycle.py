@@ -4,25 +4,23 @@ A new version is loaded beside the old one, proven on this host, and only then n
 A bundle that cannot be loaded is refused by name, and the old version goes on serving. The old
 version stays loaded for as long as a request may still be on its way to it.
 
-A bundle whose loading killed engines is refused too, see ``server.engine.loader.noted``.
+A bundle whose loading killed engines is refused too, see ``server.engine.load_notes``.
 """
 
 import logging
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from server.bundle import repository
+from server.bundle.errors import BundleError, BundleUnreadable
 from server.bundle.files import Bundle
-from server.bundle.manifest import BundleError
 from server.config import ServerConfig
-from server.engine.catalog_publisher import CatalogPublisher
+from server.engine.catalog_publisher import CatalogPublisher, answered_by
 from server.engine.loaded_bundles import LoadedBundles, Metrics, ServingEngine
 from server.engine.loader import Loaded
 from server.engine.wanted import LoadAttempts, Look, Wanted, means
-from server.ipc.catalog import Catalog
 from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Ask
 from server.runtime.plans import SessionError
@@ -51,15 +49,7 @@ class Lifecycle:
         self._engine_dir = engine_dir
         self._other_engines = [other for other in config.engine_dirs if other != engine_dir]
         self._publisher = CatalogPublisher(engine_dir)
-        self._bundles = LoadedBundles(
-            config.models,
-            load,
-            metrics,
-            engine_dir,
-            self._publisher,
-            clock,
-            config.threads_a_stream,
-        )
+        self._bundles = LoadedBundles(config, load, metrics, engine_dir, self._publisher, clock)
         self._wanted = Wanted(config, self._publisher.catalog.asked)
         self._attempts = LoadAttempts()
         self._serving: set[str] = set()
@@ -67,23 +57,31 @@ class Lifecycle:
         self._inbox: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
         """The administrators' requests, each with the function that answers it."""
         self._looked = clock()
+        self._is_told = False
+        """Whether the server was told to look at the repository, and has not yet."""
+        self._is_unreadable = False
+        """Whether the repository could not be read at the last look."""
 
     def start(self) -> list[Loaded]:
         """Load the bundles that are wanted, and return them.
 
         Raises:
-            SessionError: the default model cannot be served.
+            BundleError, SessionError: the default model cannot be served.
         """
+        try:
+            return self._start()
+        except (BundleError, SessionError) as error:
+            self._publisher.waits(str(error))
+            raise
+
+    def _start(self) -> list[Loaded]:
         self._settle_all(force=True, default="")
         if self._publisher.default not in self._bundles and self._engine_dir.all_loads:
             # No other bundle can be served than those whose loading killed engines.
             self._settle_all(force=True, default="", insisted=self._wanted.default)
         if self._publisher.default not in self._bundles:
             wanted = f"{self._config.model}/{self._config.version}"
-            reasons = [f"{x}: {x.reason}" for x in self._publisher.entries.values() if x.reason]
-            raise SessionError(
-                f"{wanted} cannot be served: {'; '.join(reasons) or 'it is not there'}"
-            )
+            raise SessionError(f"{wanted} cannot be served: {self._publisher.reasons()}")
         return self._bundles.loaded()
 
     def serve_on(self, engine: ServingEngine) -> None:
@@ -96,9 +94,8 @@ class Lifecycle:
 
         ``once_warm`` is called when what was loaded at the start has its full speed.
         """
-        thread = threading.Thread(
-            target=self._follow, args=(once_warm,), name="lifecycle", daemon=True
-        )
+        args = (once_warm,)
+        thread = threading.Thread(target=self._follow, args=args, name="lifecycle", daemon=True)
         thread.start()
         return thread
 
@@ -123,17 +120,28 @@ class Lifecycle:
     def look(self) -> None:
         """Scan the repository if that is due or asked for, and free bundles that are retired."""
         rescan = self._engine_dir.rescan
-        default = self._publisher.default
         if rescan.exists():
             rescan.unlink(missing_ok=True)
             log.info("looking at the model repository: the server was told to")
-            self._settle_all(force=True, default=default)
-        elif self._config.poll_s and self._clock() - self._looked >= self._config.poll_s:
-            self._settle_all(force=False, default=default)
+            self._is_told = True
+        poll_s = self._config.poll_s
+        if self._is_told or (poll_s and self._clock() - self._looked >= poll_s):
+            self._look_again()
         if self._retire_unwanted() or self._publisher.is_lost:
             self._publish(self._publisher.default)
         if not self._publisher.is_lost:  # until then HTTP workers ask for what is retired
             self._bundles.let_go()
+
+    def _look_again(self) -> None:
+        """Settle what is wanted; while the repository cannot be read, all stays as it is."""
+        try:
+            self._settle_all(self._is_told, self._publisher.default)
+        except BundleUnreadable as error:
+            if not self._is_unreadable:
+                log.error("what is served stays as it is: %s", error)
+            self._is_unreadable = True
+        else:
+            self._is_told = self._is_unreadable = False
 
     # administrators' requests
 
@@ -141,6 +149,8 @@ class Lifecycle:
         spec = f"{ask.name}/{ask.version}" if ask.version else ask.name
         try:
             answer(self._load_asked(spec) if ask.action == "load" else self._unload_asked(spec))
+        except BundleUnreadable as error:
+            answer(str(error))
         except Exception as error:
             log.exception("%s %s", ask.action, spec)
             answer(f"{type(error).__name__}: {error}")
@@ -164,11 +174,15 @@ class Lifecycle:
         return f"{entry}: {entry.reason}" if entry.reason else ""
 
     def _unload_asked(self, spec: str) -> str:
-        """Stop serving ``spec``; return why it stays, or an empty text."""
+        """Stop serving ``spec``; return why all of it stays, or an empty text.
+
+        Of the versions of a model, those stay that the settings want.
+        """
+        before = [ref for ref in self._bundles if means(spec, ref)]
         self._wanted.withdraw(spec, versions_too=True)
         self._settle_all(force=False, default=self._publisher.default)
         left = [ref for ref in self._bundles if means(spec, ref)]
-        if left:
+        if left and not set(before) - set(left):
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 
@@ -209,6 +223,9 @@ class Lifecycle:
             ref = f"{spec}/{version}"
             if self._serves(ref, there, force, insisted):
                 return ref
+            if not self._bundles.may_pass_over(ref):
+                log.error("%s is waited for: no older version takes its place at a start", ref)
+                break
         newest = repository.versions(self._bundles, spec)  # removed from the disk, still loaded
         return f"{spec}/{newest[0]}" if newest else None
 
@@ -216,28 +233,20 @@ class Lifecycle:
         """Return whether ``ref`` is served; load it first if it is new or has changed."""
         if self._attempts.is_due(ref, there, ref in self._bundles, force):
             insist = means(insisted, ref)
-            self._bundles.bring(ref, insist, lambda: self._publish(self._publisher.default))
+            error = self._bundles.bring(ref, insist, lambda: self._publish(self._publisher.default))
+            if isinstance(error, BundleUnreadable):
+                self._attempts.forget(ref)  # it may be readable at the next look
         return ref in self._bundles
 
     def _retire_unwanted(self) -> bool:
         """Retire the bundles that are not wanted any more; return whether there were any."""
         unwanted = [ref for ref in self._bundles if ref not in self._serving]
-        retired = [ref for ref in unwanted if not self._answers_elsewhere(ref)]
+        others = self._other_engines
+        retired = [x for x in unwanted if not answered_by(others, x, self._bundles.key(x))]
         for ref in retired:
             self._bundles.retire(ref, "it is not wanted any more")
             self._attempts.forget(ref)
         return bool(retired)
-
-    def _answers_elsewhere(self, ref: str) -> bool:
-        """Return whether another engine still answers with ``ref``, as it has no successor yet.
-
-        The HTTP workers move to a new version when every engine has it.
-        """
-        for other in self._other_engines:
-            with suppress(BundleError):
-                if Catalog.read(other.catalog).answers_with(ref, self._bundles.key(ref)):
-                    return True
-        return False
 
     def _publish(self, default: str) -> None:
         serving = [x for x in self._bundles if x in self._serving or x == default]

@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Protocol
 
 from server.bundle import repository
 from server.bundle.files import Bundle
 from server.bundle.manifest import BundleError
+from server.config import ServerConfig
+from server.engine import load_notes
 from server.engine.catalog_publisher import CatalogPublisher
 from server.engine.draining import Draining
-from server.engine.loader import Loaded, at_low_priority, noted
+from server.engine.load_notes import noted
+from server.engine.loader import Loaded, at_low_priority
 from server.engine.models import ServedModel
 from server.ipc.engine_dir import EngineDir
 from server.runtime.plans import Plan, SessionError
@@ -35,7 +37,7 @@ class ServingEngine(Protocol):
 
 
 class LoadedBundles:
-    """Loads bundles of the repository ``models`` with ``load``, and tells ``publisher`` of each.
+    """Loads bundles of the repository with ``load``, and tells ``publisher`` of each.
 
     Until ``engine`` is set no bundle is served, and a load may take the whole machine. After that a
     load gives way to the bundles that are served.
@@ -43,23 +45,26 @@ class LoadedBundles:
 
     def __init__(
         self,
-        models: Path,
+        config: ServerConfig,
         load: Callable[[Bundle], Loaded],
         metrics: Metrics,
         engine_dir: EngineDir,
         publisher: CatalogPublisher,
         clock: Callable[[], float],
-        threads_a_stream: int,
     ) -> None:
-        self._models = models
+        self._models = config.models
         self._load = load
         self._metrics = metrics
         self._engine_dir = engine_dir
         self._publisher = publisher
         self._clock = clock
-        self._threads_a_stream = threads_a_stream
+        self._threads_a_stream = config.threads_a_stream
         self._draining = Draining(metrics, clock)
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
+        self._answered = publisher.answered
+        """The names of the models that this server has answered with."""
+        self._undecided: dict[str, str] = {}
+        """The bundles that cannot be served for no fault of their content, and the reason."""
         self.engine: ServingEngine | None = None
 
     def __contains__(self, ref: str) -> bool:
@@ -76,8 +81,8 @@ class LoadedBundles:
         """Return the key of the bundle that is loaded as ``ref``."""
         return self._loaded[ref][0].key
 
-    def bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> None:
-        """Load the bundle ``ref`` and have it served, or refuse it on any error.
+    def bring(self, ref: str, insist: bool, before_load: Callable[[], None]) -> Exception | None:
+        """Load the bundle ``ref`` and have it served, or refuse it on any error and return that.
 
         The bundle that it replaces is retired. ``before_load`` is called before a load that is
         published as ``LOADING``. With ``insist`` a bundle is loaded although its loading killed
@@ -87,6 +92,18 @@ class LoadedBundles:
             self._bring(ref, insist, before_load)
         except Exception as error:  # one bundle's fault, of any kind, must not stop the others
             self._refuse(ref, error)
+            return error
+        self._undecided.pop(ref, None)
+        self._answered.add(_name(ref))
+        return None
+
+    def may_pass_over(self, ref: str) -> bool:
+        """Return whether an older version may serve in place of ``ref``, which cannot.
+
+        At a server's first start it may only if every host would refuse ``ref``. Otherwise one seed
+        would be another image here than where ``ref`` is served.
+        """
+        return ref not in self._undecided or _name(ref) in self._answered
 
     def finish_next(self) -> bool:
         """Give the next bundle that is not warm its full speed; return whether there was one."""
@@ -106,6 +123,7 @@ class LoadedBundles:
     def forget(self, ref: str) -> None:
         """Forget a bundle that is neither in the repository any more nor loaded."""
         self._metrics.refused(ref, False)
+        self._undecided.pop(ref, None)
         del self._publisher.entries[ref]
 
     def let_go(self) -> None:
@@ -135,8 +153,11 @@ class LoadedBundles:
 
     def _open(self, bundle: Bundle, ref: str, insist: bool) -> Loaded:
         """Return ``bundle`` loaded; warm too, where other bundles are served meanwhile."""
-        began = self._clock()
-        with noted(self._engine_dir.loads(bundle.key), bundle.path, insist):
+        began, note = self._clock(), self._engine_dir.loads(bundle.key)
+        is_alone = _name(ref) not in self._answered
+        if is_alone and (before := load_notes.deaths(note)):
+            self._publisher.waits(f"{ref} is loaded again; {load_notes.died_of(before)}")
+        with noted(note, bundle.path, insist, is_alone):
             loaded = self._load(bundle)
             if self.engine:
                 self._finish(loaded)
@@ -173,6 +194,14 @@ class LoadedBundles:
         """Log, count and publish that ``ref``, or its newer files, cannot be served."""
         expected = isinstance(error, (BundleError, SessionError))
         reason = str(error) if expected else f"{type(error).__name__}: {error}"
-        log.error("%s is refused: %s", ref, reason, exc_info=not expected)
+        if self._undecided.get(ref) != reason:  # it is tried again and again
+            log.error("%s is refused: %s", ref, reason, exc_info=not expected)
+        self._undecided.pop(ref, None)
+        if not getattr(error, "is_of_content", isinstance(error, SessionError)):
+            self._undecided[ref] = reason
         self._metrics.refused(ref, True)
         self._publisher.refuses(ref, reason, ref in self._loaded)
+
+
+def _name(ref: str) -> str:
+    return ref.partition("/")[0]

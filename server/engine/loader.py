@@ -8,16 +8,15 @@ import logging
 import os
 import resource
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from server.bundle.files import Bundle
-from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine.batch_limit import LARGEST, BatchLimit, mixed_rows
 from server.engine.batcher import Batcher
@@ -42,9 +41,6 @@ and a load took 5.0 s with it instead of 3.6 while all processors were busy."""
 STREAMS_ON_GPU = 2
 """The number of streams on a GPU: while one batch computes, the other is gathered, copied and
 answered."""
-DEATHS = 2
-"""The number of engines that may die while they load a bundle before it is refused; one of them may
-have been killed by something else."""
 
 
 @dataclass
@@ -179,32 +175,6 @@ class Loader:
             with suppress(OSError):  # a full file system takes no note
                 write_whole(note, str(self._gpu_batch_size))
         return self._gpu_batch_size
-
-
-@contextmanager
-def noted(note: Path, bundle: Path, insist: bool) -> Iterator[None]:
-    """Keep a note, one line for each attempt, while a step of loading ``bundle`` goes on.
-
-    A load that kills the engine leaves the note to the next engine, which would die as well.
-
-    Raises:
-        BundleError: ``DEATHS`` engines have died while they loaded the bundle, and the caller does
-            not ``insist``.
-    """
-    died = len(note.read_text().splitlines()) if note.exists() else 0
-    if died >= DEATHS and not insist:
-        raise BundleError(
-            f"{died} engines died while they loaded it; it is not tried again until its files "
-            "change, or an administrator loads it"
-        )
-    if died:
-        log.warning("engines that loaded %s have died so far: %d", bundle, died)
-    with suppress(OSError), note.open("a") as lines:  # a full file system takes no note
-        lines.write(f"{bundle}\n")
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
 
 
 def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:

@@ -17,6 +17,7 @@ from gunicorn.dirty import DirtyApp
 
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
+from server.engine import load_notes
 from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
@@ -80,7 +81,6 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         while one_lives(workers) and self._thread.is_alive() and time.monotonic() < ends:
             self._wait()
         if self._engine is None:
-            self._forget_loads()
             os._exit(0)  # Python's own exit is not safe while ONNX Runtime works in another thread
         left_s = max(0.0, ends - time.monotonic())
         self._engine.stop(left_s)
@@ -91,11 +91,6 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         """Wait for ``LOOK_S``, or until the engine has ended, and give a sign of life."""
         self._worker.notify()  # gunicorn's own loop, which does, has ended
         self._thread.join(LOOK_S)
-
-    def _forget_loads(self) -> None:
-        """Remove the notes of loads, see ``loader.noted``: no bundle is to blame for this end."""
-        for note in ServerConfig.from_env().engine_dirs[self._number].all_loads:
-            note.unlink(missing_ok=True)
 
     def _repeat_sigterm(self) -> None:
         """Repeat a SIGTERM that came before gunicorn's loop ran, which only noted it."""
@@ -121,7 +116,7 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         expected = isinstance(error, (SessionError, BundleError))
         log.critical("the engine ends: %s%s", error, again, exc_info=not expected)
         self._closing.wait(pause_s)
-        os._exit(1)
+        os._exit(load_notes.FAILED_STATUS)
 
 
 def one_lives(folder: Path) -> bool:
@@ -150,6 +145,9 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     began = time.monotonic()
     engine_metrics = metrics.EngineMetrics(again=register_process(config.processes_path, name))
     engine_dir = config.engine_dirs[number]
+    load_notes.end(engine_dir.starting)
+    load_notes.begin(engine_dir.starting)
+    engine_metrics.death(load_notes.last_death(engine_dir))
     lifecycle = Lifecycle(
         config, Loader(config, engine_dir, time.monotonic), engine_metrics, engine_dir
     )
@@ -159,6 +157,7 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     for each in loaded:
         engine.add(each.served)
     lifecycle.serve_on(engine)
+    load_notes.end(engine_dir.starting)
     lifecycle.follow(once_warm=_spare_the_collector)
     log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine

@@ -9,6 +9,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 log = logging.getLogger(__name__)
@@ -24,6 +26,29 @@ class Watched(Protocol):
         """Return the seconds for which the oldest batch has been running; 0 while none is."""
 
 
+_lock = threading.Lock()
+_loads = 0
+"""The number of loads under way, during which the timer does not run."""
+
+
+@contextmanager
+def unhurried() -> Iterator[None]:
+    """Have no timer end this process while a load goes on.
+
+    Opening a session holds Python's lock, for long where the process is starved of processor time.
+    The engines' arbiter sees that it is at work (``server.engine.supervision``), a timer does not.
+    """
+    global _loads
+    with _lock:
+        _loads += 1
+        faulthandler.cancel_dump_traceback_later()
+    try:
+        yield
+    finally:
+        with _lock:
+            _loads -= 1
+
+
 def watch(engine: Watched, limit_s: float, silence_s: float) -> threading.Thread:
     """Start a thread that ends this process when a batch runs for longer than ``limit_s``.
 
@@ -34,7 +59,9 @@ def watch(engine: Watched, limit_s: float, silence_s: float) -> threading.Thread
 
     def look() -> None:
         while (seconds := engine.oldest_s()) <= limit_s:
-            faulthandler.dump_traceback_later(silence_s, exit=True)
+            with _lock:
+                if not _loads:
+                    faulthandler.dump_traceback_later(silence_s, exit=True)
             time.sleep(LOOK_S)
         log.critical("a batch has been running for %.1f s: the engine hangs, and ends", seconds)
         os._exit(1)

@@ -43,7 +43,7 @@ class EngineDir:
         """
         make_folder(self.folder)
         self.folder.chmod(0o700)
-        for pattern in ("max_batch_size-*", "finishes-*", "compiled/layout-*"):
+        for pattern in ("max_batch_size-*", "finishes-*", "starting", "death", "compiled/layout-*"):
             for note in self.folder.glob(pattern):
                 note.unlink()
 
@@ -58,6 +58,22 @@ class EngineDir:
     def finishes(self, key: int) -> Path:
         """Return the note that the bundle ``key``, which is served, is being given full speed."""
         return self.folder / f"finishes-{key:016x}"
+
+    @property
+    def starting(self) -> Path:
+        """The note that the engine starts, and is not ready yet."""
+        return self.folder / "starting"
+
+    @property
+    def death(self) -> Path:
+        """The file with what the last engine died of, see ``server.engine.load_notes``."""
+        return self.folder / "death"
+
+    @property
+    def all_notes(self) -> list[Path]:
+        """The notes of what an engine does, or did when it died, for which it may need long."""
+        patterns = ("loads-*", "finishes-*", self.starting.name)
+        return [note for pattern in patterns for note in self.folder.glob(pattern)]
 
     @property
     def all_loads(self) -> list[Path]:

@@ -1,17 +1,22 @@
 """Log lines with request ids: as text for people at a terminal, as JSON for a collector."""
 
+import io
 import itertools
 import json
 import logging
 import re
 import secrets
 import sys
+import threading
 import time
 import traceback
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 from gunicorn.glogging import Logger
+
+printed = logging.getLogger("stderr")
+"""The logger of what no logger was used for."""
 
 HEADER = "X-Request-Id"
 
@@ -92,13 +97,60 @@ class GunicornLogger(Logger):  # type: ignore[misc]
         self.error_log.propagate = True
 
 
+class PrintedLines(io.TextIOBase):
+    """Stands for stderr where the log is JSON: a line that a library prints is a line of the log.
+
+    ``stream`` is the real stderr, to which the log is written.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._rest = ""
+        self._here = threading.local()
+
+    def write(self, text: str) -> int:
+        if getattr(self._here, "logs", False):  # the log itself fails, and says so
+            return self._stream.write(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        self._here.logs = True
+        try:
+            for line in filter(str.strip, lines):
+                printed.error("%s", line)
+        finally:
+            self._here.logs = False
+        return len(text)
+
+    def flush(self) -> None:
+        if self._rest:
+            self.write("\n")
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+
 def configure(level: str, form: str) -> None:
     """Send all log lines from ``level`` on to stderr.
 
-    ``form`` is text, json, or auto, which is text where stderr is a terminal.
+    ``form`` is text, json, or anything else, which is text where stderr is a terminal. Where it is
+    JSON, so are warnings, errors that nothing handles, and what is printed to ``sys.stderr``.
     """
-    if form == "auto":
+    if form not in ("text", "json"):
         form = "text" if sys.stderr.isatty() else "json"
-    handler = logging.StreamHandler()
+    handler = logging.StreamHandler(sys.__stderr__)
     handler.setFormatter(Text() if form == "text" else JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    if form == "json" and sys.__stderr__:
+        sys.stderr = PrintedLines(sys.__stderr__)
+        sys.excepthook = lambda *error: printed.critical("unhandled error", exc_info=error)
+        sys.unraisablehook = threading.excepthook = _log_unhandled
+        logging.captureWarnings(True)
+
+
+def _log_unhandled(error: Any) -> None:
+    """Log what a thread or a finalizer raised, which nobody can handle."""
+    if error.exc_type is not SystemExit:
+        trace = error.exc_type, error.exc_value, error.exc_traceback
+        printed.error("unhandled error", exc_info=trace)

@@ -76,6 +76,12 @@ REJECTED = Counter(
     ["reason"],
     registry=REGISTRY,
 )
+CONNECTIONS_ENDED = Counter(
+    "carfront_connections_ended",
+    "Connections that the server ended because of a limit.",
+    ["reason"],
+    registry=REGISTRY,
+)
 DROPPED = Counter(
     "carfront_dropped",
     "Images given up while they waited.",
@@ -85,6 +91,12 @@ DROPPED = Counter(
 ENGINE_RESTARTS = Counter(
     "carfront_engine_restarts",
     "Engine processes that took the place of one before, ready or not.",
+    registry=REGISTRY,
+)
+ENGINE_DEATHS = Counter(
+    "carfront_engine_deaths",
+    "Engine processes that died: crashed, killed (signal 9), time_limit (the server's own), ended.",
+    ["cause"],
     registry=REGISTRY,
 )
 FALLBACKS = Counter(
@@ -190,6 +202,11 @@ class EngineMetrics:
         ENGINE_RESTARTS.inc(again)
         self._served: dict[int, set[Gauge]] = {}
         """The gauges that are 1 for each served bundle, by its key; two bundles may share some."""
+
+    def death(self, cause: str) -> None:
+        """Note what the engine before died of, see ``server.engine.load_notes``; "" is nothing."""
+        if cause:
+            ENGINE_DEATHS.labels(cause).inc()
 
     def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
         """Note that a bundle is served with ``plan``, after the plans that ``failed``."""

@@ -6,13 +6,14 @@ OpenTelemetry's own environment variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OT
 ``OTEL_TRACES_SAMPLER`` and the others) say where the spans go, and how many.
 """
 
+import logging
 import os
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from server.config import ConfigError
+from server.config_error import ConfigError
 
 CARRIER = {"traceparent": "HTTP_TRACEPARENT", "tracestate": "HTTP_TRACESTATE"}
 """The headers of a caller's trace, and what WSGI calls them."""
@@ -52,6 +53,7 @@ class Tracer:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+        logging.getLogger("opentelemetry.util.re").addFilter(_without_values)
         self._trace = trace
         self._propagator = TraceContextTextMapPropagator()
         named = "OTEL_SERVICE_NAME" in os.environ
@@ -91,3 +93,9 @@ class Tracer:
             child = self._tracer.start_span(name, context, start_time=at)
             at += int(took * 1e9)
             child.end(at)
+
+
+def _without_values(record: logging.LogRecord) -> bool:
+    """Have OpenTelemetry log that a header is malformed, and not what is in it: often a token."""
+    record.msg, record.args = "a header in OTEL_EXPORTER_OTLP_HEADERS is malformed: not sent", None
+    return True

@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
+from server.bundle import volume
+from server.bundle.external_data import external_files
+from server.bundle.files import MOST_BYTES
+from server.bundle.regular_files import read_whole
 from server.runtime.plans import EP_NAMES, Plan, SessionError
 from server.runtime.plugins import NoDevice, tensorrt_rtx_gpu
 from server.runtime.tensor_layout import faster_layout
@@ -56,7 +60,7 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
         return Opened(_tensorrt(path, plan, options, cache), CUDA_DEVICE)
     if plan.provider == "tensorrt-rtx":
         return Opened(_tensorrt_rtx(path, options, cache))
-    return Opened(_checked(path, options, [(EP_NAMES[plan.provider], {})]))
+    return Opened(_checked(_graph(path), options, [(EP_NAMES[plan.provider], {})]))
 
 
 def _openvino(path: Path, plan: Plan, threads: int) -> Any:
@@ -64,7 +68,7 @@ def _openvino(path: Path, plan: Plan, threads: int) -> Any:
     options = _options()
     options.intra_op_num_threads = 1  # OpenVINO has threads of its own
     settings = openvino_options(plan, threads)
-    return _checked(path, options, [(EP_NAMES["openvino"], settings)])
+    return _checked(_graph(path), options, [(EP_NAMES["openvino"], settings)])
 
 
 def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
@@ -72,11 +76,13 @@ def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
 
     With CUDA graphs, unless ONNX Runtime leaves a node of the graph to the CPU.
     """
+    graph = _graph(path)
     ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
 
     def opened(graphs: bool, nhwc: bool) -> Opened:
         settings = cuda_options(CUDA_DEVICE[1], graphs, nhwc)
-        return Opened(_checked(path, options, [(EP_NAMES["cuda"], settings)]), CUDA_DEVICE, graphs)
+        session = _checked(graph, options, [(EP_NAMES["cuda"], settings)])
+        return Opened(session, CUDA_DEVICE, graphs)
 
     def prepare(nhwc: bool) -> Callable[[int], object]:
         session = opened(graphs=False, nhwc=nhwc).session
@@ -101,7 +107,7 @@ def _tensorrt(path: Path, plan: Plan, options: Any, cache: Path | None) -> Any:
     settings = tensorrt_options(path, plan.precision, cache)
     cuda = (EP_NAMES["cuda"], cuda_options(CUDA_DEVICE[1], graphs=False, nhwc=False))
     providers = [(EP_NAMES["tensorrt"], settings), cuda]
-    return _checked(path, _whole_graph(options), providers)
+    return _checked(str(path), _whole_graph(options), providers)
 
 
 def _tensorrt_rtx(path: Path, options: Any, cache: Path | None) -> Any:
@@ -180,7 +186,22 @@ def _shapes(path: Path) -> dict[str, str]:
     return {x: f"{latents.name}:{rows}x{latents.shape[1]}" for x, rows in TENSORRT_ROWS.items()}
 
 
-def _checked(path: Path, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
+def _graph(path: Path) -> bytes | str:
+    """Return what ONNX Runtime opens: the graph at ``path``, or that path if weights lie beside it.
+
+    From a volume that hangs a read of ONNX Runtime's own would never return.
+
+    Raises:
+        BundleError: the graph cannot be read.
+    """
+
+    def read() -> bytes | str:
+        return str(path) if external_files(path) else read_whole(path, MOST_BYTES)
+
+    return volume.read(path, read)
+
+
+def _checked(graph: bytes | str, options: Any, providers: list[tuple[str, dict[str, str]]]) -> Any:
     """Return a session on the first of ``providers``; ONNX Runtime would be content with another.
 
     Raises:
@@ -188,7 +209,7 @@ def _checked(path: Path, options: Any, providers: list[tuple[str, dict[str, str]
     """
     wanted = providers[0][0]
     _check_there(wanted)
-    session = ort.InferenceSession(str(path), options, providers=providers)
+    session = ort.InferenceSession(graph, options, providers=providers)
     if session.get_providers()[0] != wanted:
         raise SessionError(f"asked for {wanted}, got {session.get_providers()}")
     return session

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from server.bundle.errors import BundleUnreadable
 from server.bundle.files import Bundle
 from server.bundle.latents import latents
 from server.runtime.io_binding import IoBinding, bucket_of, padded
@@ -81,6 +82,7 @@ def open_session(
 
     Raises:
         SessionError: none of them works; the message has the reason of each.
+        BundleUnreadable: the bundle's volume hangs, or reports errors.
     """
     failed: list[Plan] = []
     reasons: list[str] = []
@@ -92,6 +94,8 @@ def open_session(
             session = Session(bundle.path / variant.file, plan, threads, cache)
             self_test(session, bundle)
             return session, failed
+        except BundleUnreadable:
+            raise
         except Exception as error:  # whatever a provider raises, the next plan may still work
             log.warning("%s in %s cannot serve: %s", plan.provider, plan.precision, error)
             failed.append(plan)

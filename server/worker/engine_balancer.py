@@ -62,9 +62,12 @@ class Backend:
         """Return in how many seconds the rows that wait there will have run, as far as is known."""
         return max(0.0, self._free_at - now)
 
-    def wait_s(self, rows: int, now: float) -> float:
-        """Return in how many seconds ``rows`` more rows would have run, as far as is known."""
-        return self.free_in_s(now) + rows * self._row_s
+    def wait_s(self, rows: int, now: float, share: float) -> float:
+        """Return in how many seconds ``rows`` more rows would have run, as far as is known.
+
+        They run when a ``share`` of the rows that wait there have run.
+        """
+        return share * self.free_in_s(now) + rows * self._row_s
 
     def asked(self, rows: int, now: float) -> None:
         """Note that ``rows`` rows are on their way to the engine."""
@@ -156,13 +159,14 @@ class Balancer:
         chosen.last = next(self._turns)
         return chosen
 
-    def expected_queue(self, model: int, rows: int, now: float) -> QueueState:
+    def expected_queue(self, model: int, rows: int, now: float, share: float) -> QueueState:
         """Return the queue of ``rows`` rows at the engine where they would have run first.
 
-        Its ``wait_s`` and ``limit_rows`` are 0 while no engine is there.
+        They run when a ``share`` of the rows that wait there have run. The ``wait_s`` and
+        ``limit_rows`` are 0 while no engine is there.
         """
         able = self._able(model)
-        wait_s, limit = min(((x.wait_s(rows, now), x.limit) for x in able), default=(0.0, 0))
+        wait_s, limit = min(((x.wait_s(rows, now, share), x.limit) for x in able), default=(0.0, 0))
         return QueueState(rows, limit, wait_s)
 
     def others(self, model: int, tried: Sequence[Backend]) -> bool:

@@ -97,6 +97,13 @@ class EngineClient:
         """Whether an engine answers."""
         return any(self.engines)
 
+    def waits_for(self) -> str:
+        """Return why no engine answers, as far as an engine has said so; an empty text if none."""
+        for backend in self._balancer.backends:
+            self._balancer.reload_catalog(backend)
+        entry = self.catalog.entries.get(self.catalog.default)
+        return entry.reason if entry else ""
+
     def generate(
         self,
         source: Source,

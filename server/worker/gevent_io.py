@@ -1,5 +1,6 @@
 """gevent's event loop for the client of the engines, in an HTTP worker."""
 
+import logging
 import select
 import socket
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from gevent.hub import Waiter
 from gevent.monkey import get_original
 
 from server.worker.event_loop import Stop
+
+log = logging.getLogger(__name__)
 
 READ = 1
 """libev's name for "there is something to read"."""
@@ -32,6 +35,7 @@ class GeventLoop:
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()
+        self._hub.print_exception = _log_exception
         self.call_soon: Callable[..., object] = self._hub.loop.run_callback
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> Stop:
@@ -61,13 +65,31 @@ class GeventLoop:
         return lambda: _end(watcher)
 
     def in_thread(self, function: Callable[..., Result], *args: object) -> Result:
-        return self._hub.threadpool.apply(function, args)  # type: ignore[no-any-return]
+        result, error = self._hub.threadpool.apply(_outcome, (function, args))
+        if error:
+            raise error
+        return result  # type: ignore[no-any-return]
 
     def socket(self, family: int, kind: int) -> socket.socket:
         return get_original("socket", "socket")(family, kind)  # type: ignore[no-any-return]
 
     def poll(self) -> "select.poll":
         return get_original("select", "poll")()  # type: ignore[no-any-return]
+
+
+def _outcome(
+    function: Callable[..., Result], args: tuple[object, ...]
+) -> tuple[Result | None, Exception | None]:
+    """Return what ``function`` returns or raises: gevent would print what a thread raises."""
+    try:
+        return function(*args), None
+    except Exception as error:
+        return None, error
+
+
+def _log_exception(_: object, kind: Any, error: BaseException | None, trace: Any) -> None:
+    """Log what a greenlet or a callback raised: gevent would print it, its arguments too."""
+    log.error("unhandled error", exc_info=(kind, error or kind(), trace))
 
 
 def _end(watcher: Any) -> None:

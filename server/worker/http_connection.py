@@ -1,174 +1,158 @@
-"""One caller's connection: gevent's WSGI handler, with less work for each answer.
+"""One caller's connection: requests are read whole, then answered by the WSGI application.
 
-The fields of an answer's head are written together, and the head leaves with the body.
+A body is small, and is read before the application is called: no request is half read when it is
+answered. Head and body of an answer leave together. What is no request of HTTP is answered by the
+application too, which renders that error as any other.
 """
 
-import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from email.utils import formatdate
-from functools import lru_cache
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from time import monotonic
 from typing import Any, Protocol
-from urllib.parse import unquote
 
-from gevent.pywsgi import Input
-from gunicorn.workers.ggevent import PyWSGIHandler
+from server.errors import ERROR, ProtocolError, ServingError
+from server.worker.answer_head import Field, answer_head, closes, whole
+from server.worker.caller_socket import CallerSocket, Overdue
+from server.worker.connections import Connections
+from server.worker.request_head import RequestLine, environ_of, keeps_connection
+from server.worker.request_reader import RequestReader
+from server.worker.request_terms import PEER
 
-from server.worker.headers import CODING, LENGTH, read_fields
+log = logging.getLogger(__name__)
 
-Field = tuple[str, str]
-VERSIONS = ("HTTP/1.1", "HTTP/1.0")
-"""The versions of HTTP that are spoken here."""
-
-
-class HttpWorker(Protocol):
-    """The HTTP worker, as its connections see it."""
-
-    alive: bool
-    """Whether the worker is to go on serving."""
-    surplus: int
-    """How many connections other workers should have instead."""
-    waiting: "dict[Connection, float]"
-    """Connections whose next request is not here yet, and since when."""
-    logs_access: bool
-    """Whether every request is logged."""
+FAILED = b"HTTP/1.1 500 Internal Server Error\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+UNREAD = RequestLine("GET", "-", "", "", None, "HTTP/1.1")
+"""What stands for the first line of a request that has none."""
 
 
-class Connection(PyWSGIHandler):  # type: ignore[misc]
-    """One caller's connection, for as long as it is kept; ``worker`` tells whether to keep it."""
+class HttpServer(Protocol):
+    """The HTTP worker's server, as its connections see it."""
 
-    def __init__(self, *args: Any, worker: HttpWorker) -> None:
-        super().__init__(*args)
-        self._worker = worker
+    application: Callable[..., Iterable[bytes]]
+    environ: dict[str, Any]
+    """What every request's WSGI environment begins with."""
+    connections: Connections
+    log_access: Callable[[dict[str, Any], str, int, float], None] | None
+    """Logs a request, its answer's status and bytes, and its seconds; None where nobody wants to
+    know."""
 
-    def end(self) -> None:
-        """Read no more: the handler sees the end of the connection and closes it."""
-        with suppress(OSError):  # the caller was first
-            self.socket.shutdown(socket.SHUT_RD)
+    def lets_go(self) -> bool:
+        """Return whether the connection of the answer that is about to be sent should end."""
 
-    def handle_one_request(self) -> Any:
-        self._worker.waiting[self] = time.monotonic()
+
+class Connection:
+    """One caller's connection, for as long as it is kept."""
+
+    def __init__(self, sock: Any, address: Any, server: HttpServer) -> None:
+        self._server = server
+        self._socket = CallerSocket(sock, server.connections)
+        self._reader = RequestReader(self._socket.receive, self._socket.say_continue)
+        self._keeps = True
+        """Whether the connection is kept once the request is answered."""
+        self._has_probed = False
+        """Whether the caller of this request was sent something to see whether it is there."""
+        self._version = self._status = ""
+        """The HTTP version of the request, and the status of its answer."""
+        self._fields: Sequence[Field] = ()
+        """The header fields of the answer that the application gave."""
+        self._sent = 0
+        """The bytes of the answer's body."""
+        self._environ = {**server.environ, PEER: self}
+        """What the WSGI environment of every request begins with."""
+        if isinstance(address, tuple):  # not at a Unix socket
+            self._environ["REMOTE_ADDR"], self._environ["REMOTE_PORT"] = map(str, address[:2])
+        self.fileno = self._socket.fileno
+
+    def serve(self) -> None:
+        """Answer requests until the connection ends."""
+        self._server.connections.add(self._socket)
         try:
-            return super().handle_one_request()
+            while self._keeps:
+                if not self._answer_next():
+                    return
+            self._socket.see_off()
+        except Overdue:
+            self._socket.cut_off()
+        except OSError:  # the caller was first
+            pass
         finally:
-            self._worker.waiting.pop(self, None)
+            self._server.connections.remove(self._socket)
+
+    def is_gone(self) -> bool:
+        """Return whether a caller that sends no more has hung up altogether, as far as is known.
+
+        It may only have ended its side, and wait for its answer. So it is sent what a caller need
+        not heed, once; where nobody is there any more, the system resets the connection.
+        """
+        if self._version == "HTTP/1.1" and not self._has_probed:  # HTTP/1.0 knows no such thing
+            self._has_probed = True
+            self._socket.say_continue()
+        return False
 
     # the request
 
-    def read_request(self, raw_requestline: str) -> bool:
-        """Read the rest of a request's head.
-
-        Raises:
-            ValueError: the head is not one of an HTTP request.
-        """
-        self.requestline = raw_requestline.rstrip("\r\n")
-        words = self.requestline.split(" ")
-        if len(words) != 3 or words[2] not in VERSIONS:
-            raise ValueError(f"no request: {raw_requestline[:80]!r}")
-        self.command, self.path, self.request_version = words
-        self.fields = fields = read_fields(self.rfile)
-        length = fields.get(LENGTH)
-        self.content_length = None if length is None else int(length)
-        if self.content_length and self.command == "HEAD":
-            raise ValueError(f"a body of {length} bytes for HEAD")
-        wish = fields.get("HTTP_CONNECTION", "").lower()
-        if self.request_version == "HTTP/1.1":
-            self.close_connection = "close" in wish
-        else:
-            self.close_connection = "keep-alive" not in wish
+    def _answer_next(self) -> bool:
+        """Answer the next request; return False if there is none."""
+        error, body = None, b""
+        try:
+            found = self._reader.read()
+            if found is None:
+                return False
+            body = found
+        except ProtocolError as refused:
+            error = refused
+        line = self._reader.line or UNREAD._replace(path=self._reader.path)
+        fields = self._reader.fields if self._reader.line else {}
+        environ = {**self._environ, **environ_of(line, fields, body)}
+        self._version, self._has_probed = line.version, False
+        self._keeps = not self._socket.is_last and keeps_connection(line, fields)
+        if error:
+            self._keeps = False
+            environ[ERROR] = error
+        log_access = self._server.log_access
+        began = monotonic() if log_access else 0.0
+        self._answer(environ)
+        if log_access:
+            log_access(environ, self._status, self._sent, monotonic() - began)
         return True
-
-    def get_environ(self) -> dict[str, Any]:
-        """Return the WSGI environment of the request whose head is read."""
-        self._worker.waiting.pop(self, None)  # the request is here, but for its body
-        path, _, query = self.path.partition("?")
-        environ: dict[str, Any] = self.server.get_environ()
-        environ["REQUEST_METHOD"] = self.command
-        environ["PATH_INFO"] = unquote(path, "latin-1") if "%" in path else path
-        environ["QUERY_STRING"] = query
-        environ["RAW_URI"] = self.path
-        environ["SERVER_PROTOCOL"] = self.request_version
-        if isinstance(self.client_address, tuple):  # not at a Unix socket
-            environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = map(str, self.client_address[:2])
-        environ["gunicorn.sock"] = self.socket
-        environ |= self.fields
-        to_continue = self.socket if environ.get("HTTP_EXPECT") == "100-continue" else None
-        self.wsgi_input = Input(self.rfile, self.content_length, to_continue, CODING in environ)
-        environ["wsgi.input"] = self.wsgi_input
-        environ["wsgi.input_terminated"] = True
-        return environ
 
     # the answer
 
-    def start_response(
-        self, status: str, headers: Sequence[Field], exc_info: Any = None
-    ) -> Callable[[bytes], None]:
-        """Take the head of an answer, as PEP 3333 has it.
-
-        Raises:
-            ValueError: a field would end its line, or promises a body where none may be.
-            TypeError: a field is no text.
-        """
-        if exc_info and self.headers_sent:
-            raise exc_info[1].with_traceback(exc_info[2])
-        given = {name.lower(): value for name, value in headers}
-        more = self._fields_of_the_connection(given)
-        if "date" not in given:
-            more.append(("Date", _date(int(time.time()))))
-        lines = [f"HTTP/1.1 {status}\r\n"]
-        lines += [name + ": " + value + "\r\n" for name, value in (*headers, *more)]
-        head = "".join(lines)
-        if not head.count("\r") == head.count("\n") == len(lines):
-            raise ValueError(f"an end of line in {lines!r}")
-        code, length = int(status[:3]), given.get("content-length")
-        if code in (204, 304) and length not in (None, "0"):
-            raise ValueError(f"a length of {length} for {status}")
-        self._head = head.encode("latin-1")
-        self._orig_status, self.status = status, status.encode("latin-1")
-        self.code = code
-        self.provided_date = True  # to gevent's code, which adds one otherwise
-        self.provided_content_length = length
-        self.response_headers: list[tuple[bytes, bytes]] = []
-        return self.write  # type: ignore[no-any-return]
-
-    def _fields_of_the_connection(self, given: Mapping[str, str]) -> list[Field]:
-        """Return the fields that ``given`` lacks, and settle whether the connection is kept."""
-        if not self._worker.alive or self._worker.surplus > 0:
-            self._worker.surplus -= 1
-            self.close_connection = True
-            return [("Connection", "close")]
-        if "connection" in given:
-            self.close_connection |= given["connection"].lower() == "close"
-            return []
-        if self.request_version == "HTTP/1.0":
-            return [("Connection", "close" if self.close_connection else "keep-alive")]
-        return []
-
-    def _write_with_headers(self, data: bytes) -> None:
-        """Send head and body together: a head alone would wake the caller for itself."""
-        self.headers_sent = True
-        if self.provided_content_length is None:
-            self.finalize_headers()
-        fields = [b"%b: %b\r\n" % field for field in self.response_headers]
-        head = b"".join((self._head, *fields, b"\r\n"))
-        if self.response_use_chunked:
-            self._sendall(head)
-            self._write(data)
+    def _answer(self, environ: dict[str, Any]) -> None:
+        """Have the application answer a request, and send what it answers."""
+        try:
+            result = self._server.application(environ, self._start_response)
+            try:
+                body = whole(result)
+                if closes(self._fields) or self._server.lets_go():
+                    self._keeps = False
+                head = answer_head(
+                    self._status, self._fields, len(body), environ["REQUEST_METHOD"],
+                    self._version, self._keeps,
+                )  # fmt: skip
+            finally:
+                if close := getattr(result, "close", None):
+                    close()
+        except Exception:
+            self._keeps = False
+            log.exception("a request could not be answered")
+            if environ.get(ERROR):
+                self._socket.send(FAILED, b"")
+            else:
+                environ[ERROR] = ServingError("the server failed; its log says why")
+                self._answer(environ)
             return
-        sent = self.socket.sendmsg((head, data))
-        self.response_length += sent
-        if (rest := sent - len(head)) < 0:
-            self._sendall(head[sent:])
-            rest = 0
-        if rest < len(data):
-            self._sendall(memoryview(data)[rest:])
+        self._sent = len(body)
+        self._socket.send(head, b"" if environ["REQUEST_METHOD"] == "HEAD" else body)
 
-    def log_request(self) -> None:
-        if self._worker.logs_access:
-            super().log_request()
+    def _start_response(
+        self, status: str, fields: Sequence[Field], *_: Any
+    ) -> Callable[[bytes], None]:
+        """Take the head of an answer, as PEP 3333 has it; nothing is sent before its body is."""
+        self._status, self._fields = status, fields
+        return _write
 
 
-@lru_cache(maxsize=1)
-def _date(second: int) -> str:
-    return formatdate(second, usegmt=True)
+def _write(_: bytes) -> None:
+    """Stand for PEP 3333's older way to send a body, which no application here takes."""
+    raise NotImplementedError

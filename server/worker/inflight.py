@@ -11,16 +11,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from server.admission import in_time_in_s
 from server.errors import ClientGone, DeadlineExceeded, QueueFull
 from server.ipc.arena import Arena
 from server.ipc.messages import Cancel, Result, Source, Status
 from server.observability import metrics
-from server.queue_state import SMALL_ROWS, QueueState
-from server.worker.arena_slots import ArenaSlots
+from server.queue_state import QueueState
+from server.worker.arena_slots import ArenaSlots, SentRows
 from server.worker.engine_balancer import Backend, Balancer
 from server.worker.event_loop import EventLoop
 from server.worker.inflight_request import HUNG_UP, InflightRequest
-from server.worker.request_terms import Refusal, RequestTerms
+from server.worker.request_terms import Peer, Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
@@ -80,10 +81,9 @@ class Inflight:
             DeadlineExceeded: there was none in time.
             ClientGone: the caller hung up before there was one.
         """
-        small = source.n <= SMALL_ROWS and not terms.bulk
-        offset = self._slots.find(size, small)
+        offset = self._slots.find(size, source.n, terms)
         if offset is None:
-            offset = self._wait_for_slot(model, source.n, size, small, deadline, terms)
+            offset = self._wait_for_slot(model, source.n, size, deadline, terms)
         waiter = self._loop.waiter()
         request_id = next(self._ids)
         request = InflightRequest(request_id, model, source, offset, deadline, terms, waiter)
@@ -170,7 +170,8 @@ class Inflight:
     def _note_refusal(self, backend: Backend, request: InflightRequest, queue: QueueState) -> None:
         now = self._clock()
         until = now + queue.retry_after_s
-        backend.refusal = Refusal(request.model, request.rows, request.terms, now, until, queue)
+        terms = request.terms._replace(peer=None)  # the refusal outlasts the caller's connection
+        backend.refusal = Refusal(request.model, request.rows, terms, now, until, queue)
         request.tried += (backend,)
 
     def _submit_elsewhere(self, request: InflightRequest) -> bool:
@@ -183,18 +184,24 @@ class Inflight:
     # slots
 
     def _wait_for_slot(
-        self, model: int, rows: int, size: int, small: bool, deadline: float, terms: RequestTerms
+        self, model: int, rows: int, size: int, deadline: float, terms: RequestTerms
     ) -> int:
-        """Return the offset of a slot once there is one; requests that wait already go first."""
+        """Return the offset of a slot once there is one; requests before it in line go first."""
         now = self._clock()
-        ahead = sum(waiting.rows for waiting in self._slots.waiting)
-        queue = self._balancer.expected_queue(model, ahead + rows, now)
-        late_s = now + queue.wait_s - deadline
-        if late_s > 0:
+        sent = SentRows(request.rows for request in self)
+
+        def queue(first: int) -> QueueState:
+            return self._balancer.expected_queue(model, first, now, sent.share_before(first))
+
+        before, after = self._slots.around(rows, terms)
+        ahead = sum(waiting.left for waiting in before)
+        wait_s = lambda first: queue(first).wait_s  # noqa: E731
+        again_s = in_time_in_s(rows, deadline, ahead, after, wait_s, now)
+        if again_s > 0:
             metrics.REJECTED.labels("no_room").inc()
-            raise QueueFull(queue._replace(retry_after_s=late_s))
+            raise QueueFull(queue(ahead + rows)._replace(retry_after_s=again_s))
         try:
-            return self._slots.wait(size, small, rows, terms.peer, deadline, terms.timeout_s)
+            return self._slots.wait(size, rows, terms, deadline)
         except DeadlineExceeded:
             metrics.DROPPED.labels("deadline").inc(rows)
             raise
@@ -232,9 +239,14 @@ class Inflight:
             request.waiter.wake(why)
 
 
-def hung_up(loop: EventLoop, sockets: Iterable[int]) -> set[int]:
-    """Return those of these descriptors at whose other end nobody is any more."""
-    poll = loop.poll()
-    for descriptor in sockets:
+def hung_up(loop: EventLoop, peers: Iterable[Peer]) -> set[Peer]:
+    """Return those of ``peers`` that have hung up; one that only sends no more still listens."""
+    poll, by_descriptor = loop.poll(), {peer.fileno(): peer for peer in peers}
+    for descriptor in by_descriptor:
         poll.register(descriptor, select.POLLRDHUP)
-    return {descriptor for descriptor, _ in poll.poll(0)}
+    gone = select.POLLHUP | select.POLLERR
+    return {
+        by_descriptor[descriptor]
+        for descriptor, events in poll.poll(0)
+        if events & gone or by_descriptor[descriptor].is_gone()
+    }

@@ -1,14 +1,28 @@
 """The terms on which images are asked for, and an engine's refusal of them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from server.errors import QueueFull
-from server.queue_state import QueueState
+from server.queue_state import SMALL_ROWS, QueueState
 
 HOLDS_S = 0.5
 """The seconds for which a refusal stands for what the engine would say again: a queue that is full
 may be empty in the next second."""
+
+
+PEER = "carfront.peer"
+"""The key of the caller's ``Peer`` in the WSGI environment of a request."""
+
+
+class Peer(Protocol):
+    """The caller of a request, as far as it can hang up."""
+
+    def fileno(self) -> int:
+        """Return the descriptor of the caller's socket."""
+
+    def is_gone(self) -> bool:
+        """Return whether a caller that sends no more has hung up altogether, as far as is known."""
 
 
 class RequestTerms(NamedTuple):
@@ -18,9 +32,12 @@ class RequestTerms(NamedTuple):
     """How long the caller is willing to wait."""
     bulk: bool = False
     """Whether the caller lets others go first."""
-    peer: int | None = None
-    """The descriptor of the caller's socket, by which it is noticed that the caller hangs up; None
-    where nobody can be asked."""
+    peer: Peer | None = None
+    """By which it is noticed that the caller hangs up; None where nobody can be asked."""
+
+    def is_small(self, rows: int) -> bool:
+        """Tell whether a request of ``rows`` rows has a lane and a part of the arena of its own."""
+        return rows <= SMALL_ROWS and not self.bulk
 
 
 @dataclass(frozen=True)

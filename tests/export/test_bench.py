@@ -3,6 +3,8 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from export import bench
 from export.bench import Rate, Subject, main, measure, table
 from server.bundle import repository
@@ -50,3 +52,16 @@ def test_command_measures_every_variant_and_saves_what_it_prints(tmp_path, monke
 def test_altered_bundle_is_refused(tmp_path, capsys):
     assert main([str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize("place", ["folder", "none/rates.json", "file/rates.json"])
+def test_place_that_cannot_be_written_is_told_before_the_measurement(
+    place, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(bench, "measure", lambda *_: pytest.fail("it measured"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    assert main([str(ROOT / "models/cars-dcgan/1"), "--save", str(tmp_path / place)]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert told.count("\n") == 1

@@ -1,6 +1,7 @@
 """Generators of other kinds than the project's own: exported, proven, drawn as a server does."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -120,6 +121,23 @@ def test_any_generator_is_exported_and_drawn(build, image_range, export, tmp_pat
     assert images.shape == wanted.shape
     assert np.abs(images - wanted).max() <= 1
     assert images.std() > 2
+
+
+@pytest.mark.parametrize(
+    ("build", "stated", "told"),
+    [
+        (upsampled, [0.0, 1.0], r"of the values would be clipped; state \[-1\.0, 1\.0\]"),
+        (large_and_grey, [-1.0, 1.0], r"no pixel is dark; state \[0\.0, 1\.0\]"),
+    ],
+    ids=lambda x: getattr(x, "__name__", ""),
+)
+def test_range_that_the_generator_does_not_draw_in_is_refused(
+    build, stated, told, export, tmp_path, capsys
+):
+    keras.utils.set_random_seed(1)
+    assert export(build(), image_range=stated) == 1
+    assert re.search(rf"error: parity failed in 1 .*\n  - .*{told}\n$", capsys.readouterr().err)
+    assert not (tmp_path / "any").exists()
 
 
 def two_inputs():

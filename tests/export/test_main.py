@@ -1,6 +1,7 @@
 """The command from end to end: real TensorFlow, tf2onnx and ONNX Runtime."""
 
 import json
+import re
 
 import onnx
 import pytest
@@ -12,6 +13,7 @@ from export.variants import quantize
 from server.bundle import repository
 from server.bundle.files import load_bundle
 from server.runtime.plans import choose_plans
+from tests.mounts import full, read_only
 
 
 @pytest.fixture
@@ -118,6 +120,53 @@ def test_existing_version_is_refused_before_any_work(config, capsys, monkeypatch
     monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("it began to work"))
     assert main(arguments(config)) == 1
     assert "exists already; give the next --version, or --force" in capsys.readouterr().err
+
+
+def refusal(config, capsys, *more):
+    """The one sentence with which an export ends before any work."""
+    assert main(arguments(config, *more)) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    return told.err
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    monkeypatch.setattr(pipeline, "convert", lambda *_: pytest.fail("it began to work"))
+
+
+@pytest.mark.parametrize("place", ["models", "models/cars-dcgan", "models/cars-dcgan/1"])
+def test_file_in_the_place_of_a_directory_is_told_before_any_work(place, config, capsys, no_work):
+    file = config.models.parent / place
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    told = refusal(config, capsys, "--force")
+    assert "cannot be written: it is no folder" in told or "Not a directory" in told
+    assert file.is_file()
+
+
+def test_read_only_repository_is_told_before_any_work(config, capsys, no_work):
+    config.models.mkdir()
+    with read_only(config.models):
+        told = refusal(config, capsys)
+    assert "Read-only file system" in told or "Permission denied" in told
+    assert "give another --models" in told
+
+
+def test_full_repository_is_told_before_any_work(config, capsys, no_work):
+    config.models.mkdir()
+    with full(config.models, left=1_000_000):
+        told = refusal(config, capsys)
+        assert [*config.models.iterdir()] == []
+    assert re.search(r"the bundle takes about \d+ MB, 1 are free", told)
+
+
+def test_size_of_a_bundle_is_not_guessed_too_small(exporting, config, run_dir):
+    assert main(arguments(config)) == 0
+    written = sum(path.stat().st_size for path in config.target.iterdir())
+    assert written < pipeline._size(pipeline.read_run(run_dir))
 
 
 def test_interrupt_while_writing_leaves_nothing(exporting, config, monkeypatch, capsys):

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from server.app import create_app
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
 
 ROOT = Path(__file__).parents[2]
 OVERLAYS = sorted(path.parent.name for path in ROOT.glob("k8s/overlays/*/kustomization.yaml"))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from server.config import ConfigError, ServerConfig
+from server.config import ServerConfig
+from server.config_error import ConfigError
 
 
 def test_empty_environment_gives_the_defaults():
@@ -32,7 +33,6 @@ def test_empty_variable_means_the_default():
         ("CARFRONT_MAX_BATCH_SIZE", "-1", "0 to 4096"),
         ("CARFRONT_MAX_QUEUE_ROWS", "10", "4096 to"),
         ("CARFRONT_LOG_LEVEL", "loud", "one of debug"),
-        ("CARFRONT_WORKER", "4", "one of the settings"),
         ("CARFRONT_MODEL", "../cars", "a model's name"),
         ("CARFRONT_VERSION", "newest", "latest, or a number"),
         ("CARFRONT_SERVE", "../cars", "all, or name or name/version"),
@@ -45,6 +45,32 @@ def test_bad_value_names_variable_value_and_wish(variable, value, wanted):
         ServerConfig.from_env({variable: value})
     assert f"{variable} is '{value}'" in str(error.value).replace(f"is {value};", f"is '{value}';")
     assert wanted in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CARFRONT_ADMIN_TOKENS", "s3cret"),
+        ("CARFRONT_WORKER", "s3cret"),
+        ("CARFRONT_ADMIN_TOKEN", "s3cret\n"),
+        ("CARFRONT_ADMIN_TOKEN", " s3cret"),
+        ("CARFRONT_ADMIN_TOKEN", "s3cret\r\nX-Header: 1"),
+        ("CARFRONT_ADMIN_TOKEN", b"s3cret\xff".decode("utf-8", "surrogateescape")),
+    ],
+)
+def test_secret_is_shown_nowhere_though_it_is_misspelt_or_malformed(variable, value):
+    with pytest.raises(ConfigError) as error:
+        ServerConfig.from_env({variable: value})
+    assert str(error.value).startswith(f"{variable} is ")
+    assert "; wanted " in str(error.value)
+    assert "s3cret" not in str(error.value)
+
+
+def test_token_may_have_any_letters():
+    for token in ("s3cret", "pass wort", "schlüssel"):
+        config = ServerConfig.from_env({"CARFRONT_ADMIN_TOKEN": token})
+        assert config.admin_token == token
+        assert token not in repr(config)
 
 
 def test_other_programs_variables_are_left_alone():

@@ -15,14 +15,18 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from tests.mounts import full
+from training.__main__ import main
 from training.batches import Batches
 from training.callbacks import Diverged, sample_latents
-from training.checkpoints import RunMismatch
+from training.checkpoints import Checkpoints
 from training.config import TrainConfig
 from training.evaluation.swd import SwdResult
 from training.gan import DCGAN
 from training.hardware import choose_policy
 from training.interrupt import Stopped
+from training.lineage import note_code, trained_with
+from training.run_directory import RunMismatch
 from training.samples import grid, to_uint8
 from training.trainer import train
 
@@ -240,6 +244,102 @@ def test_without_measurements_the_last_epoch_is_exported(tmp_path, photographs):
     assert not (tmp_path / "best").exists()
 
 
+def files(run):
+    """Return the contents of all files of a run."""
+    return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("swd_every", [0, 1])
+def test_fewer_epochs_than_are_done_are_refused_and_nothing_is_rewritten(
+    swd_every, tmp_path, photographs
+):
+    train(config(tmp_path, swd_every=swd_every), photographs[:16])
+    before = files(tmp_path)
+    told = r"has reached epoch 2, and --epochs is 1; give 2 or more, or another --out"
+    with pytest.raises(RunMismatch, match=told):
+        train(config(tmp_path, swd_every=swd_every, epochs=1), photographs[:16])
+    assert files(tmp_path) == before
+
+
+def test_best_epoch_whose_checkpoint_was_never_written_counts_as_reached(
+    tmp_path, photographs, monkeypatch
+):
+    train(config(tmp_path, epochs=1), photographs[:16])
+
+    def killed(checkpoints, epochs_done):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.checkpoints.Checkpoints.save", killed)
+        patch.setattr("training.callbacks.sliced_wasserstein", lambda *_: SwdResult({32: 0.0}, 16))
+        with pytest.raises(KeyboardInterrupt):
+            train(config(tmp_path, epochs=2), photographs[:16])
+    with pytest.raises(RunMismatch, match="has reached epoch 2, and --epochs is 1"):
+        train(config(tmp_path, epochs=1), photographs[:16])
+
+
+def test_kill_between_an_epochs_checkpoint_and_its_report_leaves_a_run_that_can_be_finished(
+    tmp_path, photographs, monkeypatch
+):
+    save = Checkpoints.save
+
+    def killed_after_it(checkpoints, epochs_done):
+        save(checkpoints, epochs_done)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoints, "save", killed_after_it)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(tmp_path, epochs=1), photographs[:16])
+    train(config(tmp_path, epochs=1), photographs[:16])
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", "swd"}
+
+
+def test_kill_while_the_model_is_written_leaves_no_facts_of_another_model(
+    tmp_path, photographs, monkeypatch
+):
+    train(config(tmp_path, epochs=1), photographs[:16])
+
+    def killed(weights, path, config):
+        (path / "saved_model.pb").write_bytes(b"")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.trainer.export_generator", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(tmp_path, epochs=2), photographs[:16])
+    assert not (tmp_path / "run.json").exists()
+    train(config(tmp_path, epochs=2), photographs[:16])
+    assert json.loads((tmp_path / "run.json").read_text())["epochs"] == 2
+
+
+def test_every_code_that_trained_the_exported_epoch_is_in_the_facts(
+    tmp_path, photographs, monkeypatch
+):
+    def train_with(commit, epochs):
+        monkeypatch.setattr("training.lineage.git_commit", lambda: commit)
+        train(config(tmp_path, swd_every=0, epochs=epochs), photographs[:16])
+        return json.loads((tmp_path / "run.json").read_text())
+
+    assert train_with("a", 1)["git_commit"] == "a"
+    assert train_with("b", 1)["git_commit"] == "a"  # nothing was left to train
+    facts = train_with("b", 3)
+    assert [(x["from_epoch"], x["git_commit"]) for x in facts["trained_with"]] == [
+        (1, "a"),
+        (2, "b"),
+    ]
+    assert facts["git_commit"] == "b"
+    assert facts["versions"] == facts["trained_with"][1]["versions"]
+
+
+def test_code_of_a_run_that_is_older_than_the_notes_is_unknown(tmp_path):
+    note_code(tmp_path, 7)
+    assert [x["from_epoch"] for x in trained_with(tmp_path, 7)] == [1]
+    assert trained_with(tmp_path, 7)[0]["git_commit"] is None
+    assert [x["from_epoch"] for x in trained_with(tmp_path, 8)] == [1, 8]
+
+
 def test_interrupt_finishes_the_epoch_and_goes_on_later(tmp_path, photographs, monkeypatch):
     def interrupted_step(gan, latents, update=DCGAN._train_generator):
         os.kill(os.getpid(), signal.SIGINT)  # while the step is traced, in the first batch
@@ -263,3 +363,14 @@ def test_discriminator_that_has_won_is_told(tmp_path, photographs, monkeypatch, 
     told = capsys.readouterr().out
     assert told.count("the discriminator has won for 2 epochs") == 1
     assert "--discriminator-learning-rate" in told
+
+
+def test_full_disk_ends_a_training_in_a_sentence(tmp_path, photographs, monkeypatch, capsys):
+    monkeypatch.setattr("training.__main__.load_images", lambda *_, **__: photographs[:16])
+    few = ["--batch-size", "8", "--swd-images", "8", "--statistics-passes", "1", "--epochs", "1"]
+    with full(tmp_path, left=8_000_000):
+        assert main(["--out", str(tmp_path / "run"), *few]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: the checkpoint of epoch 1 cannot be written: ")
+    assert "No space left on device" in told
+    assert told.count("\n") == 1

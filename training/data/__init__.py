@@ -5,6 +5,7 @@ Each source is one module that lists files and boxes. ``prepare`` makes pixels o
 order and one digest, so that a run means the same wherever it was trained.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ class Source:
     """The expected files, as the error message of another layout shows them."""
     choices: tuple[str, ...] = ()
     """The settings that choose among the photographs: split, views."""
+    left_out: Callable[[Path, list[Photo]], str] | None = None
+    """The function that tells of the files that are no photographs; None where lists name them."""
     boxes: bool = False
     """Whether the data set has a box of the car in each photograph."""
 
@@ -57,7 +60,7 @@ SOURCES: dict[str, Source] = {
     "stanford-cars": Source(
         stanford_cars.photos, stanford_cars.LAYOUT, choices=("split",), boxes=True
     ),
-    "folder": Source(folder.photos, folder.LAYOUT),
+    "folder": Source(folder.photos, folder.LAYOUT, left_out=folder.left_out),
 }
 
 
@@ -79,16 +82,20 @@ def load_images(
     """
     if name not in SOURCES:
         raise DataError(f"no data set is called {name!r}; there is: {', '.join(SOURCES)}")
-    if name == "cifar10-cars":
-        return cifar10.load(path, limit, size)
     given = {"crop_margin": crop_margin, "split": split, "views": views}
-    settings = {"size": size} | {name: given[name] for name in SOURCES[name].settings}
+    source = SOURCES[name]
+    settings = {"size": size} | {name: given[name] for name in source.settings}
     try:
+        if name == "cifar10-cars":
+            return cifar10.load(path, limit, size)
         root = _folder_of(name, path)
-        photos = _list(SOURCES[name], root, settings)[:limit]
-        return load_photographs(name, root, photos, settings, crop_margin)
+        photos = _list(source, root, settings)
+        images = load_photographs(name, root, photos[:limit], settings, crop_margin)
+        if source.left_out and (told := source.left_out(root, photos)):
+            print(f"{name}: {told}", file=sys.stderr, flush=True)
     except OSError as error:  # for example, a directory may not be read or the disk is full
         raise DataError(f"{name}: {error}") from error
+    return images
 
 
 def _folder_of(name: str, path: Path | None) -> Path:

@@ -69,7 +69,7 @@ def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     count, sha256 = 0, hashlib.sha256()
-    with _replacing(path) as file:
+    with replacing(path) as file:
         _write_header(file, (count, size, size, 3))
         for image in images:
             content = np.ascontiguousarray(image).tobytes()
@@ -79,7 +79,7 @@ def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]
         file.seek(0)
         _write_header(file, (count, size, size, 3))  # NumPy pads both headers to one length
     sidecar = {**facts, "shape": [count, size, size, 3], "sha256": sha256.hexdigest()}
-    with _replacing(path.with_suffix(".json")) as file:
+    with replacing(path.with_suffix(".json")) as file:
         file.write(json.dumps(sidecar, indent=2).encode() + b"\n")
 
 
@@ -89,7 +89,7 @@ def _write_header(file: IO[bytes], shape: tuple[int, ...]) -> None:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Open a temporary file that takes the place of ``path`` once the block ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

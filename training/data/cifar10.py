@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from training.data.cache import cache_dir, digest
+from training.data.cache import cache_dir, digest, replacing
 from training.data.layout import DataError, Images
 
 SIDE = 32
@@ -63,11 +63,10 @@ def load_cifar10_cars(path: Path | None = None) -> Images:
     cached = cache_dir() / "cifar10-cars.npy"
     if cached.exists():
         return _checked(_load(cached), f"the cached {cached} (delete it to fetch it again)")
-    images = _fetch()
     cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".npy", delete=False) as file:
+    with replacing(cached) as file:  # before the fetch, which takes minutes
+        images = _fetch()
         np.save(file, images)
-    Path(file.name).replace(cached)
     return images
 
 

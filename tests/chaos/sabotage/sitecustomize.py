@@ -5,6 +5,9 @@ batch of any engine do so, once; the file is gone then.
 
 While the file beside it that ends in ``.hold`` says ``import`` or ``load``, an engine waits before
 it has ONNX Runtime or opens a model; the one that ends in ``.held`` has the pid of who waits.
+
+The file beside it that ends in ``.loads`` has a line for each model that is opened next: the number
+of a signal that ends the engine, or ``spin``, for 8 s at work with Python's lock held.
 """
 
 import os
@@ -17,6 +20,8 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 FILE = Path(os.environ["SABOTAGE"])
+SPIN_S = 8
+"""The seconds for which a load may hold Python's lock."""
 
 
 class Saboteur(MetaPathFinder):
@@ -43,6 +48,7 @@ def spoil(session):
 
     def wait_and_init(self, *args, **kwargs):
         wait_at("load")
+        meet(next_load())
         init(self, *args, **kwargs)
 
     def run_or_fail(self, *args, **kwargs):
@@ -61,6 +67,28 @@ def wait_at(step):
             draft.write_text(str(os.getpid()))
             draft.rename(FILE.with_suffix(".held"))  # whole: who reads it never finds it empty
             time.sleep(0.02)  # between two looks
+
+
+def next_load():
+    """Return what the load of this model shall meet, empty if nothing."""
+    orders = FILE.with_suffix(".loads")
+    with suppress(FileNotFoundError):
+        first, *rest = orders.read_text().split() or [""]
+        orders.write_text("\n".join(rest))
+        return first
+    return ""
+
+
+def meet(order):
+    """Do it."""
+    if order == "spin":
+        interval, ends = sys.getswitchinterval(), time.monotonic() + SPIN_S
+        sys.setswitchinterval(1000)  # nobody else gets the lock before
+        while time.monotonic() < ends:
+            pass
+        sys.setswitchinterval(interval)
+    elif order:
+        os.kill(os.getpid(), int(order))
 
 
 def taken_order():

@@ -45,6 +45,8 @@ def test_unreadable_file_is_refused_by_name(write_bundle):
     folder = write_bundle()
     (folder / "generator.onnx").unlink()
     (folder / "generator.onnx").symlink_to("/proc/self/mem")  # nobody may read its first byte
+    nothing = {"generator.onnx": {"size": 0, "sha256": ""}}
+    edit(folder, lambda facts: facts["files"].update(nothing))
     with pytest.raises(BundleError, match=r"generator\.onnx cannot be read: .*Input/output error"):
         load_bundle(folder)
 
@@ -59,13 +61,13 @@ def test_file_that_is_replaced_later_is_found_out(write_bundle):
 
 def test_golden_images_of_another_shape_than_the_manifests_are_refused(write_bundle):
     folder = write_bundle(image=ImageFacts([8, 8, 3], "uint8", [0, 255], "RGB"))
-    with pytest.raises(BundleError, match=r"uint8 \(2, 4, 4, 3\); .* uint8 \(2, 8, 8, 3\)"):
+    with pytest.raises(BundleError, match=r"uint8 \(2, 4, 4, 3\) .* uint8 \(2, 8, 8, 3\)"):
         load_bundle(folder)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"", "No data left"), (b"no array", "pickle"), (None, r"float64 \(2, 4, 4, 3\)")],
+    [(b"", "magic"), (b"no array", "magic"), (None, r"float64 \(2, 4, 4, 3\)")],
 )
 def test_golden_images_that_are_none_are_refused(write_bundle, content, told):
     folder = write_bundle()

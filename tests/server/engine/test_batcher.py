@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.engine.batcher import FRESH_S, MARGIN, MOST_DONE, Batcher, QueuedRequest
+from server.admission import LEAST_MARGIN, MARGIN
+from server.engine.batcher import FRESH_S, MOST_DONE, Batcher, QueuedRequest
 from server.errors import QueueFull
 from tests.clock import Clock
 
@@ -381,13 +382,93 @@ def test_queue_at_its_limit_refuses_and_says_when_to_come_again(clock):
     add(batcher, 96)
 
 
+@pytest.mark.parametrize("rows", [1, 9, 200])
+def test_queue_that_is_full_of_larger_requests_takes_smaller_ones(clock, rows):
+    batcher = Batcher(64, 16384, clock)
+    for _ in range(4):
+        add(batcher, 4096)
+    with pytest.raises(QueueFull):
+        add(batcher, 4096)
+    small = [add(batcher, rows) for _ in range(4)]
+    while any(request.left for request in small):
+        batcher.take()
+    assert batcher.rows > 3 * 4096
+
+
+def test_smaller_requests_that_fill_their_part_of_the_queue_are_refused_too(clock):
+    batcher = Batcher(64, 16384, clock)
+    for _ in range(4):
+        add(batcher, 4096)
+    for _ in range(4096 // 16):
+        add(batcher, 16)
+    with pytest.raises(QueueFull):
+        add(batcher, 16)
+
+
+def draws(batcher, clock, seconds, express_rows=0):
+    """Have batches of 64 rows run for ``seconds``, 1,000 rows a second of which some are small."""
+    ends = clock.now + seconds
+    while clock.now < ends:
+        for _ in range(express_rows):
+            add(batcher, 1)
+        clock.now += max(batcher.take().rows, 1) / 1000
+        batcher.observe(64, 0.064)
+
+
+@pytest.mark.parametrize("express_rows", [0, 20, 60])
+def test_refused_request_is_accepted_if_it_comes_again_when_it_was_told_to(
+    batcher, clock, express_rows
+):
+    for _ in range(10):
+        add(batcher, 1024)
+    draws(batcher, clock, 6.0, express_rows)
+
+    def ask():
+        return add(batcher, 2048, deadline=clock.now + 15.0)
+
+    with pytest.raises(QueueFull) as full:
+        while True:
+            ask()
+    draws(batcher, clock, full.value.queue.retry_after_s / 3, express_rows)
+    with pytest.raises(QueueFull):
+        ask()
+    draws(batcher, clock, full.value.queue.retry_after_s * 2 / 3, express_rows)
+    request = ask()
+    draws(batcher, clock, 15.0, express_rows)
+    assert not request.left
+
+
+def test_request_that_smaller_ones_would_make_late_keeps_them_out_until_it_has_time_to_spare(
+    batcher, clock
+):
+    add(batcher, 64 * 16)
+    draws(batcher, clock, 1.0)
+    first = add(batcher, 2000, deadline=clock.now + 2.1 * MARGIN)
+    with pytest.raises(QueueFull) as full:
+        add(batcher, 400, deadline=60.0)
+    draws(batcher, clock, full.value.queue.retry_after_s)
+    add(batcher, 400, deadline=60.0)
+    draws(batcher, clock, 3.0)
+    assert not first.left and not first.gone
+
+
+def test_request_that_was_late_by_the_margin_only_still_keeps_others_from_making_it_late(
+    batcher, clock
+):
+    batcher.observe(rows=100, seconds=1.0)
+    add(batcher, 1000, deadline=10.0 * MARGIN)
+    clock.now = 2.5  # nothing ran: it has a twentieth of its wait to spare
+    with pytest.raises(QueueFull):
+        add(batcher, 40, deadline=60.0)
+
+
 def test_request_that_would_be_late_is_refused_at_once(batcher):
     batcher.observe(rows=100, seconds=1.0)
     add(batcher, 1000)
     with pytest.raises(QueueFull) as full:
         add(batcher, 1000, deadline=15.0)
     assert full.value.queue.wait_s == 10.0
-    assert full.value.queue.retry_after_s == pytest.approx(20.0 * MARGIN - 15.0)
+    assert full.value.queue.retry_after_s == pytest.approx(20.0 - 15.0 / MARGIN)
     with pytest.raises(QueueFull):  # it would end in time, if all goes as expected
         add(batcher, 1000, deadline=20.5)
     add(batcher, 1000, deadline=20.0 * MARGIN)
@@ -395,10 +476,10 @@ def test_request_that_would_be_late_is_refused_at_once(batcher):
 
 def test_request_that_would_make_another_late_is_refused_too(batcher):
     batcher.observe(rows=100, seconds=1.0)
-    add(batcher, 1000, deadline=11.5 * MARGIN)
+    add(batcher, 1000, deadline=11.5 * LEAST_MARGIN)
     with pytest.raises(QueueFull) as full:
         add(batcher, 200, deadline=60.0)  # smaller, so it would go first: the other ends at 12
-    assert full.value.queue.retry_after_s == pytest.approx(0.5 * MARGIN)
+    assert full.value.queue.retry_after_s == pytest.approx(0.5 * LEAST_MARGIN / (LEAST_MARGIN - 1))
     add(batcher, 100, deadline=60.0)
     add(batcher, 1000, deadline=60.0)  # as large, so it goes last
 

@@ -4,19 +4,25 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
+from broken_bundles import BROKEN
 from tests_engine import SHAPE, picture
 
+from server.bundle import repository
+from server.bundle.errors import BundleError, BundleUnreadable
+from server.bundle.files import load_bundle
 from server.bundle.manifest import MANIFEST
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.draining import RETIRE_S
 from server.engine.lifecycle import Lifecycle
-from server.engine.loader import DEATHS, Loaded
+from server.engine.load_notes import DEATHS, cause_of, witness
+from server.engine.loader import Loaded
 from server.engine.models import ServedModel
-from server.ipc.catalog import READY, Catalog
+from server.ipc.catalog import LOADING, READY, Catalog, Entry
 from server.ipc.messages import Ask
 from server.runtime.plans import Plan, SessionError
 from tests.clock import Clock
@@ -66,6 +72,7 @@ class World:
     """A repository, and a lifecycle with an engine that serve from it."""
 
     def __init__(self, folder, write_bundle, **settings):
+        self.folder = folder
         self.models = folder / "models"
         self.write = write_bundle
         runtime = folder / "run"
@@ -83,12 +90,16 @@ class World:
         """Versions that no runtime draws rightly."""
         self.deadly = set()
         """Versions that end the engine that loads them; not the test, where one would survive."""
+        self.killed = set()
+        """Versions whose loading has the engine killed; not the test either."""
 
     def load(self, bundle):
         version = bundle.manifest.version
         self.loads.append(f"{bundle.manifest.name}/{version}")
         if version in self.deadly and multiprocessing.parent_process():
             os._exit(9)
+        if version in self.killed and multiprocessing.parent_process():
+            os.kill(os.getpid(), signal.SIGKILL)
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
         served = ServedModel(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
@@ -102,13 +113,25 @@ class World:
         self.lifecycle.serve_on(self.engine)  # without the thread: a test says when to look
         return self
 
-    def dies(self, act=None):
-        """Start an engine that does not survive its start, or what it does then."""
+    def dies(self, act=None, of=9, aborted=False):
+        """Start an engine that does not survive its start, or what it does then.
+
+        Its arbiter sees ``of`` what it dies, and whether it was ``aborted`` for its silence.
+        """
         engine = multiprocessing.get_context("fork").Process(target=act or self.start)
         engine.start()
         engine.join(20)
-        assert engine.exitcode == 9
+        assert engine.exitcode == of
+        witness(self.engine_dir, engine.pid, cause_of(of, aborted))
         return self
+
+    def announce(self, ref):
+        """Write the catalog that a server's arbiter writes before its first engine."""
+        name, version = ref.split("/")
+        bundle = load_bundle(self.models / ref)
+        entry = Entry(name, version, LOADING, "", bundle.key, bundle.manifest)
+        self.engine_dir.folder.mkdir(exist_ok=True)
+        Catalog(ref, {ref: entry}, (), {name: version}).write(self.engine_dir.catalog)
 
     def look(self, after_s=10.0):
         self.clock.now += after_s
@@ -349,8 +372,8 @@ def test_version_that_two_engines_died_of_is_refused_and_the_one_before_serves(w
     world.dies().dies().start()
     assert world.loads == ["tiny/1"]
     assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
-    assert "2 engines died while they loaded it" in world.reason("tiny/2")
-    assert "tiny/2 is refused: 2 engines died" in caplog.text
+    assert "2 engines crashed while they loaded it" in world.reason("tiny/2")
+    assert "tiny/2 is refused: 2 engines crashed" in caplog.text
     assert world.notes.refusals == {"tiny/2": True, "tiny/1": False}
     for _ in range(3):
         world.look()
@@ -456,6 +479,15 @@ def test_administrator_loads_an_older_version_by_its_number(world):
     assert world.ready == ["tiny/1", "tiny/2"]
     assert world.catalog.default == "tiny/2"
     assert world.catalog.newest == {"tiny": "2"}
+
+
+def test_unload_of_a_model_is_refused_only_where_it_unloads_nothing(world):
+    world.write("2")
+    world.start()
+    assert world.ask("load", "tiny", "1") == ""
+    assert world.ask("unload", "tiny") == ""
+    assert world.ready == ["tiny/2"]
+    assert world.ask("unload", "tiny") == "tiny/2 stays: the server's settings want it"
 
 
 def test_administrator_is_told_why_not(world):
@@ -631,7 +663,186 @@ def test_bundle_that_engines_die_of_while_they_finish_it_is_served_by_one_sessio
     world.start()
     assert world.lifecycle._bundles.finish_next()
     assert world.ready == ["tiny/1"]
-    assert "2 engines died" in caplog.text
+    assert "tiny/1 is served by one session: 2 engines crashed" in caplog.text
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_bundle_that_is_broken_anyhow_stops_neither_a_server_nor_its_start(world, how):
+    world.start()
+    BROKEN[how](world.write("2"))
+    world.look()
+    world.look()
+    assert world.ready == ["tiny/1"]
+    assert world.notes.refusals["tiny/2"]
+    world.write("3")
+    world.look()
+    world.look()
+    assert world.ready == ["tiny/3"]
+    shutil.rmtree(world.models / "tiny" / "3")
+    again = World(world.folder, world.write)
+    again.engine_dir.catalog.unlink()
+    again.start()
+    assert (again.catalog.default, again.ready) == ("tiny/1", ["tiny/1"])
+
+
+KILLS = {
+    "the kernel, for memory": {"of": -signal.SIGKILL},
+    "the server, for silence": {"of": -signal.SIGKILL, "aborted": True},
+}
+
+
+@pytest.mark.parametrize("kill", KILLS)
+def test_version_is_not_given_up_at_the_first_start_as_engines_were_killed_beside_it(
+    world, caplog, kill
+):
+    world.write("2")
+    world.announce("tiny/2")
+    world.killed.add("2")
+    for number in range(1, DEATHS + 3):
+        world.dies(**KILLS[kill])
+        assert world.loads == []
+        if number > 1:
+            assert f"before: {number - 1} " in world.reason("tiny/2"), (
+                "nothing says what is waited for"
+            )
+    world.start()  # this process is not killed
+    assert world.loads == ["tiny/2"]
+    assert (world.catalog.default, world.reason("tiny/2")) == ("tiny/2", "")
+    assert f"engines that loaded it before: {DEATHS + 2} " in caplog.text
+    assert not world.engine_dir.all_loads
+
+
+def test_engine_that_nobody_saw_die_is_not_held_against_a_version(world):
+    world.write("2")
+    note = world.engine_dir.loads(load_bundle(world.models / "tiny" / "2").key)
+    note.parent.mkdir()
+    note.write_text("17 unknown\n" * 9)
+    world.start()
+    assert world.catalog.default == "tiny/2"
+
+
+def test_version_that_engines_are_killed_beside_stops_no_server_that_has_another(world, caplog):
+    world.start()
+    world.write("2")
+    world.killed.add("2")
+    for _ in range(DEATHS):
+        world.dies(of=-signal.SIGKILL)
+    world.loads.clear()
+    world.start()
+    assert (world.catalog.default, world.ready) == ("tiny/1", ["tiny/1"])
+    assert world.loads == ["tiny/1"]
+    assert "2 killed (signal 9" in world.reason("tiny/2")
+    assert world.ask("load", "tiny", "2") == ""
+    assert world.ready == ["tiny/2"]
+
+
+def test_crash_after_a_crash_is_held_against_a_version_whatever_else_happened(world):
+    world.write("2")
+    world.deadly.add("2")
+    world.dies()
+    world.killed.add("2")
+    world.deadly.clear()
+    world.dies(of=-signal.SIGKILL)
+    world.deadly.add("2")
+    world.dies()
+    world.start()
+    assert world.ready == ["tiny/1"]
+
+
+@pytest.fixture
+def unreadable(monkeypatch):
+    """Return a set of the bundles whose volume reports errors."""
+    bundles, load = set(), repository.load
+
+    def fail(models, ref):
+        if ref in bundles:
+            raise BundleUnreadable(f"{models / ref} cannot be read: Input/output error")
+        return load(models, ref)
+
+    monkeypatch.setattr(repository, "load", fail)
+    return bundles
+
+
+def test_first_start_waits_for_a_version_that_cannot_be_read_now(world, unreadable):
+    world.write("2")
+    world.announce("tiny/2")
+    unreadable.add("tiny/2")
+    with pytest.raises(SessionError, match=r"^tiny/latest cannot .*tiny/2: .*Input/output error$"):
+        world.start()
+    assert world.loads == []
+    assert "Input/output error" in world.reason("tiny/2")
+    unreadable.clear()
+    world.start()
+    assert (world.ready, world.reason("tiny/2")) == (["tiny/2"], "")
+
+
+def test_running_server_tries_a_version_again_that_could_not_be_read(world, unreadable, caplog):
+    world.start()
+    world.write("2")
+    unreadable.add("tiny/2")
+    for _ in range(4):
+        world.look()
+    assert world.ready == ["tiny/1"]
+    assert caplog.text.count("tiny/2 is refused") == 1
+    unreadable.clear()
+    world.look()
+    assert world.ready == ["tiny/2"]
+
+
+def test_next_engine_of_a_running_server_serves_what_served_while_another_cannot_be_read(
+    world, unreadable
+):
+    world.start()
+    world.write("2")
+    unreadable.add("tiny/2")
+    world.loads.clear()
+    world.start()
+    assert world.ready == ["tiny/1"]
+
+
+def test_other_models_wait_for_their_newest_version_at_a_start_too(tmp_path, world, unreadable):
+    world.write("4", name="other")
+    world.write("5", name="other")
+    unreadable.add("other/5")
+    several = World(tmp_path, world.write, serve="other").start()
+    assert several.ready == ["tiny/1"]
+    unreadable.clear()
+    several.look()
+    assert several.ready == ["other/5", "tiny/1"]
+
+
+def test_repository_that_cannot_be_read_changes_nothing_and_blocks_nobody(
+    world, monkeypatch, caplog
+):
+    world.start()
+    world.write("2")
+    scan = repository.scan
+
+    def hang(models):
+        raise BundleUnreadable(f"{models} cannot be read: there is no answer after 31 s")
+
+    monkeypatch.setattr(repository, "scan", hang)
+    world.engine_dir.rescan.touch()
+    for _ in range(3):
+        world.look()
+    assert world.ready == ["tiny/1"]
+    assert caplog.text.count("what is served stays as it is") == 1
+    assert "no answer after 31 s" in world.ask("load", "tiny", "2")
+    monkeypatch.setattr(repository, "scan", scan)
+    world.look(0)  # SIGHUP was not forgotten
+    assert world.ready == ["tiny/2"]
+
+
+def test_start_without_an_answer_of_the_volume_says_so(world, monkeypatch):
+    world.announce("tiny/1")
+
+    def hang(models):
+        raise BundleUnreadable(f"{models} cannot be read: there is no answer after 31 s")
+
+    monkeypatch.setattr(repository, "scan", hang)
+    with pytest.raises(BundleError, match="no answer"):
+        world.start()
+    assert "no answer after 31 s" in world.reason("tiny/1")
 
 
 def test_catalog_whose_folder_was_removed_is_written_anew(world):

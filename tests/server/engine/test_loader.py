@@ -13,7 +13,7 @@ from server.bundle.latents import latents
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.engine import loader
-from server.engine.loader import DEATHS, LOW, Loader, at_low_priority, noted
+from server.engine.loader import LOW, Loader, at_low_priority
 from server.ipc.engine_dir import EngineDir
 from server.runtime.plans import SessionError
 from server.runtime.session import open_session
@@ -98,33 +98,6 @@ def test_bundle_whose_streams_cannot_be_opened_is_served_by_its_first_session(
     with pytest.raises(SessionError, match="no memory"):
         loaded.finish()
     assert loaded.served.runs == [first, first]
-
-
-def test_note_of_a_load_is_there_until_it_ends_or_fails(engine_dir, write_bundle):
-    bundle = load_bundle(write_bundle())
-    with noted(engine_dir.loads(bundle.key), bundle.path, insist=False):
-        assert engine_dir.all_loads
-    assert not engine_dir.all_loads
-    with pytest.raises(MemoryError), noted(engine_dir.loads(bundle.key), bundle.path, insist=False):
-        raise MemoryError
-    assert not engine_dir.all_loads
-
-
-def test_bundle_that_engines_died_of_is_loaded_only_if_somebody_insists(engine_dir, write_bundle):
-    bundle = load_bundle(write_bundle())
-    engine_dir.loads(bundle.key).write_text("tiny\n" * (DEATHS - 1))
-    with noted(engine_dir.loads(bundle.key), bundle.path, insist=False):
-        pass
-    engine_dir.loads(bundle.key).write_text("tiny\n" * DEATHS)
-    with (
-        pytest.raises(BundleError, match="2 engines died"),
-        noted(engine_dir.loads(bundle.key), bundle.path, insist=False),
-    ):
-        pytest.fail("it was loaded")
-    assert engine_dir.all_loads
-    with noted(engine_dir.loads(bundle.key), bundle.path, insist=True):
-        assert len(engine_dir.loads(bundle.key).read_text().splitlines()) == DEATHS + 1
-    assert not engine_dir.all_loads
 
 
 def priority(thread=None):

@@ -64,3 +64,35 @@ def test_watchdog_ends_a_process_that_hangs_with_pythons_lock():
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
     assert ended.returncode == 1
     assert "Timeout" in ended.stderr and "most recent call first" in ended.stderr
+
+
+LOAD_WITH_THE_LOCK = """
+import ctypes, threading, time
+from server.engine.watchdog import unhurried, watch
+
+class Idle:
+    looks = 0
+    def oldest_s(self):
+        self.looks += 1
+        return 0.0
+
+idle = Idle()
+watch(idle, limit_s=60, silence_s=1)
+while idle.looks < 3:
+    time.sleep(0.01)
+with unhurried():
+    ctypes.PyDLL(None).sleep(4)
+looks = idle.looks
+while idle.looks < looks + 3:
+    time.sleep(0.01)
+print("loaded", flush=True)
+ctypes.PyDLL(None).sleep(60)
+"""
+
+
+def test_load_may_hold_pythons_lock_for_longer_and_the_limit_counts_again_after_it():
+    command = [sys.executable, "-c", LOAD_WITH_THE_LOCK]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50)
+    assert ended.stdout == "loaded\n"
+    assert ended.returncode == 1
+    assert "Timeout" in ended.stderr

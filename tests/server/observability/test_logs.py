@@ -1,13 +1,20 @@
 """Log lines are JSON that a collector can read, or text; both name the request."""
 
+import io
 import json
 import logging
+import os
+import subprocess
 import sys
+import threading
 from contextvars import Context
+from pathlib import Path
 
 import pytest
 
 from server.observability import logs
+
+ROOT = Path(__file__).parents[3]
 
 
 def record(message="%d images", args=(3,), exc_info=None):
@@ -84,7 +91,76 @@ def test_form_follows_the_terminal_unless_chosen(monkeypatch):
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    assert (form("auto"), form("json")) == (logs.Text, logs.JsonLines)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    for module, name in (
+        (sys, "stderr"),
+        (sys, "excepthook"),
+        (sys, "unraisablehook"),
+        (threading, "excepthook"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert (form("auto"), form("text")) == (logs.JsonLines, logs.Text)
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert (form("auto"), form("json")) == (logs.Text, logs.JsonLines)
+    logging.captureWarnings(False)
+
+
+PRINTS = {
+    "a thread that raises": "threading.Thread(target=lambda: 1 / 0).start()",
+    "the main thread that raises": "1 / 0",
+    "a finalizer that raises": "Broken()",
+    "a warning": "warnings.warn('two\\nlines')",
+    "a library that prints": "traceback.print_stack(); print('half', end='', file=sys.stderr)",
+    "an exit with words": "sys.exit('carfront cannot start')",
+    "a log line that cannot be made": "logging.error('%d', 'three')",
+    "a hang that is dumped": "sys.stderr.fileno()",
+}
+PRINT = """
+import logging, sys, threading, traceback, warnings
+from server.observability.logs import configure
+class Broken:
+    def __del__(self):
+        1 / 0
+configure("info", "json")
+configure("info", "json")  # a reload reads the settings again
+{}
+"""
+
+
+@pytest.mark.parametrize("code", PRINTS.values(), ids=PRINTS)
+def test_whatever_is_printed_is_json_where_the_log_is(code):
+    ended = subprocess.run(
+        [sys.executable, "-W", "always", "-c", PRINT.format(code)], capture_output=True, text=True
+    )
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert bool(lines) == ("fileno" not in code)
+    for line in lines:
+        assert line["level"] in ("warning", "error", "critical")
+        assert line["message"]
+    if "1 / 0" in code:
+        assert "ZeroDivisionError" in lines[0]["exception"]
+
+
+def test_log_whose_reader_is_gone_ends_nobody():
+    reader, writer = os.pipe()
+    os.close(reader)
+    code = PRINT.format("logging.error('nobody reads this'); print('on')")
+    ended = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, text=True
+    )
+    os.close(writer)
+    assert ended.stdout == "on\n"
+
+
+@pytest.mark.parametrize(
+    "variable", [{"CARFRONT_ADMIN_TOKENS": "s3cret"}, {"CARFRONT_MODELS": "/nowhere"}]
+)
+def test_refused_boot_is_one_json_line(variable):
+    command = [sys.executable, "-m", "gunicorn", "-c", "server/gunicorn.conf.py"]
+    environ = os.environ | variable | {"CARFRONT_LOG_FORMAT": "json"}
+    ended = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True)
+    assert ended.returncode == 1
+    *_, line = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert line["message"].startswith("carfront cannot start: ")
+    assert "s3cret" not in ended.stderr

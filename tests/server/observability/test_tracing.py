@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from server.config import ConfigError
+from server.config_error import ConfigError
 from server.observability import tracing
 from server.observability.tracing import Tracer
 from tests.servers import PYTHON, serving
@@ -52,6 +52,13 @@ def test_callers_trace_goes_on(spans):
     span = spans(environ={"HTTP_TRACEPARENT": TRACEPARENT["traceparent"]})["GET /<what>"]
     assert f"{span.context.trace_id:032x}" == TRACE
     assert f"{span.parent.span_id:016x}" == PARENT
+
+
+def test_malformed_header_of_the_exporter_is_not_logged_as_it_may_hold_a_token(monkeypatch, caplog):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "Authorization Bearer s3cret")
+    Tracer().close()
+    assert "OTEL_EXPORTER_OTLP_HEADERS is malformed" in caplog.text
+    assert "s3cret" not in caplog.text
 
 
 def test_trace_of_a_caller_that_makes_no_sense_begins_anew(spans):

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.bundle import repository
+from server.bundle import repository, volume
+from server.bundle.errors import BundleUnreadable
 from server.bundle.latents import latents
 from server.runtime.plans import Plan, SessionError, choose_plans
-from server.runtime.session import compiled_size, open_session, self_test
+from server.runtime.session import Session, compiled_size, open_session, self_test
 
 ROOT = Path(__file__).parents[3]
 
@@ -63,7 +64,7 @@ def test_wrong_golden_image_stops_the_session(bundle, tmp_path):
 
 def test_golden_images_of_another_shape_stop_the_session(bundle, tmp_path):
     images = bundle.golden_images()[:, :16]
-    with pytest.raises(SessionError, match="not uint8"):
+    with pytest.raises(SessionError, match=r"should be uint8 \(16, 32, 32, 3\)"):
         open_session(altered(bundle, images, tmp_path), [Plan("cpu", "f32")], threads=1)
 
 
@@ -83,6 +84,15 @@ def test_plan_that_the_manifest_refuses_is_passed_over_and_told(bundle, caplog):
     assert session.plan == Plan("cpu", "f32")
     assert failed == wanted[:1]
     assert "openvino in f32 cannot serve: its images changed with the batch" in caplog.text
+
+
+def test_volume_that_gives_no_answer_is_no_fault_of_a_plan(bundle, monkeypatch):
+    def hang(place, work):
+        raise BundleUnreadable(f"{place} cannot be read: there is no answer")
+
+    monkeypatch.setattr(volume, "read", hang)
+    with pytest.raises(BundleUnreadable, match="no answer"):
+        open_session(bundle, [Plan("cpu", "f32")], threads=1)
 
 
 def test_no_plan_left_is_an_error_with_every_reason(bundle):
@@ -129,3 +139,16 @@ def test_no_batch_that_is_served_has_a_size_that_was_not_warm(bundle, provider, 
         assert session.run(batch[:rows]).shape == (rows, 32, 32, 3)
     if provider == "openvino":  # the CPU compiles nothing
         assert set(recorded.sizes) == set(warm)
+
+
+def test_graph_draws_the_same_with_its_weights_beside_it(bundle, tmp_path):
+    import onnx
+
+    graph = bundle.path / bundle.manifest.variant("fp32").file
+    beside = tmp_path / "graph.onnx"
+    model = onnx.load(str(graph))
+    onnx.save(model, str(beside), save_as_external_data=True, location="weights.bin")
+    batch, plan = latents(range(4), 100), Plan("cpu", "f32")
+    assert (tmp_path / "weights.bin").exists()
+    images = [Session(path, plan, threads=1).run(batch) for path in (graph, beside)]
+    assert (images[0] == images[1]).all()

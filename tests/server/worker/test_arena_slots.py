@@ -7,8 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.errors import ClientGone, DeadlineExceeded
-from server.worker.arena_slots import SMALL_PART, ArenaSlots, FirstFit
+from server.worker.arena_slots import (
+    SMALL_PART,
+    ArenaSlots,
+    FirstFit,
+    SentRows,
+)
 from server.worker.gevent_io import GeventLoop
+from server.worker.request_terms import RequestTerms
 
 ARENA = 64 * 64 * SMALL_PART
 PART = ARENA // SMALL_PART
@@ -20,33 +26,39 @@ def slots():
     return ArenaSlots(ARENA, GeventLoop())
 
 
-def wait(slots, size, small=False, peer=None, timeout_s=60.0):
+def find(slots, size, rows=None):
+    """Return a slot for ``rows`` rows, of 64 bytes each where it is not said how many they are."""
+    return slots.find(size, rows or size // 64, RequestTerms(60.0))
+
+
+def wait(slots, size, rows=None, timeout_s=60.0, **terms):
     """Start to wait for a slot."""
-    waiting = gevent.spawn(slots.wait, size, small, 1, peer, slots._clock() + timeout_s, timeout_s)
+    deadline, terms = slots._clock() + timeout_s, RequestTerms(timeout_s, **terms)
+    waiting = gevent.spawn(slots.wait, size, rows or size // 64, terms, deadline)
     gevent.sleep(0)
     return waiting
 
 
 def test_small_requests_find_slots_where_large_ones_fill_the_rest(slots):
-    assert slots.find(LARGE, small=False) is not None
-    assert slots.find(64, small=False) is None
+    assert find(slots, LARGE) is not None
+    assert find(slots, 64 * 9) is None
     for _ in range(PART // 64):
-        assert slots.find(64, small=True) is not None
-    assert slots.find(64, small=True) is None
+        assert find(slots, 64) is not None
+    assert find(slots, 64) is None
     assert slots.taken == ARENA
 
 
 def test_small_requests_overflow_into_what_large_ones_leave(slots):
-    offsets = {slots.find(64, small=True) for _ in range(ARENA // 64)}
+    offsets = {find(slots, 64) for _ in range(ARENA // 64)}
     assert offsets == set(range(0, ARENA, 64))
 
 
-def test_large_request_is_not_overtaken_by_others_that_would_fit(slots):
-    halves = [slots.find(LARGE // 2, small=False) for _ in range(2)]
-    large = wait(slots, LARGE)
+def test_request_whose_turn_it_is_is_not_overtaken_by_others_that_would_fit(slots):
+    halves = [find(slots, LARGE // 2) for _ in range(2)]
+    large = wait(slots, LARGE, rows=100)
     slots.give_back(halves[0])
-    assert slots.find(64, small=False) is None, "it overtook one that waits"
-    behind = wait(slots, 64)
+    assert find(slots, 64, rows=100) is None, "it overtook one that waits"
+    behind = wait(slots, 64, rows=100)
     slots.give_back(halves[1])
     gevent.sleep(0)
     assert large.get() == PART
@@ -55,8 +67,75 @@ def test_large_request_is_not_overtaken_by_others_that_would_fit(slots):
     assert behind.get() == PART
 
 
+def test_request_for_few_images_goes_ahead_of_those_for_many_that_wait(slots):
+    whole = find(slots, LARGE)
+    huge = [wait(slots, LARGE // 2, rows=4096) for _ in range(4)]
+    few = wait(slots, 640, rows=9)
+    slots.give_back(whole)
+    assert few.get() == PART
+    assert huge[0].get() > PART
+    assert find(slots, 640, rows=9) is not None, "there is a slot, and it is first in line"
+    gevent.sleep(0)
+    assert not any(each.ready() for each in huge[1:])
+    gevent.killall(huge)
+
+
+def test_request_for_many_images_has_its_turn_though_others_keep_coming(slots):
+    taken = find(slots, LARGE)
+    large, others = wait(slots, LARGE, rows=100), []
+    drawn = 0
+    while not large.ready():
+        others.append(wait(slots, LARGE, rows=60))
+        slots.give_back(taken)
+        gevent.sleep(0)
+        if not large.ready():
+            taken = next(each for each in others if each.ready()).get()
+            others = [each for each in others if not each.ready()]
+            drawn += 60
+    assert 60 <= drawn <= 200
+    gevent.killall(others)
+
+
+def test_slot_that_is_found_ahead_of_others_counts_as_a_turn(slots):
+    half = find(slots, LARGE // 2)
+    large = wait(slots, LARGE, rows=100)
+    drawn = 0
+    while (offset := find(slots, 640, rows=60)) is not None:
+        slots.give_back(offset)
+        drawn += 60
+    assert 60 <= drawn <= 200
+    slots.give_back(half)
+    assert large.get() == PART
+
+
+def test_request_said_to_be_bulk_waits_for_those_that_are_not(slots):
+    whole = find(slots, LARGE)
+    patient = wait(slots, LARGE, rows=100, bulk=True)
+    eager = wait(slots, LARGE, rows=300)
+    slots.give_back(whole)
+    assert eager.get() == PART
+    assert not patient.ready()
+    slots.give_back(PART)
+    assert patient.get() == PART
+
+
+@pytest.mark.parametrize(
+    ("sent", "rows", "share"),
+    [
+        ([], 9, 1.0),
+        ([4096, 4096], 9, 0.5),  # one of the two has to end
+        ([4096, 4096], 4096, 1.0),  # what is there goes first
+        ([4096, 64, 64], 9, 64 / 4224),  # the smallest ends first
+        ([64] * 10, 100, 1.0),
+        ([1000] * 10, 100, 0.1),
+    ],
+)
+def test_share_of_the_rows_that_run_before_a_request_in_line(sent, rows, share):
+    assert SentRows(sent).share_before(rows) == pytest.approx(share)
+
+
 def test_request_that_finds_no_slot_in_time_leaves_the_queue(slots):
-    slots.find(LARGE, small=False)
+    find(slots, LARGE)
     late = wait(slots, LARGE, timeout_s=0.0)
     with pytest.raises(DeadlineExceeded):
         late.get()
@@ -64,7 +143,7 @@ def test_request_that_finds_no_slot_in_time_leaves_the_queue(slots):
 
 
 def test_caller_that_hangs_up_waits_no_more(slots):
-    offset = slots.find(LARGE, small=False)
+    offset = find(slots, LARGE)
     gone, stays = wait(slots, LARGE, peer=7), wait(slots, LARGE, peer=8)
     slots.hang_up(next(each for each in slots.waiting if each.peer == 7))
     with pytest.raises(ClientGone):
@@ -74,8 +153,8 @@ def test_caller_that_hangs_up_waits_no_more(slots):
 
 
 def test_request_that_leaves_the_queue_lets_those_behind_it_through(slots):
-    half = slots.find(LARGE // 2, small=False)
-    large, behind = wait(slots, LARGE, peer=7), wait(slots, 64)
+    half = find(slots, LARGE // 2)
+    large, behind = wait(slots, LARGE, rows=9, peer=7), wait(slots, 64, rows=9)
     slots.hang_up(next(iter(slots.waiting)))
     with pytest.raises(ClientGone):
         large.get()
@@ -84,7 +163,7 @@ def test_request_that_leaves_the_queue_lets_those_behind_it_through(slots):
 
 def test_slot_of_one_that_is_killed_meanwhile_goes_to_the_next(slots):
     """Its slot was found already, and it does not live to hear of it."""
-    offset = slots.find(LARGE, small=False)
+    offset = find(slots, LARGE)
     killed, follows = wait(slots, LARGE), wait(slots, LARGE)
     killed.kill(block=False)
     slots.give_back(offset)

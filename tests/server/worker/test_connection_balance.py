@@ -80,10 +80,13 @@ def two_servers(connection_balance, monkeypatch):
     servers = [
         gunicorn_worker.Server(
             listener,
-            application=None,
-            spawn=Pool(1000),
-            environ={"wsgi.multiprocess": True},
-            worker=SimpleNamespace(connection_balance=connection_balance, slot=slot),
+            SimpleNamespace(
+                connection_balance=connection_balance,
+                slot=slot,
+                connections=None,
+                cfg=SimpleNamespace(accesslog=None),
+            ),
+            {"application": None, "environ": {}, "spawn": Pool(1000)},
         )
         for slot in range(2)
     ]
@@ -91,6 +94,7 @@ def two_servers(connection_balance, monkeypatch):
     for server in servers:
         server.set_handle(lambda *_: held.wait())
         server.start()
+    gevent.sleep(0)  # a new pool has its server start to accept in the event loop's first round
     yield servers
     held.set()
     for server in servers:

@@ -6,7 +6,18 @@ import time
 
 import gevent
 import pytest
-from tests_engine import SHAPE, Gate, connect, key_of, picture, publish, running, serving, until
+from tests_engine import (
+    SHAPE,
+    Gate,
+    Peer,
+    connect,
+    key_of,
+    picture,
+    publish,
+    running,
+    serving,
+    until,
+)
 
 from server.bundle.latents import latents_range
 from server.errors import (
@@ -37,6 +48,11 @@ def client(path):
 def draw(client, seed, n=1, timeout_s=10.0, **terms):
     with client.generate(SeedRange(seed, n), RequestTerms(timeout_s, **terms)) as generated:
         return generated.images.copy()
+
+
+def waits(client):
+    """Return how many requests wait for a slot."""
+    return len(list(client._inflight._slots.waiting))
 
 
 def expected(seed, n=1):
@@ -244,7 +260,7 @@ def test_request_that_would_wait_too_long_for_a_slot_is_refused_at_once(path):
         assert full.value.queue.limit_rows == 4096
         assert 10.0 < full.value.queue.wait_s < 10.9
         second = gevent.spawn(draw, small, 2, 90, timeout_s=60.0)
-        until(lambda: list(small._inflight._slots.waiting))
+        until(lambda: waits(small))
         with pytest.raises(QueueFull) as full:
             draw(small, 3, 90, timeout_s=5.0)
         assert full.value.queue.waiting_rows == 180  # itself, and the one before it
@@ -254,6 +270,48 @@ def test_request_that_would_wait_too_long_for_a_slot_is_refused_at_once(path):
     small.close()
 
 
+@pytest.fixture
+def crowded(path):
+    """A client whose arena is full, of an engine that will draw 100 rows a second."""
+    client = connect(path, arena_bytes=SHAPE.size(104))
+    gate = Gate()
+    with running(path, [gate]):
+        first = gevent.spawn(draw, client, 1, 90)
+        until(gate.entered.is_set)
+        (engine,) = client._balancer.backends
+        engine.answered(QueueState(1000, 4096, 10.0), 0, time.monotonic())
+        yield client, gate
+        gate.open.set()
+        assert (first.get() == expected(1, 90)).all()
+        until(lambda: not waits(client))
+    client.close()
+
+
+def test_request_for_few_images_is_not_refused_for_the_many_that_others_wait_for(crowded):
+    client, gate = crowded
+    many = [gevent.spawn(draw, client, seed, 90, timeout_s=60.0) for seed in range(20)]
+    until(lambda: waits(client) == 20)
+    few = gevent.spawn(draw, client, 3, 12, timeout_s=14.0)
+    until(lambda: waits(client) == 21)
+    gate.open.set()
+    assert (few.get() == expected(3, 12)).all()
+    assert not any(each.ready() for each in many), "it was not first in line"
+    gevent.joinall(many, raise_error=True)
+
+
+def test_request_for_few_images_is_refused_if_it_would_make_another_late_that_waits(crowded):
+    client, _ = crowded
+    many = gevent.spawn(draw, client, 2, 90, timeout_s=15.0)  # it ends in about 10.9 s
+    until(lambda: waits(client) == 1)
+    few = [gevent.spawn(draw, client, 3, 20, timeout_s=60.0) for _ in range(20)]
+    until(lambda: waits(client) + sum(each.ready() for each in few) == 21)
+    refused = [each for each in few if each.ready()]
+    assert 10 < len(refused) < 20
+    with pytest.raises(QueueFull):
+        refused[0].get()
+    gevent.killall([many, *few])
+
+
 def test_caller_that_hangs_up_while_it_waits_for_a_slot_waits_no_more(path):
     small = connect(path, arena_bytes=SHAPE.size(104))
     gate = Gate()
@@ -261,8 +319,8 @@ def test_caller_that_hangs_up_while_it_waits_for_a_slot_waits_no_more(path):
     with here, running(path, [gate]):
         first = gevent.spawn(draw, small, 1, 90)
         until(gate.entered.is_set)
-        second = gevent.spawn(draw, small, 2, 90, peer=here.fileno())
-        until(lambda: list(small._inflight._slots.waiting))
+        second = gevent.spawn(draw, small, 2, 90, peer=Peer(here))
+        until(lambda: waits(small))
         there.close()
         with pytest.raises(ClientGone):
             second.get()
@@ -296,8 +354,8 @@ def test_caller_that_hangs_up_costs_no_inference(path, client):
     with running(path, [gate]) as engine:
         first = gevent.spawn(draw, client, 1)
         until(gate.entered.is_set)
-        left = gevent.spawn(draw, client, 2, 50, peer=here.fileno())
-        stays = gevent.spawn(draw, client, 3, peer=other.fileno())
+        left = gevent.spawn(draw, client, 2, 50, peer=Peer(here))
+        stays = gevent.spawn(draw, client, 3, peer=Peer(other))
         until(lambda: len(client._inflight) == 3)
         there.close()
         with pytest.raises(ClientGone):

@@ -56,3 +56,20 @@ def test_value_that_is_there_before_anybody_waits_is_not_waited_for(loop):
     waiter = loop.waiter()
     waiter.wake("value")
     assert waiter.wait() == "value"
+
+
+def test_what_a_thread_raises_is_raised_to_its_caller_and_not_printed(loop, capfd):
+    with pytest.raises(ZeroDivisionError):
+        loop.in_thread(lambda: 1 // 0)
+    assert loop.in_thread(max, 3, 4) == 4
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_greenlet_raises_is_logged_without_its_arguments(loop, caplog, capfd):
+    token = "s3cret"
+    gevent.spawn(lambda _: 1 // 0, token).join()
+    loop.call_soon(lambda: 1 // 0)
+    gevent.sleep(0)
+    assert [x.exc_info[0] for x in caplog.records] == [ZeroDivisionError] * 2
+    assert "s3cret" not in caplog.text
+    assert capfd.readouterr() == ("", "")

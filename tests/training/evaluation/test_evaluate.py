@@ -7,6 +7,7 @@ import pytest
 
 from training import evaluate
 from training.evaluation import inception, swd
+from training.evaluation.runs import Run
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +65,16 @@ def test_run_that_cannot_be_judged_ends_in_a_sentence(tmp_path, capsys):
     assert capsys.readouterr().err.startswith(
         f"error: {tmp_path / 'nowhere'}: there is no such run"
     )
+
+
+def test_place_that_cannot_be_written_is_told_before_anything_is_drawn(
+    run_folder, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(Run, "draw", lambda *_: pytest.fail("it was drawn"))
+    (tmp_path / "file").touch()
+    assert evaluate.main([str(run_folder), "--out", str(tmp_path / "file")]) == 1
+    told = f"error: --out {tmp_path / 'file'} cannot be written: it is no folder"
+    assert capsys.readouterr().err.startswith(told)
 
 
 def test_interrupted_evaluation_writes_nothing(run_folder, tmp_path, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""The order of big requests: the request that would end first if all took turns runs first.
+"""The order of big requests: the request that would end first if all took turns goes first.
 
 When requests run one after the other in that order, none ends later than if they took turns (round
 robin), and most end sooner. Under overload, turns are fatal: all requests are nearly done when
@@ -9,7 +9,16 @@ Source: Friedman and Henderson 2003, "Fairness and Efficiency in Web Server Prot
 
 import itertools
 from bisect import insort
+from collections.abc import Iterator
 from typing import Any
+
+BULK_WEIGHT = 0.25
+"""The weight of a request that lets others go first."""
+
+
+def weight(bulk: bool) -> float:
+    """Return the weight of a request, ``bulk`` if it lets others go first."""
+    return BULK_WEIGHT if bulk else 1.0
 
 
 class Entry:
@@ -47,6 +56,10 @@ class FairOrder:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the owners in their order."""
+        return (entry.owner for entry in self._order)
 
     def entry(self, owner: Any, rows: int, weight: float) -> Entry:
         """Return the entry that ``rows`` rows of ``owner`` would have if they came now."""
