@@ -4,17 +4,55 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+CGROUPS = Path("/proc/self/cgroup")
+"""The file with the cgroups of this process. Source: cgroups(7)."""
+HIERARCHIES = Path("/sys/fs/cgroup")
+"""The directory in which the hierarchies of cgroups are mounted."""
+
 
 def available_cpus() -> int:
     """Return the number of processors that affinity and cgroup quota leave to this process."""
     cpus = len(os.sched_getaffinity(0))
-    quota = cpu_quota(Path("/sys/fs/cgroup"))
+    try:
+        quota = cpu_quota(CGROUPS.read_text(), HIERARCHIES)
+    except OSError:
+        return cpus
     return cpus if quota is None else max(1, min(cpus, int(quota)))
 
 
-def cpu_quota(cgroup: Path) -> float | None:
-    """Return the quota of ``cgroup``, a directory, in processors; None without a limit."""
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):  # v2, v1
+def cpu_quota(cgroups: str, hierarchies: Path) -> float | None:
+    """Return the smallest quota of a process's cgroup and those above it, in processors.
+
+    ``cgroups`` is what ``/proc/PID/cgroup`` says. In a cgroup namespace the path there is ``/``. In
+    a container without one it is the host's path, which ``hierarchies`` does not have: the
+    container's own cgroup is mounted at the top. None means that there is no limit.
+    """
+    quotas = []
+    for line in cgroups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        for top in _mounts(controllers, hierarchies):
+            quotas += [_own_quota(cgroup) for cgroup in _way_up(top, path)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _mounts(controllers: str, hierarchies: Path) -> list[Path]:
+    """Return where a hierarchy that may have the quota is mounted."""
+    if not controllers:  # version 2
+        return [hierarchies, hierarchies / "unified"]
+    of_cpu = "cpu" in controllers.split(",")
+    return [hierarchies / "cpu", hierarchies / controllers] if of_cpu else []
+
+
+def _way_up(top: Path, path: str) -> list[Path]:
+    """Return the cgroup at ``path`` below ``top``, and those above it."""
+    if ".." in path.split("/"):  # the process is outside of its cgroup namespace
+        return [top]
+    cgroup = Path(path.strip("/"))
+    return [top / each for each in (cgroup, *cgroup.parents)]
+
+
+def _own_quota(cgroup: Path) -> float | None:
+    for files in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):  # v2, v1
         try:
             quota, period = " ".join((cgroup / file).read_text() for file in files).split()
         except (OSError, ValueError):

@@ -13,11 +13,14 @@ from pathlib import Path
 # NumPy's linear algebra is not used here, and its threads would spin beside the start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from server import boot
+from server.arbiters import Survivor, tried_again
 from server.bundle import repository
 from server.bundle.manifest import BundleError
 from server.config import ServerConfig
 from server.config_error import ConfigError
 from server.engine import supervision
+from server.ipc.atomic_file import make_folder
 from server.ipc.catalog import LOADING, Catalog, Entry, facts_of
 from server.observability import gpus
 from server.observability.logs import configure, renew
@@ -41,7 +44,7 @@ os.environ["CARFRONT_ENGINES"] = str(engines)
 configure(server_config.log_level, server_config.log_format)
 
 wsgi_app = "server.app:create_app()"
-bind = f"{server_config.host}:{server_config.port}"
+bind = boot.bind_of(server_config.host, server_config.port)
 # gunicorn ends the engine that a dead server of this name left behind: two servers, two names.
 proc_name = f"carfront-{server_config.host}-{server_config.port}"
 loglevel = server_config.log_level
@@ -56,8 +59,8 @@ worker_connections = server_config.connections + 1
 # A healthy worker is silent too, for seconds, while the reader of its log pauses.
 timeout = 15
 
-# After SIGTERM each limit ends before the next. Engines serve on for DRAIN_S (29 s, shutdown.py)
-# and end JOIN_S (half a second, process.py) later; their arbiter kills those that have not, and
+# After SIGTERM each limit ends before the next. Engines serve on for a second less (SPARE_S,
+# process.py) and end JOIN_S (half a second) later; their arbiter kills those that have not, and
 # gunicorn what is left; a pod has terminationGracePeriodSeconds (k8s/base/deployment.yaml).
 # A worker that ends sends its traces within the same time: gunicorn looks at no sign until then.
 graceful_timeout = 30
@@ -82,21 +85,44 @@ def on_starting(server):
         bundle = repository.find(server_config.models, server_config.model, server_config.version)
     except BundleError as error:
         sys.exit(f"carfront cannot start: {error}")
+    try:
+        _make_runtime_dir(server, bundle)
+    except OSError as error:
+        told = os.environ.get("CARFRONT_RUNTIME_DIR")
+        sys.exit(
+            f"carfront cannot start: CARFRONT_RUNTIME_DIR is {told!r}; "
+            f"wanted a directory of this user's, with room: {error}"
+        )
+    if fault := boot.fault_of_temporary_files():
+        sys.exit(f"carfront cannot start: {fault}")
+    _check_open_files(server)
+    server.survivor = Survivor(server)
+
+
+def _make_runtime_dir(server, bundle):
     if server_config.runtime_dir is None:
         server.own_runtime_dir = tempfile.mkdtemp(prefix="carfront-")
         os.environ["CARFRONT_RUNTIME_DIR"] = server.own_runtime_dir
-    runtime_dir = Path(os.environ["CARFRONT_RUNTIME_DIR"])
-    runtime_dir.mkdir(parents=True, exist_ok=True)
     config = ServerConfig.from_env()
     for engine_dir in config.engine_dirs:
         engine_dir.prepare()
     _announce(bundle, config.engine_dirs)
-    metrics_dir, processes_dir = runtime_dir / "metrics", config.processes_path
+    metrics_dir, processes_dir = config.runtime_dir / "metrics", config.processes_path
     for folder in (metrics_dir, processes_dir):
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        make_folder(folder)
     register_process(processes_dir, "arbiter")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+
+
+def _check_open_files(server):
+    wanted = worker_connections + boot.SPARE_FILES
+    if (allowed := boot.allowed_files(wanted)) < wanted:
+        server.log.warning(
+            "CARFRONT_CONNECTIONS is %d, but an HTTP worker may have only %d open files: "
+            "set ulimit -n to %d",
+            server_config.connections, allowed, wanted,
+        )  # fmt: skip
 
 
 def _announce(bundle, engine_dirs):
@@ -113,36 +139,25 @@ def on_reload(server):
     global master
     master = server
     for engine_dir in ServerConfig.from_env().engine_dirs:
-        engine_dir.rescan.touch()
+        try:
+            make_folder(engine_dir.folder)
+            engine_dir.rescan.touch()
+        except OSError as error:
+            server.log.error("an engine cannot be told to look at the repository: %s", error)
 
 
 def on_dirty_starting(arbiter):
     """Close the engines' copy of the HTTP port: clients would queue there while the server ends."""
     global dirty_arbiter
     dirty_arbiter = arbiter
-    arbiter.spawn_worker = _tried_again(arbiter.spawn_worker, arbiter.log)
+    arbiter.spawn_worker = tried_again(
+        arbiter.spawn_worker, "an engine", arbiter.log, lambda: make_folder(Path(arbiter.tmpdir))
+    )
     engine_dirs = ServerConfig.from_env().engine_dirs
     arbiter.reap_workers = supervision.witnessed(arbiter.reap_workers, arbiter, engine_dirs)
     _hear_signals(master)
     for listener in master.LISTENERS:
         listener.sock.close()
-
-
-def _tried_again(start_engine, log):
-    """Return ``start_engine``, which returns None where it failed: gunicorn then tries again.
-
-    What it raises would end gunicorn's task that starts engines, in silence and for good: once no
-    memory for a process, or no room for its heartbeat's file, and no engine ever came back.
-    """
-
-    def start(**options):
-        try:
-            return start_engine(**options)
-        except OSError as error:
-            log.error("an engine could not be started, which is tried again: %s", error)
-            return None
-
-    return start
 
 
 def dirty_post_fork(arbiter, worker):
@@ -158,14 +173,14 @@ def dirty_worker_init(worker):
     """Start the engine, in its own process: its arbiter's list is as it was at the fork."""
     number = _free(other.number for other in dirty_arbiter.workers.values())
     for app in worker.apps.values():
-        app.start(number, dirty_arbiter.pid, lambda: worker.alive)
+        app.start(number, dirty_arbiter.pid, worker)
 
 
 def when_ready(server):
-    url = f"http://{server_config.host}:{server_config.port}"
-    server.log.info(
-        "%s on %s; try: curl %s/v1/images/7.png -o car.png", server_config.model, url, url
-    )
+    scheme = "https" if server.cfg.is_ssl else "http"
+    for listener in server.LISTENERS:
+        ask = boot.curl_arguments(listener.sock.getsockname(), scheme, "/v1/images/7.png")
+        server.log.info("%s on %s; try: curl %s -o car.png", server_config.model, listener, ask)
 
 
 def pre_fork(server, worker):
@@ -185,6 +200,7 @@ def post_fork(server, worker):
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
     register_process(ServerConfig.from_env().processes_path, name)
     worker.connection_balance = server.connection_balance
+    worker.survivor = server.survivor
     renew()
 
 
@@ -207,6 +223,7 @@ def _hear_signals(server):
 
 def post_worker_init(worker):
     """Spare the collector what stays for good: it would look through all of it again and again."""
+    worker.survivor.has_begun()
     gc.collect()
     gc.freeze()
 

@@ -19,6 +19,20 @@ SMALL_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "8"}
 """Few sizes are soon compiled; few tests are about the size of a batch."""
 PATIENT = {"CARFRONT_REQUEST_TIMEOUT_MS": "600000"}
 """A machine that is slow for a while refuses nobody for lack of time."""
+PATIENCE_S = 600.0
+"""The seconds that a test waits at most for what happens within one on most machines."""
+
+
+def python_that_drains_long(folder: Path) -> Path:
+    """Return an interpreter whose servers, told to stop, finish what they have for ``PATIENCE_S``.
+
+    A slow machine does not draw in gunicorn's 30 s what a test has asked for before SIGTERM.
+    """
+    python = folder / "python-that-drains-long"
+    limits = f"--graceful-timeout {PATIENCE_S:.0f} --dirty-graceful-timeout {PATIENCE_S:.0f}"
+    python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@" {limits}\n')
+    python.chmod(0o755)
+    return python
 
 
 def serving(
@@ -38,8 +52,9 @@ def victim(
     folder: Path,
     worker_count: int = 2,
     env: Mapping[str, str] | None = None,
+    stop_within_s: float = 40.0,
 ) -> Iterator[Victim]:
     """Start a server that may be harmed, with the same settings as ``serving``."""
     settings = {**PATIENT, **SMALL_BATCHES, **(env or {})}
-    with faults.victim(python, folder, worker_count, settings) as harmed:
+    with faults.victim(python, folder, worker_count, settings, stop_within_s) as harmed:
         yield harmed

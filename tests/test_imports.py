@@ -76,7 +76,12 @@ MAY_BE_IMPORTED_BY = {
         "server.worker.gevent_io",
         "server.worker.gunicorn_worker",
     ),
-    "gunicorn": ("server.engine.process", "server.observability.logs", "server.worker"),
+    "gunicorn": (
+        "server.arbiters",
+        "server.engine.process",
+        "server.observability.logs",
+        "server.worker",
+    ),
     "onnxruntime": ("server.runtime", "export", "loadtests.peers"),
     "prometheus_client": ("server.observability", "server.api.health"),
     "tensorflow": ("export", "training"),

@@ -27,6 +27,8 @@ class CatalogPublisher:
         """The catalog as it was published last, perhaps by this engine's predecessor."""
         self.entries: dict[str, Entry] = {}
         self.announce: Callable[[], None] | None = None
+        self._unwritten = False
+        """Whether the file system did not take the catalog as it is now."""
 
     @property
     def default(self) -> str:
@@ -40,8 +42,8 @@ class CatalogPublisher:
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the catalog's file was removed."""
-        return not self._engine_dir.catalog.exists()
+        """Return whether the catalog's file was removed, or could not be written."""
+        return self._unwritten or not self._engine_dir.catalog.exists()
 
     def reasons(self) -> str:
         """Return why the bundles that were tried are not served."""
@@ -104,10 +106,20 @@ class CatalogPublisher:
         if default != self.default and self.announce:
             log.info("%s answers now, instead of %s", default, self.default)
         self.catalog = catalog
-        if default in serving:
-            catalog.write(self._engine_dir.catalog)
-            if self.announce:
-                self.announce()
+        if default in serving and self._write() and self.announce:
+            self.announce()
+
+    def _write(self) -> bool:
+        """Write the catalog's file; return whether the file system took it."""
+        try:
+            self.catalog.write(self._engine_dir.catalog)
+        except OSError as error:
+            if not self._unwritten:
+                log.error("the catalog cannot be written, which is tried again: %s", error)
+            self._unwritten = True
+            return False
+        self._unwritten = False
+        return True
 
 
 def answered_by(engine_dirs: Iterable[EngineDir], ref: str, key: int) -> bool:

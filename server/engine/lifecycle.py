@@ -129,7 +129,8 @@ class Lifecycle:
             self._look_again()
         if self._retire_unwanted() or self._publisher.is_lost:
             self._publish(self._publisher.default)
-        self._bundles.let_go()
+        if not self._publisher.is_lost:  # until then HTTP workers ask for what is retired
+            self._bundles.let_go()
 
     def _look_again(self) -> None:
         """Settle what is wanted; while the repository cannot be read, all stays as it is."""

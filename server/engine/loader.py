@@ -172,7 +172,8 @@ class Loader:
         if self._gpu_batch_size is None:
             self._gpu_batch_size = measured_batch_size(streams, bundle.manifest.latents.dim)
         if not note.exists():
-            write_whole(note, str(self._gpu_batch_size))
+            with suppress(OSError):  # a full file system takes no note
+                write_whole(note, str(self._gpu_batch_size))
         return self._gpu_batch_size
 
 

@@ -9,9 +9,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
 from gunicorn.dirty import DirtyApp
 
@@ -21,22 +21,34 @@ from server.engine import load_notes
 from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
 from server.engine.loader import Loader
-from server.engine.shutdown import DRAIN_S
 from server.engine.watchdog import watch
 from server.observability import gpus
-from server.observability.process_stats import register_process
+from server.observability.process_stats import process_of, register_process
 from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
 
 LOOK_S = 0.05
 """The seconds between two checks, by an engine that is to end, for living HTTP workers."""
+SPARE_S = 1.0
+"""The seconds by which an engine stops to drain before gunicorn kills it."""
 JOIN_S = 0.5
-"""The seconds that the engine's loop may take to end after ``DRAIN_S``."""
+"""The seconds of ``SPARE_S`` that the engine's loop may take to end."""
 REPEAT_S = 0.5
 """The seconds between two repetitions of a SIGTERM that gunicorn forgot."""
 RETRY_S = 5
 """The seconds that an engine which could not load waits before it ends and is started anew."""
+
+
+class GunicornWorker(Protocol):
+    """The part of gunicorn's worker that an engine needs."""
+
+    cfg: Any
+    alive: bool
+    """Whether the engine should run, which it should not after SIGTERM."""
+
+    def notify(self) -> None:
+        """Tell the arbiter that the engine lives."""
 
 
 class EngineApp(DirtyApp):  # type: ignore[misc]
@@ -51,35 +63,39 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
         self._engine: Engine | None = None
         self._closing = threading.Event()
 
-    def start(self, number: int, parent: int, is_wanted: Callable[[], bool]) -> None:
+    def start(self, number: int, parent: int, worker: GunicornWorker) -> None:
         """Start loading as engine ``number``, from 0; it opens its socket once it is ready.
 
-        The engine serves for as long as its arbiter, the process ``parent``, lives. ``is_wanted``
-        asks gunicorn's worker whether the engine should run, which it should not after SIGTERM.
+        The engine serves for as long as its arbiter, the process ``parent``, lives.
         """
-        self._number, self._parent = number, parent
+        self._number, self._parent, self._worker = number, parent, worker
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
-        repeat = threading.Thread(target=self._repeat_sigterm, args=(is_wanted,), daemon=True)
-        repeat.start()
+        threading.Thread(target=self._repeat_sigterm, daemon=True).start()
 
     def close(self) -> None:
         """Serve, or go on loading, until no HTTP worker lives, and end then."""
-        ends = time.monotonic() + DRAIN_S
+        ends = time.monotonic() + self._worker.cfg.dirty_graceful_timeout - SPARE_S
         self._closing.set()
         workers = ServerConfig.from_env().processes_path
         while one_lives(workers) and self._thread.is_alive() and time.monotonic() < ends:
-            self._thread.join(LOOK_S)
+            self._wait()
         if self._engine is None:
             os._exit(0)  # Python's own exit is not safe while ONNX Runtime works in another thread
         left_s = max(0.0, ends - time.monotonic())
         self._engine.stop(left_s)
-        self._thread.join(left_s + JOIN_S)
+        while self._thread.is_alive() and time.monotonic() < ends + JOIN_S:
+            self._wait()
 
-    def _repeat_sigterm(self, is_wanted: Callable[[], bool]) -> None:
+    def _wait(self) -> None:
+        """Wait for ``LOOK_S``, or until the engine has ended, and give a sign of life."""
+        self._worker.notify()  # gunicorn's own loop, which does, has ended
+        self._thread.join(LOOK_S)
+
+    def _repeat_sigterm(self) -> None:
         """Repeat a SIGTERM that came before gunicorn's loop ran, which only noted it."""
         while not self._closing.wait(REPEAT_S):
-            if not is_wanted():
+            if not self._worker.alive:
                 os.kill(os.getpid(), signal.SIGTERM)
 
     def _run(self) -> None:
@@ -107,7 +123,7 @@ def one_lives(folder: Path) -> bool:
     """Return whether an HTTP worker that is registered in ``folder`` lives."""
     for note in folder.glob("http-*"):
         with suppress(OSError):  # the worker ended
-            os.kill(int(note.read_text()), 0)
+            process_of(note)
             return True
     return False
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 log = logging.getLogger(__name__)
 
 DRAIN_S = 29.0
-"""The seconds that a stopping engine serves on while HTTP workers finish accepted requests: one
-less than gunicorn leaves it, see ``gunicorn.conf.py``."""
+"""The seconds for which an engine whose arbiter is gone serves on while HTTP workers finish
+accepted requests: as long as one that gunicorn stops, see ``gunicorn.conf.py``."""
 CONNECT_S = 1.0
 """The seconds after the engine began to listen for which it waits, though it is stopping, for HTTP
 workers to connect: each worker tries every 50 ms."""

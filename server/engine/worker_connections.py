@@ -4,6 +4,7 @@ import logging
 import selectors
 import socket
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,9 @@ class WorkerConnections:
         self._selector = selectors.DefaultSelector()
         self._look_at = 0.0
         """The time at which to look for the socket again."""
-        self._listen()
+        self._unreachable = False
+        """Whether the socket is gone and could not be made anew."""
+        self._listen_on(listen(path))
 
     def wait(self, timeout_s: float) -> list[selectors.SelectorKey]:
         """Wait for at most ``timeout_s``, and return the sockets that can be read."""
@@ -131,36 +134,48 @@ class WorkerConnections:
         """Return whether a newer engine listens at the path."""
         try:
             return self.path.stat().st_ino != self._inode
-        except FileNotFoundError:
+        except OSError:  # there is none, or nobody can tell
             return False
 
     def keep_socket(self, now: float) -> None:
         """Listen anew if the socket was removed, as nobody else would find the engine.
 
-        The socket is looked for every ``LOOK_S`` seconds; ``now`` is the time in seconds.
+        The socket is looked for every ``LOOK_S`` seconds; ``now`` is the time in seconds. Where no
+        socket can be made, the workers that are connected are served on.
         """
         if now < self._look_at:
             return
         self._look_at = now + LOOK_S
-        if not self.path.exists():
-            log.warning("somebody removed %s: listening anew", self.path)
-            self._selector.unregister(self._listener)
-            self._listener.close()
-            self._listen()
+        try:
+            if not self.path.is_socket():
+                self._listen_anew()
+            self._unreachable = False
+        except OSError as error:
+            if not self._unreachable:
+                log.error("new HTTP workers do not find the engine for now: %s", error)
+            self._unreachable = True
 
     def close(self) -> None:
         """End all connections and stop listening; the socket's file stays if a newer engine's."""
         self._selector.close()
         self._listener.close()
         if not self.replaced():
-            self.path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self.path.unlink()
         for connection in self.open:
             connection.close()
 
-    def _listen(self) -> None:
-        self._listener = listen(self.path)
-        self._inode = self.path.stat().st_ino
+    def _listen_anew(self) -> None:
+        listener = listen(self.path)
+        log.warning("somebody removed %s: listening anew", self.path)
+        self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listen_on(listener)
+
+    def _listen_on(self, listener: socket.socket) -> None:
+        self._listener = listener
         self._selector.register(self._listener, selectors.EVENT_READ)
+        self._inode = self.path.stat().st_ino
 
     def _accept(self) -> None:
         try:

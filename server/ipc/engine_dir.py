@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from server.ipc.atomic_file import make_folder
+
 
 @dataclass(frozen=True)
 class EngineDir:
@@ -33,9 +35,14 @@ class EngineDir:
     def prepare(self) -> None:
         """Make the directory, and remove old measurements, which may be another host's.
 
-        The notes of loads stay: where memory ran out, a load may have killed the whole server.
+        Only this user may enter the directory. The notes of loads stay: where memory ran out, a
+        load may have killed the whole server.
+
+        Raises:
+            OSError: there can be no such directory.
         """
-        self.folder.mkdir(exist_ok=True)
+        make_folder(self.folder)
+        self.folder.chmod(0o700)
         for pattern in ("max_batch_size-*", "finishes-*", "starting", "death", "compiled/layout-*"):
             for note in self.folder.glob(pattern):
                 note.unlink()

@@ -2,39 +2,151 @@
 
 Each process writes to files of its own slot in one directory. A process that replaces a dead one
 takes its slot too, so counters go on and the number of files stays the same.
+
+Where the file system takes no file, a process serves on, and its values are not told.
 """
 
 import fcntl
 import itertools
+import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from prometheus_client.core import Metric
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
-from prometheus_client.values import MultiProcessValue
+
+from server.ipc.atomic_file import make_folder
+
+log = logging.getLogger(__name__)
+
+FILE_BYTES = 1 << 16
+"""The first size of a file in bytes, which prometheus_client doubles whenever the file is full."""
+MOST_BEYOND_KEY = 4 + 8 + 16
+"""The largest number of bytes that a series takes besides its key: length, padding, two doubles."""
 
 
-def value_class(folder: Path, name: str) -> Any:
-    """Return the class of prometheus_client's values that are kept in the slot of ``name``."""
-    slot = _take_slot(folder, name)
-    locked: Any = MultiProcessValue(lambda: slot)  # type: ignore[no-untyped-call]
+def value_class(folder: Path, name: str) -> type:
+    """Return the class of prometheus_client's values that are kept in the slot of ``name``.
 
-    class Value(locked):  # type: ignore[misc]
-        """A value to which only one thread at a time adds.
+    Source: ``prometheus_client.values.MultiProcessValue``, which takes a lock for each addition, in
+    an HTTP worker one of gevent's, and checks whether the process has forked: a tenth of a worker's
+    Python time for a single image.
+    """
+    files = _Files(folder, name)
 
-        prometheus_client's own class takes a lock each time, in an HTTP worker one of gevent's, and
-        checks whether the process has forked: a tenth of a worker's Python time for a single image.
-        """
+    class Value:
+        """A value to which only one thread at a time adds."""
+
+        _multiprocess = True
+
+        def __init__(
+            self,
+            typ: str,
+            metric_name: str,
+            name: str,
+            labelnames: Sequence[str],
+            labelvalues: Sequence[str],
+            help_text: str,
+            multiprocess_mode: str = "",
+            **_: object,
+        ) -> None:
+            kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
+            self._key = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
+            self._file, self._value = files.begin(kind, self._key)
 
         def inc(self, amount: float) -> None:
             self._value += amount
             self._file.write_value(self._key, self._value, 0.0)
 
+        def set(self, value: float, timestamp: float | None = None) -> None:
+            self._value = value
+            self._file.write_value(self._key, value, timestamp or 0.0)
+
+        def get(self) -> float:
+            return self._value
+
+        def set_exemplar(self, exemplar: object) -> None:
+            """Do nothing: exemplars are not told over several processes."""
+
+        def get_exemplar(self) -> None:
+            return None
+
     return Value
+
+
+class _ReservedFile(MmapedDict):
+    """A file of values whose space is reserved before it is mapped.
+
+    The first write to a page of a mapped file for which the file system has no room ends the
+    process (SIGBUS).
+
+    Raises:
+        OSError: the file system has no room; what was reserved before stays usable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._reserve(FILE_BYTES)
+        except OSError:
+            os.close(self._fd)
+            raise
+        super().__init__(str(path))  # type: ignore[no-untyped-call]
+
+    def _init_value(self, key: str) -> None:
+        if self._used + len(key.encode()) + MOST_BEYOND_KEY > self._capacity:
+            self._reserve(2 * self._capacity)
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def _reserve(self, size: int) -> None:
+        before = os.fstat(self._fd).st_size
+        try:
+            os.posix_fallocate(self._fd, 0, max(size, before))
+        except OSError:
+            os.ftruncate(self._fd, before)
+            raise
+
+
+class _NoFile:
+    """Stands for the file of a value that only this process knows."""
+
+    def write_value(self, key: str, value: float, timestamp: float) -> None:
+        """Do nothing."""
+
+
+class _Files:
+    """The files of the slot of ``name`` in ``folder``, which may be taken away at any time."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._slot: str | None = None
+        self._files: dict[str, _ReservedFile] = {}
+        self._lock = Lock()
+        self._told = False
+
+    def begin(self, kind: str, key: str) -> tuple[Any, float]:
+        """Return the file of a series, and the value that an earlier process of the slot left."""
+        with self._lock:
+            try:
+                if self._slot is None:
+                    self._slot = _take_slot(self._folder, self._name)
+                if kind not in self._files:
+                    self._files[kind] = _ReservedFile(self._folder / f"{kind}_{self._slot}.db")
+                file = self._files[kind]
+                value, _ = file.read_value(key)  # type: ignore[no-untyped-call]
+            except OSError as error:
+                if not self._told:
+                    log.error("not all that %s counts is in the metrics: %s", self._name, error)
+                self._told = True
+                return _NoFile(), 0.0
+            return file, value
 
 
 def _take_slot(folder: Path, name: str) -> str:
@@ -43,7 +155,11 @@ def _take_slot(folder: Path, name: str) -> str:
     An engine whose arbiter was killed serves on until the next one is ready: if both wrote the same
     file, each would overwrite the other's counts. The gauges of earlier processes of ``name`` are
     removed.
+
+    Raises:
+        OSError: the file system takes no file.
     """
+    make_folder(folder)
     for pattern in (f"gauge_*_{name}.db", f"gauge_*_{name}.*.db"):
         for file in folder.glob(pattern):
             file.unlink(missing_ok=True)
@@ -70,6 +186,12 @@ class AllProcesses(Collector):
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
+        try:
+            return self._merged()
+        except FileNotFoundError:  # somebody removed files, or the folder, meanwhile
+            return self._merged()
+
+    def _merged(self) -> Iterable[Metric]:
         return MultiProcessCollector.merge(self._written())  # type: ignore[no-any-return, no-untyped-call]
 
     def _written(self) -> Iterator[str]:

@@ -15,6 +15,10 @@ log = logging.getLogger(__name__)
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+USER_TICKS, KERNEL_TICKS, STARTED = 11, 12, 19
+"""The places, after the name, of three fields of ``/proc/PID/stat``: the ticks that the process
+has run and the kernel for it, and the tick after the boot at which it started. Source:
+proc_pid_stat(5), utime, stime and starttime."""
 
 
 def register_process(folder: Path, name: str) -> bool:
@@ -23,13 +27,26 @@ def register_process(folder: Path, name: str) -> bool:
     The result says whether a process had that name before. If the file system is full and takes no
     note, the log says so, and the process serves without being measured.
     """
-    again = (folder / name).exists()
+    again = False
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / name, str(os.getpid()))
+        again = (folder / name).exists()
+        write_whole(folder / name, f"{os.getpid()} {_stat(PROC / 'self')[STARTED]}")
     except OSError as error:
         log.error("%s is not measured: %s", name, error)
     return again
+
+
+def process_of(note: Path) -> Path:
+    """Return the directory of ``/proc`` of the process that ``note`` was written by.
+
+    Raises:
+        OSError: the process ended. Its number may be another's, which started at another time.
+    """
+    pid, _, started = note.read_text().partition(" ")
+    process = PROC / pid
+    if _stat(process)[STARTED] != started:
+        raise ProcessLookupError(f"{pid} is not the process that {note} is of")
+    return process
 
 
 class ProcessStats(Collector):
@@ -59,8 +76,9 @@ class ProcessStats(Collector):
         )
         for note in sorted(self._folder.glob("[!.]*")):
             try:
-                process = PROC / note.read_text()
-                ticks = _cpu_ticks(process)
+                process = process_of(note)
+                stat = _stat(process)
+                ticks = int(stat[USER_TICKS]) + int(stat[KERNEL_TICKS])
                 pages = int((process / "statm").read_text().split()[1])
                 opened = sum(1 for _ in os.scandir(process / "fd"))
             except OSError:
@@ -71,13 +89,10 @@ class ProcessStats(Collector):
         return [seconds, memory, files]
 
 
-def _cpu_ticks(process: Path) -> int:
-    """Return the ticks that ``process``, a directory of ``/proc``, has run, in the kernel too.
-
-    Source: proc(5), ``/proc/[pid]/stat``, ``utime`` and ``stime``.
+def _stat(process: Path) -> list[str]:
+    """Return the fields after the name in the ``stat`` of ``process``, a directory of ``/proc``.
 
     Raises:
         OSError: the process ended.
     """
-    stat = (process / "stat").read_text().rpartition(")")[2].split()  # its name may contain ")"
-    return int(stat[11]) + int(stat[12])
+    return (process / "stat").read_text().rpartition(")")[2].split()  # its name may contain ")"

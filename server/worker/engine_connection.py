@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from server.ipc.arena import Arena
-from server.ipc.engine_socket import send_hello
+from server.ipc.engine_socket import connect, send_hello
 from server.ipc.messages import MAX_PACKET, Ask, Cancel, Submit, in_packet, pack, unpack
 from server.worker.event_loop import EventLoop, Stop
 
@@ -84,7 +84,7 @@ class EngineConnection:
         # The event loop's own kind of socket would wait where this must not.
         sock = self._loop.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            sock.connect(str(self._path))
+            connect(sock, self._path)
             send_hello(sock, self._arena)
         except OSError:
             sock.close()

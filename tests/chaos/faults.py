@@ -98,6 +98,7 @@ def victim(
     folder: Path,
     worker_count: int = 2,
     settings: Mapping[str, str] | None = None,
+    stop_within_s: float = 40.0,
 ) -> Iterator[Victim]:
     """Start a server that may be harmed, with its files in ``folder``, and more ``settings``."""
     copy_version(folder / "models", "1")
@@ -109,7 +110,7 @@ def victim(
         "SABOTAGE": str(folder / "sabotage"),
         **(settings or {}),
     }
-    with serving(python, environ) as server:
+    with serving(python, environ, stop_within_s=stop_within_s) as server:
         yield Victim(server, folder, worker_count)
 
 

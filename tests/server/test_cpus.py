@@ -5,24 +5,66 @@ import threading
 
 import pytest
 
+from server import cpus
 from server.cpus import WakeUps, cpu_quota
+
+V1 = "4:cpuset:/{path}\n2:cpu,cpuacct:/{path}\n0::/elsewhere\n"
+V2 = "0::/{path}\n"
+
+
+def v1(folder, quota, period=100_000):
+    """The files of a cgroup of version 1; a quota of -1 is none."""
+    at = f"cpu/{folder}".rstrip("/")
+    return {f"{at}/cpu.cfs_quota_us": f"{quota}\n", f"{at}/cpu.cfs_period_us": f"{period}\n"}
+
+
+def v2(folder, quota, period=100_000):
+    """The files of a cgroup of version 2; a quota "max" is none."""
+    return {f"{folder}/cpu.max".lstrip("/"): f"{quota} {period}\n"}
 
 
 @pytest.mark.parametrize(
-    ("files", "quota"),
+    ("cgroups", "files", "quota"),
     [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4.0),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
+        (V2.format(path=""), v2("", 150_000), 1.5),
+        (V2.format(path=""), v2("", "max"), None),
+        (V2.format(path="system.slice/cars.service"), {}, None),
+        (V2.format(path="system.slice/cars.service"), v2("system.slice/cars.service", 50_000), 0.5),
+        (V2.format(path="a/b"), v2("a", 300_000) | v2("a/b", "max"), 3.0),
+        (V2.format(path="a/b"), v2("a", 300_000) | v2("a/b", 400_000), 3.0),
+        (V2.format(path="a/b"), v2("a", 300_000, 50_000) | v2("a/b", 400_000), 4.0),
+        (V2.format(path="a/b"), v2("other", 100_000), None),
+        (V2.format(path="of/the/host"), v2("", 200_000), 2.0),
+        (V2.format(path="../.."), v2("", 200_000), 2.0),
+        (V2.format(path="cars:1"), v2("cars:1", 200_000), 2.0),
+        (V1.format(path=""), v1("", 400_000), 4.0),
+        (V1.format(path=""), v1("", -1), None),
+        (V1.format(path="docker/0a1b"), v1("", 400_000), 4.0),
+        (V1.format(path="a/b"), v1("", -1) | v1("a", 200_000) | v1("a/b", -1), 2.0),
+        (V1.format(path="a/b"), v1("", -1) | v1("a", 200_000) | v1("a/b", 150_000), 1.5),
+        (V1.format(path="a") + V2.format(path="b"), v2("unified/b", 100_000), 1.0),
+        ("3:cpuset:/a\n", v1("a", 100_000), None),
+        ("2:cpu,cpuacct:/\n", {"cpu,cpuacct/cpu.cfs_quota_us": "-1"}, None),
+        ("", v2("", 100_000), None),
     ],
 )
-def test_quota_is_read_from_either_version_of_cgroups(tmp_path, files, quota):
+def test_smallest_quota_on_the_way_up_counts(tmp_path, cgroups, files, quota):
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert cpu_quota(tmp_path) == quota
+    assert cpu_quota(cgroups, tmp_path) == quota
+
+
+def test_processors_are_those_of_affinity_and_quota_together(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
+    monkeypatch.setattr(cpus, "HIERARCHIES", tmp_path)
+    monkeypatch.setattr(cpus, "CGROUPS", tmp_path / "cgroups")
+    assert cpus.available_cpus() == 8
+    (tmp_path / "cgroups").write_text(V2.format(path="cars.slice/one.service"))
+    (tmp_path / "cars.slice").mkdir()
+    for limit, wanted in ((250_000, 2), (50_000, 1), (900_000, 8)):
+        (tmp_path / "cars.slice" / "cpu.max").write_text(f"{limit} 100000\n")
+        assert cpus.available_cpus() == wanted
 
 
 def test_patient_thread_is_scheduled_as_a_batch_job_and_the_others_as_before():

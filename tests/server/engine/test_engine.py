@@ -1,6 +1,7 @@
 """The engine's rules of beginning and ending; what it does for clients is in test_client."""
 
 import os
+import shutil
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
+from server.engine import worker_connections
 from server.engine.batcher import QueuedRequest
 from server.engine.engine import FAILURES, TELL_S, Engine
 from server.errors import InferenceFailed
@@ -170,6 +172,62 @@ def test_engine_whose_socket_was_removed_listens_anew(path):
             client.close()
 
 
+def remove(folder):
+    """Remove an engine's directory."""
+    shutil.rmtree(folder)
+
+
+def replace_by_a_file(folder):
+    """Have a file in the place of an engine's directory."""
+    shutil.rmtree(folder)
+    folder.touch()
+
+
+def replace_the_socket(folder):
+    """Have a file in the place of an engine's socket."""
+    (folder / "engine.sock").unlink()
+    (folder / "engine.sock").touch()
+
+
+@pytest.mark.parametrize("harm", [remove, replace_by_a_file, replace_the_socket])
+def test_engine_serves_on_whatever_happens_to_its_directory_and_is_found_again(
+    tmp_path, caplog, harm
+):
+    path = tmp_path / "engine-0" / "engine.sock"
+    path.parent.mkdir()
+    client = tests_engine.connect(path)
+
+    def looked_again():
+        looked = engine._connections._look_at
+        until(lambda: engine._connections._look_at > looked)
+
+    with running(path) as engine:
+        until(lambda: client.ready)
+        harm(path.parent)
+        for _ in range(3):
+            looked_again()
+            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+                assert generated.images.shape == (2, 4, 4, 3)
+        told = [x for x in caplog.records if x.name == worker_connections.__name__]
+        assert len(told) == 1, "it says so again and again"
+        if path.parent.is_file():
+            path.parent.unlink()
+        until(path.is_socket)
+        second = tests_engine.connect(path)
+        until(lambda: second.ready)
+        for each in (client, second):
+            each.close()
+
+
+@pytest.mark.parametrize("harm", [remove, replace_by_a_file])
+def test_engine_ends_without_an_error_although_its_directory_is_gone(tmp_path, harm):
+    path = tmp_path / "engine-0" / "engine.sock"
+    engine = Engine(path, 1, Notes())
+    harm(path.parent)
+    engine.stop(within_s=0)
+    engine.serve()
+
+
 def test_stranger_on_the_socket_harms_nobody(path):
     client = tests_engine.connect(path)
     with running(path):
@@ -280,6 +338,7 @@ def test_gauges_are_refreshed_now_and_then_while_batches_run(path):
 
 def test_engine_whose_parent_is_gone_ends_by_itself(path, monkeypatch):
     with running(path) as engine:
-        monkeypatch.setattr(os, "getppid", lambda: 1)
+        another = os.getppid() + 1  # 1 may be the parent of the tests themselves
+        monkeypatch.setattr(os, "getppid", lambda: another)
         until(lambda: engine._shutdown.begun)
         until(lambda: not path.exists())

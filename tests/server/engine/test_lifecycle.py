@@ -26,6 +26,7 @@ from server.ipc.catalog import LOADING, READY, Catalog, Entry
 from server.ipc.messages import Ask
 from server.runtime.plans import Plan, SessionError
 from tests.clock import Clock
+from tests.full_disk import fill, needs_mount, small_disk
 
 PLAN = Plan("cpu", "f32")
 
@@ -842,3 +843,43 @@ def test_start_without_an_answer_of_the_volume_says_so(world, monkeypatch):
     with pytest.raises(BundleError, match="no answer"):
         world.start()
     assert "no answer after 31 s" in world.reason("tiny/1")
+
+
+def test_catalog_whose_folder_was_removed_is_written_anew(world):
+    world.start()
+    shutil.rmtree(world.engine_dir.folder)
+    world.look(after_s=0)
+    assert world.ready == ["tiny/1"]
+
+
+@needs_mount
+def test_full_disk_keeps_the_old_version_answering_until_the_new_one_can_be_announced(
+    world, tmp_path, caplog
+):
+    with small_disk(tmp_path / "run" / "engine-0", kib=64) as disk:
+        world.start()
+        (old,) = world.engine.keys
+        filler = fill(disk)
+        world.write("2")
+        announced = world.engine.announced
+        for _ in range(5):
+            world.look()
+        assert (world.catalog.default, world.engine.announced) == ("tiny/1", announced)
+        assert old in world.engine.keys
+        assert len(world.engine.keys) == 2
+        assert caplog.text.count("No space left") == 1
+        filler.unlink()
+        world.look(after_s=0)
+        assert (world.catalog.default, world.engine.announced) == ("tiny/2", announced + 1)
+        assert world.engine.keys == [world.catalog.find().key]
+
+
+@needs_mount
+def test_engine_that_finds_a_full_disk_starts_and_announces_itself_later(world, tmp_path):
+    with small_disk(tmp_path / "run" / "engine-0", kib=64) as disk:
+        filler = fill(disk)
+        world.start()
+        assert len(world.engine.keys) == 1
+        filler.unlink()
+        world.look(after_s=0)
+        assert world.ready == ["tiny/1"]

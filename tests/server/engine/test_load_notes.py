@@ -129,4 +129,4 @@ def test_lost_directory_is_no_reason_to_fail(engine_dir, load):
     with noted(note, engine_dir.folder, insist=False):
         assert not load_notes.is_loading(engine_dir, os.getpid())
     load_notes.witness(engine_dir, 17, KILLED)
-    assert load_notes.last_death(engine_dir) == ""
+    assert load_notes.last_death(engine_dir) == KILLED  # in a directory that is made anew

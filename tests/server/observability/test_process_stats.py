@@ -68,6 +68,12 @@ def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
     assert {name for _, name in measured(tmp_path)} == {"engine"}
 
 
+@pytest.mark.parametrize("note", [f"{os.getpid()} 1", str(os.getpid()), "", "no number"])
+def test_process_that_has_the_number_of_one_that_ended_is_not_measured(tmp_path, note):
+    (tmp_path / "engine").write_text(note)
+    assert measured(tmp_path) == {}
+
+
 def test_process_that_cannot_be_noted_says_so_and_goes_on(tmp_path, caplog):
     (tmp_path / "full").touch()  # no folder can be made here
     assert not register_process(tmp_path / "full" / "processes", "http-3")
@@ -83,7 +89,7 @@ def forked(folder, noted=()):
         hooks = runpy.run_path("server/gunicorn.conf.py")
         worker = types.SimpleNamespace(slot=3)
         server = types.SimpleNamespace(
-            connection_balance="balance", SIG_QUEUE=queue.SimpleQueue()
+            connection_balance="balance", survivor=None, SIG_QUEUE=queue.SimpleQueue()
         )
         for number in {list(map(int, noted))}:
             server.SIG_QUEUE.put(number)

@@ -55,6 +55,12 @@ def test_what_was_measured_is_not_measured_again(tmp_path, caplog):
     assert other.opened == []
 
 
+def test_layout_that_cannot_be_noted_is_taken_all_the_same(tmp_path):
+    (tmp_path / "compiled").touch()
+    device = Device(nchw=0.002, nhwc=0.001)
+    assert faster_layout(device.prepare, tmp_path / "compiled" / "layout", device.clock) is True
+
+
 def test_note_that_says_nothing_is_measured_anew(tmp_path):
     note = tmp_path / "layout"
     note.write_text("")
