@@ -68,9 +68,9 @@ def test_the_second_of_a_name_is_told_so_and_takes_its_place(tmp_path):
     assert {name for _, name in measured(tmp_path)} == {"engine"}
 
 
-@pytest.mark.parametrize("note", [f"{os.getpid()} 1", str(os.getpid()), "", "no number"])
+@pytest.mark.parametrize("note", ["{pid} 1", "{pid}", "", "no number"])
 def test_process_that_has_the_number_of_one_that_ended_is_not_measured(tmp_path, note):
-    (tmp_path / "engine").write_text(note)
+    (tmp_path / "engine").write_text(note.format(pid=os.getpid()))
     assert measured(tmp_path) == {}
 
 
