@@ -5,7 +5,9 @@ import io
 import json
 import os
 import subprocess
+import sys
 import urllib.request
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ import pytest
 from PIL import Image
 
 from loadtests import compare, wrk
-from loadtests.peers.requests import IMAGES_PATH, OURS, OWN
+from loadtests.peers.requests import IMAGES_PATH, OURS, OWN, Requests
+from loadtests.readings import MeasureError
 from loadtests.serving import ROOT, get
 
 PEERS = {"loadtests.peers.mosec_batcher": "mosec", "loadtests.peers.starlette_batcher": "starlette"}
@@ -83,3 +86,24 @@ def test_peer_draws_what_it_is_asked_for_and_bears_the_load_generator(place, lib
         for load in (compare.LOADS[2], compare.LOADS[3]):
             command = wrk.command_for(load, tmp_path, contender.requests.script(load))
             assert "Requests/sec" in wrk.run([*command, "-d1s", url])
+
+
+DEAF = """
+import pathlib, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize("place", [".", "loadtests.peers.mosec_batcher"])
+def test_only_our_own_server_has_to_stop_for_its_figures_to_count(place, tmp_path, monkeypatch):
+    started = tmp_path / "started"
+    command = [sys.executable, "-c", DEAF, str(started)]
+    requests = Requests(OURS.script, is_ready=lambda url: started.exists())
+    monkeypatch.setattr(compare.Contender, "command", lambda *_: command)
+    monkeypatch.setattr(compare.Contender, "requests", requests)
+    monkeypatch.setattr(compare, "STOP_WITHIN_S", 0.1)
+    fails = pytest.raises(MeasureError, match="it did not stop") if place == "." else nullcontext()
+    with fails, compare.started(compare.Contender("it", place, sys.executable)):
+        pass
