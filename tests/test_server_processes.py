@@ -141,8 +141,8 @@ def short_path():
         yield Path(folder)
 
 
-def test_engine_comes_back_although_one_could_not_be_started(tmp_path, short_path):
-    """The folder of temporary files is away for a moment, as on a full or lost volume."""
+def test_engine_comes_back_although_the_folder_of_temporary_files_is_away(tmp_path, short_path):
+    """Heartbeats and gunicorn's own sockets lie there: the folder is made anew."""
     folder, away = short_path / "tmp", short_path / "away"
     folder.mkdir()
     own = {"CARFRONT_RUNTIME_DIR": str(tmp_path / "run"), "TMPDIR": str(folder)}
@@ -150,8 +150,7 @@ def test_engine_comes_back_although_one_could_not_be_started(tmp_path, short_pat
         (engine,) = family(server.pid)[1]
         folder.rename(away)
         os.kill(engine, signal.SIGKILL)
-        until(lambda: "an engine could not be started" in server.log.read_text())
-        away.rename(folder)
+        until(lambda: family(server.pid)[1] not in ([], [engine]))
         assert Caller(server.url).png(7).startswith(b"\x89PNG")
 
 
