@@ -2,13 +2,20 @@
 
 import math
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from server.bundle.manifest import LATEST, NAME, VERSION
-from server.config_error import PREFIX, ConfigError, UnknownSetting
+from server.config_error import (
+    PREFIX,
+    ConfigError,
+    UnknownSetting,
+    check_between,
+    check_named,
+    check_one_of,
+    check_sendable,
+)
 from server.cpus import available_cpus
 from server.ipc.engine_dir import EngineDir
 
@@ -95,38 +102,42 @@ class ServerConfig:
     """The form of the log: text, json, or auto, which is text where stderr is a terminal."""
 
     def __post_init__(self) -> None:
-        _between("port", self.port, 1, 65535)
-        _named("model", self.model, "a model's name", NAME)
+        check_between("port", self.port, 1, 65535)
+        check_named("model", self.model, "a model's name", NAME)
         if self.version != LATEST:
-            _named("version", self.version, "latest, or a number", VERSION)
+            check_named("version", self.version, "latest, or a number", VERSION)
         for spec in self.served_beside:
             name, _, version = spec.partition("/")
-            _named("serve", spec, "all, or name or name/version with commas between", NAME, name)
+            check_named(
+                "serve", spec, "all, or name or name/version with commas between", NAME, name
+            )
             if version:
-                _named("serve", spec, "name/version with a number as version", VERSION, version)
-        _between("poll_s", self.poll_s, 0, 86400)
-        _sendable("admin_token", self.admin_token)
-        _between("workers", self.workers, 0, 256)
-        _between("engines", self.engines, 0, 64)
-        _between("streams", self.streams, 0, 64)
-        _between("threads", self.threads, 0, 1024)
-        _between("max_batch_size", self.max_batch_size, 0, 4096)
-        _between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
-        _between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
-        _between("keepalive_s", self.keepalive_s, 1, 3600)
-        _between("connections", self.connections, 10, 100_000)
-        _between("read_timeout_s", self.read_timeout_s, 1, 3600)
-        _between("send_timeout_s", self.send_timeout_s, 1, 3600)
-        _between("unsent_mib", self.unsent_mib, 1, 65536)
-        _between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
-        _between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
-        _between("arena_mib", self.arena_mib, 16, 4096)
-        _one_of("provider", self.provider, PROVIDERS)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("fallback", self.fallback, ("no", "yes"))
-        _one_of("traces", self.traces, ("none", "otlp"))
-        _one_of("log_format", self.log_format, ("auto", "text", "json"))
-        _one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+                check_named(
+                    "serve", spec, "name/version with a number as version", VERSION, version
+                )
+        check_between("poll_s", self.poll_s, 0, 86400)
+        check_sendable("admin_token", self.admin_token)
+        check_between("workers", self.workers, 0, 256)
+        check_between("engines", self.engines, 0, 64)
+        check_between("streams", self.streams, 0, 64)
+        check_between("threads", self.threads, 0, 1024)
+        check_between("max_batch_size", self.max_batch_size, 0, 4096)
+        check_between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
+        check_between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
+        check_between("keepalive_s", self.keepalive_s, 1, 3600)
+        check_between("connections", self.connections, 10, 100_000)
+        check_between("read_timeout_s", self.read_timeout_s, 1, 3600)
+        check_between("send_timeout_s", self.send_timeout_s, 1, 3600)
+        check_between("unsent_mib", self.unsent_mib, 1, 65536)
+        check_between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
+        check_between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
+        check_between("arena_mib", self.arena_mib, 16, 4096)
+        check_one_of("provider", self.provider, PROVIDERS)
+        check_one_of("precision", self.precision, PRECISIONS)
+        check_one_of("fallback", self.fallback, ("no", "yes"))
+        check_one_of("traces", self.traces, ("none", "otlp"))
+        check_one_of("log_format", self.log_format, ("auto", "text", "json"))
+        check_one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
 
     @property
     def served_beside(self) -> list[str]:
@@ -233,27 +244,3 @@ def _parse(name: str, kind: object, text: str) -> object:
         except ValueError:
             raise ConfigError(name, text, "a whole number") from None
     return text if kind is str else Path(text)
-
-
-def _between(name: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(name, value, f"{low} to {high}")
-
-
-def _named(
-    name: str, value: str, wanted: str, pattern: re.Pattern[str], part: str | None = None
-) -> None:
-    if not pattern.fullmatch(value if part is None else part):
-        raise ConfigError(name, value, wanted)
-
-
-def _sendable(name: str, value: str) -> None:
-    """Check that ``value`` can be sent in a header: an environment may hold other bytes, too."""
-    is_text = not any("\ud800" <= letter <= "\udfff" for letter in value)
-    if not is_text or value != value.strip() or set(value) & set("\0\r\n"):
-        raise ConfigError(name, value, "UTF-8 in one line, with no space before or behind it")
-
-
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(name, value, f"one of {', '.join(choices)}")

@@ -13,7 +13,8 @@ from server.errors import InvalidRequest
 from server.observability import metrics
 from server.observability.logs import HEADER, begin_request
 from server.observability.tracing import Tracer
-from server.worker.request_terms import PEER, Peer, RequestTerms
+from server.worker.peer import PEER, Peer
+from server.worker.request_terms import RequestTerms
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

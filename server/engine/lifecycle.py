@@ -2,9 +2,8 @@
 
 A new version is loaded beside the old one, proven on this host, and only then named in the catalog.
 A bundle that cannot be loaded is refused by name, and the old version goes on serving. The old
-version stays loaded for as long as a request may still be on its way to it.
-
-A bundle whose loading killed engines is refused too, see ``server.engine.load_notes``.
+version stays loaded for as long as a request may still be on its way to it. A bundle whose loading
+killed engines is refused too, see ``server.engine.load_notes``.
 """
 
 import logging
@@ -240,9 +239,9 @@ class Lifecycle:
 
     def _retire_unwanted(self) -> bool:
         """Retire the bundles that are not wanted any more; return whether there were any."""
-        unwanted = [ref for ref in self._bundles if ref not in self._serving]
-        others = self._other_engines
-        retired = [x for x in unwanted if not answered_by(others, x, self._bundles.key(x))]
+        key, others = self._bundles.key, self._other_engines
+        unwanted = (ref for ref in self._bundles if ref not in self._serving)
+        retired = [x for x in unwanted if not answered_by(others, x, key(x))]
         for ref in retired:
             self._bundles.retire(ref, "it is not wanted any more")
             self._attempts.forget(ref)

@@ -16,7 +16,8 @@ from server.errors import ClientGone, DeadlineExceeded
 from server.fair_order import FairOrder, weight
 from server.ipc.arena import ALIGN
 from server.worker.event_loop import EventLoop, Waiter
-from server.worker.request_terms import Peer, RequestTerms
+from server.worker.peer import Peer
+from server.worker.request_terms import RequestTerms
 
 SMALL_PART = 32
 """One part in so many of the arena is for small requests alone."""

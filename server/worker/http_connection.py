@@ -14,9 +14,9 @@ from server.errors import ERROR, ProtocolError, ServingError
 from server.worker.answer_head import Field, answer_head, closes, whole
 from server.worker.caller_socket import CallerSocket, Overdue
 from server.worker.connections import Connections
+from server.worker.peer import PEER
 from server.worker.request_head import RequestLine, environ_of, keeps_connection
 from server.worker.request_reader import RequestReader
-from server.worker.request_terms import PEER
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,8 @@ callers see latency, not an error.
 
 import itertools
 import logging
-import select
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from server.admission import in_time_in_s
@@ -21,7 +20,8 @@ from server.worker.arena_slots import ArenaSlots, SentRows
 from server.worker.engine_balancer import Backend, Balancer
 from server.worker.event_loop import EventLoop
 from server.worker.inflight_request import HUNG_UP, InflightRequest
-from server.worker.request_terms import Peer, Refusal, RequestTerms
+from server.worker.peer import hung_up
+from server.worker.request_terms import Refusal, RequestTerms
 
 log = logging.getLogger(__name__)
 
@@ -237,16 +237,3 @@ class Inflight:
                 reason = "client_gone" if why is HUNG_UP else "deadline"
                 metrics.DROPPED.labels(reason).inc(request.rows)
             request.waiter.wake(why)
-
-
-def hung_up(loop: EventLoop, peers: Iterable[Peer]) -> set[Peer]:
-    """Return those of ``peers`` that have hung up; one that only sends no more still listens."""
-    poll, by_descriptor = loop.poll(), {peer.fileno(): peer for peer in peers}
-    for descriptor in by_descriptor:
-        poll.register(descriptor, select.POLLRDHUP)
-    gone = select.POLLHUP | select.POLLERR
-    return {
-        by_descriptor[descriptor]
-        for descriptor, events in poll.poll(0)
-        if events & gone or by_descriptor[descriptor].is_gone()
-    }

@@ -1,28 +1,15 @@
 """The terms on which images are asked for, and an engine's refusal of them."""
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from server.errors import QueueFull
 from server.queue_state import SMALL_ROWS, QueueState
+from server.worker.peer import Peer
 
 HOLDS_S = 0.5
 """The seconds for which a refusal stands for what the engine would say again: a queue that is full
 may be empty in the next second."""
-
-
-PEER = "carfront.peer"
-"""The key of the caller's ``Peer`` in the WSGI environment of a request."""
-
-
-class Peer(Protocol):
-    """The caller of a request, as far as it can hang up."""
-
-    def fileno(self) -> int:
-        """Return the descriptor of the caller's socket."""
-
-    def is_gone(self) -> bool:
-        """Return whether a caller that sends no more has hung up altogether, as far as is known."""
 
 
 class RequestTerms(NamedTuple):

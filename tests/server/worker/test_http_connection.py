@@ -12,7 +12,7 @@ from server.errors import ERROR
 from server.worker.connections import READER, REQUEST, REST, Connections, Limits
 from server.worker.gevent_io import GeventLoop
 from server.worker.http_connection import FAILED, Connection
-from server.worker.inflight import hung_up
+from server.worker.peer import hung_up
 from server.worker.request_reader import MAX_BODY, MAX_HEAD, MAX_LINE
 
 GET = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
