@@ -608,7 +608,8 @@ def connected(server):
 def test_connection_that_asks_for_nothing_is_closed(tmp_path):
     """Whether it never asked, asks no more, or stops in the middle of its headers."""
     line = b"GET /healthz HTTP/1.1\r\nHost: cars\r\n"
-    with serving(PYTHON, {"CARFRONT_WORKERS": "1", "CARFRONT_KEEPALIVE_S": "1"}) as server:
+    soon = {"CARFRONT_KEEPALIVE_S": "1", "CARFRONT_READ_TIMEOUT_S": "1"}
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1"} | soon) as server:
         for sent in (b"", line + b"\r\n", line, line + b"\r\n" + line):
             with connected(server) as connection:
                 connection.sendall(sent)
