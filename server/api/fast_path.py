@@ -7,7 +7,7 @@ memory each time.
 
 import re
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from server.api.body import read_json
 from server.api.context import CONTEXT, RequestContext
@@ -30,24 +30,22 @@ class PlainRequest(NamedTuple):
 
     route: str
     """The route's name in metrics and traces; Flask has the same route."""
-    matches: Callable[["WSGIEnvironment"], object]
-    """Tells whether a request is of this kind, by its head."""
-    parse: Callable[["WSGIEnvironment"], ImageRequest]
-    """Returns what to generate, or raises a ``ServingError``."""
-
-
-def _parse_path(environ: "WSGIEnvironment") -> ImageRequest:
-    found = ONE(environ["PATH_INFO"])
-    assert found is not None  # it matches
-    return ImageRequest(SeedRange(parse_seed(found[1]), 1), "png")
+    match: Callable[["WSGIEnvironment"], Any]
+    """Returns what tells by a request's head that it is of this kind; nothing if it is not."""
+    parse: Callable[["WSGIEnvironment", Any], ImageRequest]
+    """Takes the match too; returns what to generate, or raises a ``ServingError``."""
 
 
 PLAIN_REQUESTS = {
-    "GET": PlainRequest(ROUTE, lambda x: ONE(x["PATH_INFO"]), _parse_path),
+    "GET": PlainRequest(
+        ROUTE,
+        lambda x: ONE(x["PATH_INFO"]),
+        lambda _, found: ImageRequest(SeedRange(parse_seed(found[1]), 1), "png"),
+    ),
     "POST": PlainRequest(
         MANY,
         lambda x: x["PATH_INFO"] == MANY and x.get("CONTENT_TYPE") == "application/json",
-        lambda x: ImageRequest.from_json(read_json(x)),
+        lambda x, _: ImageRequest.from_json(read_json(x)),
     ),
 }
 """The requests that are answered here, by their methods."""
@@ -71,7 +69,8 @@ class FastPath:
             start_response(status, fields)
             return (body,)
         plain = PLAIN_REQUESTS.get(environ["REQUEST_METHOD"])
-        if plain is None or not plain.matches(environ):
+        found = plain and plain.match(environ)
+        if plain is None or not found:
             # To upgrade is a wish that may be ignored; Flask would know no route for a WebSocket.
             environ.pop("HTTP_UPGRADE", None)
             return self._app(environ, start_response)
@@ -79,7 +78,7 @@ class FastPath:
         context.route = plain.route
         status = "200 OK"
         try:
-            fields, body = answer(self._service, plain.parse(environ), context)
+            fields, body = answer(self._service, plain.parse(environ, found), context)
         except ServingError as error:
             status, fields, body = of_serving_error(error, environ["PATH_INFO"])
         start_response(status, fields)

@@ -13,10 +13,11 @@ Field = tuple[str, str]
 
 def answer_head(
     status: str, fields: Sequence[Field], size: int, method: str, version: str, keeps: bool
-) -> bytes:
+) -> tuple[bytes, bool]:
     """Return the head of an answer with ``status`` and ``fields``, whose body has ``size`` bytes.
 
-    ``method`` and ``version`` are the request's; ``keeps`` tells whether the connection goes on.
+    Return as well whether the connection goes on: if it ``keeps``, and ``fields`` do not say that
+    it ends. ``method`` and ``version`` are the request's.
 
     Raises:
         ValueError: a field would end its line, is wrong about the body, or is no latin-1.
@@ -32,11 +33,12 @@ def answer_head(
         more.append(("Content-Length", str(size)))
     elif length != str(size) and method != "HEAD":
         raise ValueError(f"a length of {length} for {size} bytes")
-    if "connection" not in given:
-        if not keeps:
-            more.append(("Connection", "close"))
-        elif version == "HTTP/1.0":
-            more.append(("Connection", "keep-alive"))
+    if "connection" in given:
+        keeps = keeps and given["connection"].lower() != "close"
+    elif not keeps:
+        more.append(("Connection", "close"))
+    elif version == "HTTP/1.0":
+        more.append(("Connection", "keep-alive"))
     if "date" not in given:
         more.append(("Date", _date(int(time()))))
     lines = [f"HTTP/1.1 {status}\r\n"]
@@ -44,12 +46,7 @@ def answer_head(
     head = "".join(lines)
     if not head.count("\r") == head.count("\n") == len(lines):
         raise ValueError(f"an end of line in {lines!r}")
-    return head.encode("latin-1") + b"\r\n"
-
-
-def closes(fields: Sequence[Field]) -> bool:
-    """Return whether an answer's fields say that its connection ends."""
-    return any(name.lower() == "connection" and value.lower() == "close" for name, value in fields)
+    return head.encode("latin-1") + b"\r\n", keeps
 
 
 def whole(result: Iterable[bytes]) -> bytes:

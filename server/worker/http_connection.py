@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Any, Protocol
 
 from server.errors import ERROR, ProtocolError, ServingError
-from server.worker.answer_head import Field, answer_head, closes, whole
+from server.worker.answer_head import Field, answer_head, whole
 from server.worker.caller_socket import CallerSocket, Overdue
 from server.worker.connections import Connections
 from server.worker.peer import PEER
@@ -104,7 +104,7 @@ class Connection:
             error = refused
         line = self._reader.line or UNREAD._replace(path=self._reader.path)
         fields = self._reader.fields if self._reader.line else {}
-        environ = {**self._environ, **environ_of(line, fields, body)}
+        environ = environ_of(self._environ, line, fields, body)
         self._version, self._has_probed = line.version, False
         self._keeps = not self._socket.is_last and keeps_connection(line, fields)
         if error:
@@ -125,9 +125,9 @@ class Connection:
             result = self._server.application(environ, self._start_response)
             try:
                 body = whole(result)
-                if closes(self._fields) or self._server.lets_go():
+                if self._server.lets_go():
                     self._keeps = False
-                head = answer_head(
+                head, self._keeps = answer_head(
                     self._status, self._fields, len(body), environ["REQUEST_METHOD"],
                     self._version, self._keeps,
                 )  # fmt: skip

@@ -123,10 +123,13 @@ def keeps_connection(line: RequestLine, fields: Fields) -> bool:
     return "close" not in wishes and (line.version == "HTTP/1.1" or "keep-alive" in wishes)
 
 
-def environ_of(line: RequestLine, fields: Fields, body: bytes) -> dict[str, Any]:
-    """Return what a request adds to its WSGI environment. Source: PEP 3333."""
+def environ_of(
+    base: dict[str, Any], line: RequestLine, fields: Fields, body: bytes
+) -> dict[str, Any]:
+    """Return the WSGI environment of a request, which begins with ``base``. Source: PEP 3333."""
     path = line.path
     environ: dict[str, Any] = {
+        **base,
         **fields,
         "REQUEST_METHOD": line.method,
         "PATH_INFO": unquote(path, "latin-1") if "%" in path else path,
