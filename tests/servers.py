@@ -1,10 +1,14 @@
 """Servers of the tests: the real ones, with settings that suit a machine that is busy with more."""
 
 import os
+import socket
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 from loadtests import serving as starting
 from loadtests.serving import Server
@@ -33,6 +37,21 @@ def python_that_drains_long(folder: Path) -> Path:
     python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@" {limits}\n')
     python.chmod(0o755)
     return python
+
+
+def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
+    """Poll ``condition`` until it holds, and return what it returned; fail when it is too late."""
+    deadline = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)  # between two looks, not instead of one
+    return found
+
+
+def connected(server: Server, timeout_s: float = PATIENCE_S) -> socket.socket:
+    """Return a bare connection to ``server``."""
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=timeout_s)
 
 
 def serving(

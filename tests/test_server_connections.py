@@ -8,11 +8,12 @@ import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests import servers
 from tests.chaos.processes import family
 from tests.servers import PYTHON, serving
 
@@ -25,12 +26,9 @@ MANY_IMAGES = (
     b"POST /v1/images HTTP/1.1\r\nHost: cars\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
+until = partial(servers.until, within_s=60.0)
+connected = partial(servers.connected, timeout_s=60.0)
 ANSWER_BYTES = 512 * 32 * 32 * 3
-
-
-def connected(server):
-    address = urlsplit(server.url)
-    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def asked(connection, request):
@@ -55,13 +53,6 @@ def ended(server, reason):
     text = ask_anew(server, b"GET /metrics HTTP/1.1\r\nHost: cars\r\n\r\n")[1].decode()
     found = re.search(rf'carfront_connections_ended_total{{reason="{reason}"}} (\S+)', text)
     return float(found[1]) if found else 0.0
-
-
-def until(condition, within_s=60.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)  # between two looks, not instead of one
 
 
 @contextmanager

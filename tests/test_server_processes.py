@@ -41,8 +41,10 @@ from tests.servers import (
     LARGE_BATCHES,
     PATIENCE_S,
     PYTHON,
+    connected,
     python_that_drains_long,
     serving,
+    until,
     victim,
 )
 
@@ -83,14 +85,6 @@ class Caller:
         status, data = self("POST", "/v1/images", {"seed": seed, "n": n, "format": "npy"})
         assert status == 200, data
         return np.load(io.BytesIO(data))
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)  # between two looks, not instead of one
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -597,12 +591,6 @@ def test_only_http_workers_hold_the_http_port(server):
     workers, engines, arbiters = family(server.pid)
     assert all(map(holds_it, workers))
     assert not any(map(holds_it, engines + arbiters))
-
-
-def connected(server):
-    """Return a bare connection to ``server``."""
-    address = urlsplit(server.url)
-    return socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S)
 
 
 def test_connection_that_asks_for_nothing_is_closed(tmp_path):
