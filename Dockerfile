@@ -1,6 +1,7 @@
-# The image of the server, and of nothing else: no training, no export, no compiler.
+# The image of the server, and of what draws data sets: no training, no export, no compiler.
 #
 #   docker build -t carfront:cpu .
+#   docker build -t carfront:generate --build-arg REQUIREMENTS=generate.txt .
 #   docker build -t carfront:gpu --build-arg REQUIREMENTS=serve-gpu.txt .
 #   docker run --rm -p 8000:8000 carfront:cpu
 
@@ -12,6 +13,9 @@ COPY requirements/${REQUIREMENTS} /tmp/requirements.txt
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python --no-cache-dir --disable-pip-version-check \
        install --require-hashes --only-binary :all: -r /tmp/requirements.txt
+# Half of it is libraries that are there three times, tests, and tools for other networks.
+COPY requirements/slim.py /tmp/slim.py
+RUN python /tmp/slim.py /opt/venv/lib/python3.11/site-packages
 
 
 FROM python:3.11-slim-bookworm
@@ -24,6 +28,10 @@ COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY models/ models/
 COPY server/ server/
+COPY inversion/ inversion/
+COPY carfront/ carfront/
+# A pod cannot write what Python compiles, and each of its processes would compile it anew.
+RUN python -m compileall -q --invalidation-mode unchecked-hash server carfront inversion
 
 # MALLOC_MMAP_THRESHOLD_: glibc gives a freed block of a MiB or more back at once. Without it the
 # warm-up takes the container to 1.3 GiB in bf16 and 2.3 GiB in f32, with it to 0.4 GiB.

@@ -12,16 +12,16 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from server.bundle.files import load_bundle
-from server.bundle.manifest import BundleError, Variant
+from server.bundle.manifest import GRADIENT, BundleError, Variant
 from server.runtime.plans import Plan, choose_plans
-from server.runtime.session import Session
+from server.runtime.session import Session, most_rows
 
 BATCH_SIZES = (1, 8, 32, 64)
 ROUNDS = 9
@@ -46,6 +46,8 @@ class Subject:
     variant: str
     path: Path
     plan: Plan
+    least_rows: int = 1
+    """The rows of the smallest batch that a session runs."""
 
 
 def measure(
@@ -54,18 +56,20 @@ def measure(
     threads: int,
     clock: Callable[[], float] = time.perf_counter,
     rounds: int = ROUNDS,
+    sizes: Sequence[int] = BATCH_SIZES,
 ) -> tuple[list[Rate], list[str]]:
     """Return the rates, and a text for each subject that cannot run on this host."""
     sessions: list[tuple[Subject, Session]] = []
     failed = []
     for subject in subjects:
         try:
-            sessions.append((subject, Session(subject.path, subject.plan, threads)))
+            session = Session(subject.path, subject.plan, threads, least_rows=subject.least_rows)
+            sessions.append((subject, session))
         except Exception as error:  # a provider's error of any kind must not stop the others
             failed.append(f"{subject.variant} on {subject.plan}: not measured: {error}")
     rng = np.random.default_rng(0)
     rates = []
-    for rows in BATCH_SIZES:
+    for rows in sizes:
         batch = rng.standard_normal((rows, latent_dim), np.float32)
         found: list[list[float]] = [[] for _ in sessions]
         for _, session in sessions:
@@ -93,12 +97,18 @@ def _runs_per_second(
     return runs / took
 
 
+def sizes_for(image_shape: Sequence[int]) -> list[int]:
+    """Return those of ``BATCH_SIZES`` in which a server may draw images of a shape."""
+    return [size for size in BATCH_SIZES if size <= 2 * most_rows(image_shape)]
+
+
 def table(rates: list[Rate], failed: list[str]) -> str:
     """Return the rates as text: a line for each variant and plan, a column for each size."""
     cells = {(rate.variant, rate.plan, rate.rows): rate.images_per_second for rate in rates}
-    lines = [f"{'variant':10}{'plan':16}" + "".join(f"{rows:>9}" for rows in BATCH_SIZES)]
+    sizes = sorted({rate.rows for rate in rates})
+    lines = [f"{'variant':10}{'plan':16}" + "".join(f"{rows:>9}" for rows in sizes)]
     for variant, plan in dict.fromkeys((rate.variant, rate.plan) for rate in rates):
-        row = "".join(f"{cells[variant, plan, rows]:9,.0f}" for rows in BATCH_SIZES)
+        row = "".join(f"{cells[variant, plan, rows]:9,.0f}" for rows in sizes)
         lines.append(f"{variant:10}{plan:16}{row}")
     return "\n".join([*lines, *failed])
 
@@ -134,13 +144,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     subjects = [
-        Subject(variant.name, options.bundle / variant.file, plan)
+        Subject(
+            variant.name,
+            options.bundle / variant.file,
+            plan,
+            variant.least_rows.get(plan.listed_as, 1),
+        )
         for variant in manifest.variants
+        if variant.name != GRADIENT  # it draws nothing
         for plan in plans_of(variant)
     ]
     if options.plain:
         subjects += [Subject("plain", options.plain, plan) for plan in choose_plans()]
-    rates, failed = measure(subjects, manifest.latents.dim, options.threads)
+    sizes = sizes_for(manifest.image.shape)
+    rates, failed = measure(subjects, manifest.latents.dim, options.threads, sizes=sizes)
     print(f"images a second by batch size, {options.threads} threads, median of {ROUNDS}")
     print(table(rates, failed))
     if options.save:

@@ -9,6 +9,7 @@ from operator import attrgetter
 import onnx
 
 from export.errors import ConversionFailed
+from export.operators import layer_of
 
 
 def canonical(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -74,8 +75,8 @@ def _renamed(weight: onnx.TensorProto, name: str) -> onnx.TensorProto:
 def _relabelled(node: onnx.NodeProto, label: str, names: dict[str, str]) -> onnx.NodeProto:
     if any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
         raise ConversionFailed(
-            f"the node {node.name} is a loop or a branch, which a generator needs not; "
-            "build the generator of plain layers"
+            f"{node.op_type} in {layer_of(node.name)} is a loop or a branch, which a generator "
+            "needs not; build the generator of plain layers"
         )
     return onnx.NodeProto(
         name=label,

@@ -3,28 +3,38 @@
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from PIL import Image
 
 from export.bench import Rate
 from export.config import ExportConfig
 from export.convert import IMAGES, LATENTS, OPSET, write_onnx
+from export.directions import find_directions
+from export.figures import with_figures
+from export.gradient.proof import prove_by_tensorflow
+from export.gradient.reference import vjp_apart
+from export.gradient.ship import Shipped, write_gradient
 from export.head import cut_head
 from export.lineage import lineage
 from export.page import page
-from export.parity import GOLDEN_PLAN, Report
-from export.probes import GOLDEN_SEEDS
+from export.parity import GOLDEN_PLAN
+from export.pictures import grid, sheet_of
+from export.probes import golden_seeds
+from export.quality import evaluation_of
+from export.report import Report
+from export.rows import RowFacts
 from export.run import Run
 from export.tolerances import GOLDEN_LEVELS
 from export.variants.trial import Trial
-from server.bundle.files import file_facts, load_bundle
-from server.bundle.latents import RULE
+from server.bundle.files import file_facts, golden_file, load_bundle
+from server.bundle.latents import RULES
 from server.bundle.manifest import (
+    FLOATS,
     SCHEMA_VERSION,
     FileFacts,
     Golden,
@@ -35,23 +45,17 @@ from server.bundle.manifest import (
     Variant,
     write_manifest,
 )
+from server.bundle.manifest_values import COLORS
 from server.runtime.plans import VARIANT
 
 MODEL_FILE = "generator.onnx"
 FLOATS_FILE = "generator-float.onnx"
 """The file of the graph without its uint8 head. As a second output of ``MODEL_FILE`` these images
 would cost OpenVINO in bf16 an eighth of its speed, even where nobody asks for them."""
-FLOATS = "floats"
-"""The variant whose output is ``images_float``, float32 in [-1, 1]."""
 GOLDEN_FILE = "golden.npy"
 REPORT_FILE = "report.html"
 PARITY_FILE = "parity.json"
 SAMPLES_FILE = "samples.png"
-SAMPLES_COLUMNS, SAMPLES_ROWS = 16, 8
-SAMPLES_ZOOM = 2
-COLORS = {1: "grey", 3: "RGB"}
-GAP = 2
-"""The pixels between two samples."""
 
 
 @dataclass
@@ -69,43 +73,61 @@ class Proven:
     """The trials of the other precisions."""
 
 
-def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) -> None:
-    """Fill ``draft`` with the bundle, the manifest last, and read it back as the server does."""
+def write_contents(draft: Path, proven: Proven, run: Run, config: ExportConfig) -> Shipped:
+    """Fill ``draft`` with the bundle, the manifest last, and read it back as the server does.
+
+    What became of the gradient is returned.
+    """
     report = proven.report
     images = report.images(GOLDEN_PLAN)  # golden seeds first, then seed 0, 1, 2, ...
-    golden = images[: len(GOLDEN_SEEDS)]
+    golden = images[: len(golden_seeds(len(run.classes)))]
     shutil.copyfile(proven.model, draft / MODEL_FILE)
     for trial in proven.trials:
         if trial.shipped:
-            shutil.copyfile(trial.model, draft / trial.model.name)
-    write_onnx(cut_head(onnx.load(str(proven.model))), draft / FLOATS_FILE)
+            write_variant(trial, draft)
+    floats = cut_head(onnx.load(str(proven.model)))
+    write_onnx(floats, draft / FLOATS_FILE)
     np.save(draft / GOLDEN_FILE, golden)
-    samples = images[len(golden) :][: SAMPLES_COLUMNS * SAMPLES_ROWS]
+    columns, rows, _ = sheet_of(run.image_shape)
+    samples = images[len(golden) :][: columns * rows]
     grid(samples).save(draft / SAMPLES_FILE)
+    facts_of_rows = RowFacts(run.latent_dim, run.distribution, len(run.classes))
+    gradient = _gradient(draft, proven, run, facts_of_rows)
     facts = report.facts()
+    facts["gradient"] = gradient.facts()
     facts["candidates"] = {trial.candidate.name: trial.facts() for trial in proven.trials}
     (draft / PARITY_FILE).write_text(json.dumps(facts, indent=2) + "\n")
     title = f"{config.name} {config.version}"
-    (draft / REPORT_FILE).write_text(
-        page(title, proven.rewrite, report, proven.rates, proven.trials)
-    )
+    evaluation = {} if run.source else evaluation_of(run.saved_model.parent)
+    told = page(title, proven.rewrite, report, proven.rates, proven.trials)
+    (draft / REPORT_FILE).write_text(with_figures(told, evaluation))
     files = {path.name: file_facts(path) for path in sorted(draft.iterdir())}
-    write_manifest(_manifest(config, run, proven, golden, files), draft)
+    manifest = _manifest(config, run, proven, golden, files)
+    if gradient.variant:
+        manifest = replace(manifest, variants=[*manifest.variants, gradient.variant])
+    directions = find_directions(floats, facts_of_rows)
+    write_manifest(replace(manifest, directions=directions, evaluation=evaluation), draft)
     load_bundle(draft)
+    return gradient
 
 
-def grid(images: NDArray[np.uint8]) -> Image.Image:
-    """Return ``images``, uint8 [N, height, width, channels], as an enlarged sheet, row by row."""
-    _, height, width, _ = images.shape
-    rows = -(-len(images) // SAMPLES_COLUMNS)
-    size = (SAMPLES_COLUMNS * (width + GAP) + GAP, rows * (height + GAP) + GAP)
-    sheet = Image.new("RGB", size, "white")
-    for i, image in enumerate(images):
-        row, column = divmod(i, SAMPLES_COLUMNS)
-        corner = (column * (width + GAP) + GAP, row * (height + GAP) + GAP)
-        sheet.paste(Image.fromarray(image.squeeze()), corner)
-    zoomed = (sheet.width * SAMPLES_ZOOM, sheet.height * SAMPLES_ZOOM)
-    return sheet.resize(zoomed, Image.Resampling.NEAREST)
+def _gradient(draft: Path, proven: Proven, run: Run, facts: RowFacts) -> Shipped:
+    """Write the graph of the gradient, held against TensorFlow's, if there can be one."""
+
+    def prove(path: Path, floats: onnx.ModelProto) -> dict[str, Any]:
+        vjp = vjp_apart(run.saved_model, run.image_range)
+        return prove_by_tensorflow(path, floats, facts, vjp)
+
+    shipped = Variant(FLOATS, FLOATS_FILE, "float32", proven.rewrite, {})
+    return write_gradient(draft, shipped, len(run.classes), prove)
+
+
+def write_variant(trial: Trial, draft: Path) -> None:
+    """Write the graph of a candidate and, if its bytes are the same anywhere, golden images."""
+    shutil.copyfile(trial.model, draft / trial.model.name)
+    if trial.candidate.same_bytes:
+        drawn = trial.report.images(trial.report.plans[0].plan)
+        np.save(draft / golden_file(trial.candidate.name), drawn[: len(golden_seeds())])
 
 
 def _manifest(
@@ -122,7 +144,7 @@ def _manifest(
         schema_version=SCHEMA_VERSION,
         name=config.name,
         version=config.version,
-        latents=LatentsFacts(run.latent_dim, "normal", RULE),
+        latents=LatentsFacts(run.latent_dim, run.distribution, RULES[run.distribution]),
         image=ImageFacts(list(run.image_shape), "uint8", [0, 255], COLORS[run.image_shape[2]]),
         graph=GraphFacts(LATENTS, IMAGES, OPSET),
         variants=[
@@ -133,24 +155,33 @@ def _manifest(
                 proven.rewrite,
                 parity,
                 sorted(proven.report.refused),
+                least_rows=proven.report.least_rows(),
             ),
             Variant(FLOATS, FLOATS_FILE, "float32", proven.rewrite, floats),
-            *(_variant(trial) for trial in proven.trials if trial.shipped),
+            *(variant_of(trial) for trial in proven.trials if trial.shipped),
         ],
         golden=Golden(
-            seeds=list(GOLDEN_SEEDS),
+            seeds=golden_seeds(len(run.classes)),
             sha256=[hashlib.sha256(image.tobytes()).hexdigest() for image in golden],
             file=GOLDEN_FILE,
             tolerance=GOLDEN_LEVELS,
         ),
         files=files,
         lineage=lineage(run),
+        classes=list(run.classes),
     )
 
 
-def _variant(trial: Trial) -> Variant:
+def variant_of(trial: Trial) -> Variant:
+    """Return what the manifest says of a candidate that is shipped."""
     candidate, plans = trial.candidate, trial.facts()["plans"]
     name = trial.model.name
     return Variant(
-        candidate.name, name, candidate.precision, trial.done, {"plans": plans}, [], trial.plans
+        candidate.name,
+        name,
+        candidate.precision,
+        trial.done,
+        {"plans": plans},
+        plans=trial.plans,
+        least_rows=trial.report.least_rows(),
     )

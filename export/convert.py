@@ -9,14 +9,19 @@ import numpy as np
 import onnx
 
 from export.canonical import canonical
-from export.errors import ConversionFailed
+from export.errors import PLAIN, ConversionFailed
+from export.mend import mend
+from export.operators import check_operators, check_precision, what_failed, what_of
+from export.single import single
 
 OPSET = 18
 LATENTS = "latents"
+CLASS = "class"
+"""The second input of a conditional generator, int64 [batch]."""
+CLASSES = "classes"
+"""The name of that input in the SavedModel: TensorFlow takes no word that Python reserves."""
 IMAGES = "images"
 BATCH = "batch"
-LAST_LINES = 12
-"""The number of lines that are shown of a failed converter's output."""
 ONE_EACH = "a generator has one float32 input [batch, latent_dim] and one float32 output of images"
 
 
@@ -26,19 +31,25 @@ def convert(
     latent_dim: int,
     shape: tuple[int, ...],
     image_range: tuple[float, float] = (-1.0, 1.0),
+    conditional: bool = False,
 ) -> onnx.ModelProto:
     """Return the generator as ONNX, ``latents`` [batch, latent_dim] to ``images`` [batch, *shape].
 
-    ``folder`` is for temporary files. The images are float32 in [-1, 1]; a generator that draws in
-    another ``image_range`` gets a scale and a shift.
+    A ``conditional`` one has a second input, ``class`` int64 [batch]. ``folder`` is for temporary
+    files. The images are float32 in [-1, 1]; a generator that draws in another ``image_range`` gets
+    a scale and a shift.
 
     Raises:
         ConversionFailed: tf2onnx failed, or the graph cannot serve; the message says why.
     """
     model = _tf2onnx(saved_model, folder / "converted.onnx")
-    _check_ops(model)
-    _check_signature(model, latent_dim, shape)
-    _name_ends(model)
+    mend(model)
+    check_operators(model, OPSET)
+    single(model)
+    check_precision(model)
+    wanted = [("FLOAT", [latent_dim]), *([("INT64", [])] if conditional else [])]
+    _check_signature(model, wanted, shape)
+    _name_ends(model, shape)
     _centre(model, image_range)
     _check_weights(model)
     return finish(canonical(model))
@@ -56,7 +67,7 @@ def finish(model: onnx.ModelProto) -> onnx.ModelProto:
         onnx.checker.check_model(inferred, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ConversionFailed(
-            f"the converted graph is not valid ONNX ({error}); report it with the SavedModel"
+            f"the graph is not valid ONNX ({what_of(error)}); {PLAIN}"
         ) from error
     return inferred
 
@@ -88,57 +99,56 @@ def _tf2onnx(saved_model: Path, path: Path) -> onnx.ModelProto:
         errors="replace",
     )
     if done.returncode or not path.is_file():
-        last = "\n".join(done.stdout.splitlines()[-LAST_LINES:])
         raise ConversionFailed(
-            f"tf2onnx cannot convert {saved_model} (exit status {done.returncode}); "
-            f"mend what its last lines name:\n{last}"
+            f"tf2onnx cannot convert {saved_model} ({what_failed(done.stdout)}); {PLAIN}"
         )
     return onnx.load(str(path))
 
 
-def _check_ops(model: onnx.ModelProto) -> None:
-    """Refuse a graph with operators of TensorFlow, for which tf2onnx has no ONNX form."""
-    missing = sorted(
-        f"{node.op_type} (in {node.name})"
-        for node in model.graph.node
-        if node.domain or not onnx.defs.has(node.op_type, OPSET)
-    )
-    if missing:
-        raise ConversionFailed(
-            f"tf2onnx has no ONNX form for {', '.join(missing)}; build the generator of Dense, "
-            "Conv2D, Conv2DTranspose, UpSampling2D, normalisation, activation, Reshape, Add and "
-            "Concatenate layers"
-        )
-
-
-def _check_signature(model: onnx.ModelProto, latent_dim: int, shape: tuple[int, ...]) -> None:
+def _check_signature(
+    model: onnx.ModelProto, inputs: list[tuple[str, list[int]]], shape: tuple[int, ...]
+) -> None:
+    """Check the ends of ``model``; ``inputs`` are the wanted types and shapes, latents first."""
+    by_type = sorted(model.graph.input, key=_type)  # FLOAT comes before INT64
     for kind, values, wanted in (
-        ("input", model.graph.input, [latent_dim]),
-        ("output", model.graph.output, list(shape)),
+        ("input", by_type, inputs),
+        ("output", list(model.graph.output), [("FLOAT", list(shape))]),
     ):
-        found = [(v.name, _type(v), [BATCH, *dims(v)[1:]]) for v in values]
-        right = [
-            not x.type.tensor_type.shape.dim[0].dim_value and _type(x) == "FLOAT" for x in values
-        ]
-        if len(found) != 1 or not right[0] or dims(values[0])[1:] != wanted:
+        if len(values) != len(wanted) or not all(map(_fits, values, wanted)):
+            found = [(v.name, _type(v), [BATCH, *dims(v)[1:]]) for v in values]
+            told = [("any name", type_, [BATCH, *rest]) for type_, rest in wanted]
             raise ConversionFailed(
                 f"the SavedModel's serving_default has as {kind} {found or 'nothing'} where "
-                f"{[('any name', 'FLOAT', [BATCH, *wanted])]} was wanted; {ONE_EACH}"
+                f"{told} was wanted; {ONE_EACH}"
             )
+
+
+def _fits(value: onnx.ValueInfoProto, wanted: tuple[str, list[int]]) -> bool:
+    """Return whether ``value`` is ``wanted``, or may become it: a name stands for any size."""
+    (batch, *found), (type_, sizes) = dims(value) or [0], wanted
+    same = [isinstance(a, str) or a == b for a, b in zip(found, sizes, strict=False)]
+    fits = len(found) == len(sizes) and all(same) and _type(value) == type_
+    return fits and isinstance(batch, str)
 
 
 def _type(value: onnx.ValueInfoProto) -> str:
     return str(onnx.TensorProto.DataType.Name(value.type.tensor_type.elem_type))
 
 
-def _name_ends(model: onnx.ModelProto) -> None:
-    """Give the input and the output the names that every bundle has."""
+def _name_ends(model: onnx.ModelProto, shape: tuple[int, ...]) -> None:
+    """Give inputs and output the names and the order of every bundle, and the images their size."""
     graph = model.graph
-    names = {graph.input[0].name: LATENTS, graph.output[0].name: IMAGES}
+    inputs = sorted(graph.input, key=_type)
+    del graph.input[:]
+    graph.input.extend(inputs)
+    names = {x.name: name for x, name in zip(inputs, (LATENTS, CLASS), strict=False)}
+    names[graph.output[0].name] = IMAGES
     for node in graph.node:
         for of in (node.input, node.output):
             of[:] = [names.get(name, name) for name in of]
-    for value in (graph.input[0], graph.output[0]):
+    for size, dim in zip(shape, graph.output[0].type.tensor_type.shape.dim[1:], strict=True):
+        dim.dim_value = size  # tf2onnx leaves open what the network computes at run time
+    for value in (*graph.input, graph.output[0]):
         value.name = names[value.name]
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
 

@@ -1,6 +1,7 @@
 """The errors that stop an export; each message is one sentence that says what to do.
 
 ExportError
+|-- SourceRefused      a generator from elsewhere cannot be read, or cannot be served as it is
 |-- RunIncomplete      the run directory lacks something, or holds another kind of model
 |-- VersionExists      the version exists already
 |-- RepositoryUnwritable  the model repository cannot be written, or is full
@@ -14,9 +15,19 @@ VariantRefused          a graph in another precision is not worth shipping; the 
 from collections.abc import Sequence
 from pathlib import Path
 
+PLAIN = (
+    "build the generator of Dense, Conv2D, Conv2DTranspose, UpSampling2D, normalisation, "
+    "activation, Reshape, Add and Concatenate layers"
+)
+"""The advice where a generator has something that cannot be converted."""
+
 
 class ExportError(Exception):
     """No bundle was written."""
+
+
+class SourceRefused(ExportError):
+    """A generator from elsewhere cannot be read, or cannot be served as it is."""
 
 
 class RunIncomplete(ExportError):
@@ -52,6 +63,12 @@ class ParityFailed(ExportError):
             f"parity failed in {len(misses)} place(s), so no bundle was written; "
             "find out which before raising a limit:\n" + "\n".join(f"  - {miss}" for miss in misses)
         )
+
+
+def first_line(error: Exception) -> str:
+    """Return what ``error`` says in one line: its kind, and the first line of its message."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return ": ".join([type(error).__name__, *lines[:1]])
 
 
 class VariantRefused(Exception):

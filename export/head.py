@@ -18,9 +18,10 @@ HALF_RANGE = 127.5
 
 def to_uint8(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Turn float32 images in [-1, 1] into uint8 as the head does: half to even, clipped."""
-    levels = (images + np.float32(1.0)) * np.float32(HALF_RANGE)
-    clipped: NDArray[np.uint8] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return clipped
+    levels = images + np.float32(1.0)
+    levels *= np.float32(HALF_RANGE)
+    np.clip(np.rint(levels, out=levels), 0, 255, out=levels)  # in place: there may be many
+    return levels.astype(np.uint8)
 
 
 def add_head(model: onnx.ModelProto) -> onnx.ModelProto:

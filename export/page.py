@@ -7,10 +7,10 @@ from html import escape
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from export.bench import BATCH_SIZES, Rate
-from export.parity import PlanParity, Report
+from export.bench import Rate
+from export.pictures import difference, picture
+from export.report import PlanParity, Report
 from export.variants.trial import Trial
 
 AMPLIFIED = 32
@@ -40,18 +40,19 @@ def page(
     ]
     body = [
         f"<h1>{escape(title)}: parity with the SavedModel</h1>",
-        f"<p>{sum(len(probe.latents) for probe in report.probes):,} latents: "
+        f"<p>{report.latents()}: "
         + ", ".join(f"{len(x.latents):,} {escape(x.name)}" for x in report.probes)
         + f".<br>Rewrites: {escape(rewrite)}.</p>",
         *refused,
         "<h2>Differences, in grey levels</h2>",
-        _table(HEADS, list(_differences(report))),
+        table(HEADS, list(_differences(report))),
         *_floats(report),
+        *_not_measured(report),
         "<h2>The worst images</h2>",
-        *(picture for plan in report.plans for picture in _worst(report, plan)),
+        *(figure for plan in report.plans for figure in _worst(report, plan)),
     ]
     if trials:
-        body += ["<h2>Other precisions</h2>", *(x for trial in trials for x in _trial(trial))]
+        body += ["<h2>Other precisions</h2>", *(x for trial in trials for x in section(trial))]
     if rates:
         body += ["<h2>Images a second by batch size, on the exporting host</h2>", _rates(rates)]
     return (
@@ -63,17 +64,18 @@ def page(
     )
 
 
-def _trial(trial: Trial) -> Iterator[str]:
+def section(trial: Trial) -> Iterator[str]:
     """Yield the section of a candidate: whether it is in the bundle, why, and its differences."""
     verdict = "in the bundle" if trial.shipped else "not in the bundle"
     yield f"<h3>{escape(trial.candidate.name)}, {verdict}</h3>"
     yield from (f"<p>{escape(x)}</p>" for x in (trial.done, *trial.told) if x)
     if rows := list(_differences(trial.report)):
-        yield _table(HEADS, rows)
+        yield table(HEADS, rows)
     yield from (picture for plan in trial.report.plans for picture in _worst(trial.report, plan))
 
 
-def _table(heads: list[str], rows: list[list[str]]) -> str:
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """Return a table of plain text as HTML."""
     head = "".join(f"<th>{escape(x)}</th>" for x in heads)
     lines = ["<tr>" + "".join(f"<td>{escape(x)}</td>" for x in row) + "</tr>" for row in rows]
     return f'<div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
@@ -89,13 +91,22 @@ def _differences(report: Report) -> Iterator[list[str]]:
                 f"{found.mean_levels:.5f}",
                 f"{found.share_above_one:.4%}",
                 f"{found.psnr_db:.1f} dB",
-                "same bits" if plan.same_in_any_batch else "differs",
+                plan.any_batch,
             ]
 
 
 def _floats(report: Report) -> Iterator[str]:
     for kind, found in report.float_difference.items():
-        yield f"<p>Largest difference before rounding, {kind} latents, of [-1, 1]: {found:.2g}.</p>"
+        told = f"Largest difference before the head, {kind} latents, of [-1, 1]: {found:.2g}"
+        if report.rounding:
+            told += f"; float32 by itself moves these images by {report.rounding[kind]:.2g}"
+        yield f"<p>{told}.</p>"
+
+
+def _not_measured(report: Report) -> Iterator[str]:
+    if report.not_measured:
+        yield "<h2>Plans of other hosts, not measured</h2>"
+        yield table(["plan", "reason"], [[*row] for row in report.not_measured.items()])
 
 
 def _worst(report: Report, plan: PlanParity) -> Iterator[str]:
@@ -104,18 +115,17 @@ def _worst(report: Report, plan: PlanParity) -> Iterator[str]:
         if report.wanted is None or plan.images is None or not found.levels:
             continue
         wanted, drawn = report.wanted[found.worst_row], plan.images[found.worst_row]
-        off = np.abs(drawn.astype(np.int16) - wanted) * AMPLIFIED
         yield f"<p>{plan.label}, {kind}: {escape(found.worst)}, {found.levels} off</p>"
         yield '<div class="worst">'
         yield _figure(wanted, "SavedModel")
         yield _figure(drawn, plan.label)
-        yield _figure(np.minimum(off, 255).astype(np.uint8), f"difference x {AMPLIFIED}")
+        yield _figure(difference(drawn, wanted, AMPLIFIED), f"difference x {AMPLIFIED}")
         yield "</div>"
 
 
 def _figure(image: NDArray[np.uint8], caption: str) -> str:
     file = io.BytesIO()
-    Image.fromarray(image.squeeze()).save(file, "PNG")
+    picture(image).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
     return (
         f'<figure><img alt="{escape(caption)}" src="data:image/png;base64,{data}">'
@@ -125,8 +135,9 @@ def _figure(image: NDArray[np.uint8], caption: str) -> str:
 
 def _rates(rates: list[Rate]) -> str:
     cells = {(x.variant, x.plan, x.rows): x.images_per_second for x in rates}
+    sizes = sorted({x.rows for x in rates})
     rows = [
-        [variant, plan, *(f"{cells[variant, plan, size]:,.0f}" for size in BATCH_SIZES)]
+        [variant, plan, *(f"{cells[variant, plan, size]:,.0f}" for size in sizes)]
         for variant, plan in dict.fromkeys((x.variant, x.plan) for x in rates)
     ]
-    return _table(["variant", "plan", *map(str, BATCH_SIZES)], rows)
+    return table(["variant", "plan", *map(str, sizes)], rows)

@@ -14,14 +14,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from export.convert import CLASSES, LATENTS
 from export.errors import ReferenceFailed
+from export.operators import what_failed
+from export.rows import inputs_of
 
-ROWS = 64
-"""The number of latents in a run, which bounds the memory."""
+ROWS, VALUES = 64, 2**22
+"""The latents in a run, and the values of its images, at most: they bound the memory."""
 
 Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """The function from latents float32 [N, latent_dim] to images float32 [N, height, width, channels],
-which are in [-1, 1]."""
+which are in [-1, 1]. A conditional generator's takes rows with classes, see ``export.rows``."""
 
 
 def load_reference(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> Reference:
@@ -34,15 +37,20 @@ def load_reference(saved_model: Path, image_range: tuple[float, float] = (-1.0, 
 
     loaded = tf.saved_model.load(str(saved_model))
     function = loaded.signatures["serving_default"]
-    (name,) = function.structured_input_signature[1]
+    names = [*function.structured_input_signature[1]]
+    if len(names) > 1:
+        names = [LATENTS, CLASSES]
     (output,) = function.structured_outputs
     low, high = image_range
+    shape = function.structured_outputs[output].shape[1:]
+    rows = max(1, min(ROWS, VALUES // (shape.num_elements() or 1)))
 
     def draw(latents: NDArray[np.float32]) -> NDArray[np.float32]:
         parts = []
-        for start in range(0, len(latents), ROWS):
-            batch = tf.constant(latents[start : start + ROWS])
-            parts.append(function(**{name: batch})[output].numpy())
+        for start in range(0, len(latents), rows):
+            inputs = inputs_of(latents[start : start + rows], len(names) > 1)
+            tensors = dict(zip(names, map(tf.constant, inputs), strict=True))
+            parts.append(function(**tensors)[output].numpy())
         images = np.concatenate(parts)
         if (low, high) == (-1.0, 1.0):
             return images
@@ -71,10 +79,9 @@ def apart(saved_model: Path, image_range: tuple[float, float] = (-1.0, 1.0)) -> 
             root = Path(__file__).parents[1]
             done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
             if done.returncode:
-                last = "\n".join(done.stderr.splitlines()[-6:])
                 raise ReferenceFailed(
-                    f"TensorFlow cannot draw with {saved_model} (exit status {done.returncode}); "
-                    f"mend what its last lines name:\n{last}"
+                    f"TensorFlow cannot draw with {saved_model} ({what_failed(done.stderr)}); "
+                    "see that it draws where it was saved, and save it anew"
                 )
             images: NDArray[np.float32] = np.load(drawn)
             return images

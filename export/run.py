@@ -1,34 +1,46 @@
-"""The training run that is exported, read from its directory and checked before any work."""
+"""What is exported: a training run, read from its directory and checked before any work.
+
+A generator from elsewhere is made into the same by ``export.sources``.
+"""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
 from export.errors import RunIncomplete
+from server.bundle.manifest_values import COLORS
 
 READS = 1
 """The schema version of ``run.json`` that this module reads."""
 DISTRIBUTION = "normal"
-"""The distribution of the latents that the seed rule gives."""
-RANGES = ([-1.0, 1.0], [0.0, 1.0])
-"""The ranges of images that may be exported: a tanh's and a sigmoid's."""
-CHANNELS = (1, 3)
-"""The numbers of channels that may be exported: grey and RGB."""
+"""The distribution of the latents on which this project trains."""
+RANGES = ([-1.0, 1.0], [0.0, 1.0], [0.0, 255.0])
+"""The ranges of images that may be exported: a tanh's, a sigmoid's, and that of bytes."""
+CHANNELS = tuple(COLORS)
+"""The numbers of channels that may be exported: grey, RGB and RGBA."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished training run."""
+    """The generator of a finished training run, or one from elsewhere in the same form."""
 
     saved_model: Path
+    """A SavedModel: latents float32 [batch, latent_dim] to images float32 [batch, *image_shape]."""
     latent_dim: int
     image_shape: tuple[int, int, int]
     """The height, the width and the number of channels."""
     image_range: tuple[float, float]
     """The range in which the generator draws, one of ``RANGES``."""
     lineage: dict[str, Any]
-    """The whole of ``run.json``: data, recipe, metrics, commit, library versions."""
+    """The whole of ``run.json``: data, recipe, metrics, commit, library versions; else nothing."""
+    distribution: str = DISTRIBUTION
+    """The distribution of the latents, a key of ``server.bundle.latents.RULES``."""
+    classes: tuple[str, ...] = ()
+    """The names of a conditional generator's classes; its SavedModel has an input ``classes``
+    too, int64 [batch]."""
+    source: dict[str, Any] = field(default_factory=dict)
+    """What is known of the file of a generator from elsewhere, its ``sha256`` among it."""
 
 
 def read_run(folder: Path) -> Run:
@@ -37,10 +49,6 @@ def read_run(folder: Path) -> Run:
     Raises:
         RunIncomplete: something is missing, unreadable, or made for another kind of model.
     """
-    if not folder.is_dir():
-        raise RunIncomplete(
-            f"{folder} is not a directory; train first: python -m training --out {folder}"
-        )
     saved_model = folder / "saved_model"
     if not (saved_model / "saved_model.pb").is_file():
         raise RunIncomplete(
@@ -52,7 +60,7 @@ def read_run(folder: Path) -> Run:
     if type(latent_dim) is not int or latent_dim < 1:
         raise RunIncomplete(_amiss(folder, "latent_dim", latent_dim, "a whole number from 1 on"))
     if not _is_shape(shape):
-        raise RunIncomplete(_amiss(folder, "image_shape", shape, "[height, width, 1 or 3]"))
+        raise RunIncomplete(_amiss(folder, "image_shape", shape, "[height, width, 1, 3 or 4]"))
     for name, wanted in (("latent_distribution", [DISTRIBUTION]), ("image_range", RANGES)):
         if facts.get(name) not in wanted:
             allowed = " or ".join(map(repr, wanted))

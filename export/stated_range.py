@@ -1,4 +1,4 @@
-"""The range of images that a run states, held against the values that its generator draws.
+"""The stated range of a generator's images, held against the values that it draws.
 
 A generator that draws outside it would have its values clipped, and the images of both sides of the
 parity check alike.
@@ -16,24 +16,31 @@ OUTSIDE = 1 / 255
 
 
 def beyond(images: NDArray[np.float32], stated: tuple[float, float]) -> Iterator[str]:
-    """Yield a text if ``images`` do not have the range that the run states.
+    """Yield a text if ``images`` do not have the range that is stated.
 
     ``images`` is float32 [N, height, width, channels], taken from the range ``stated`` to [-1, 1].
     Values outside would be clipped. Where [-1, 1] is stated and no value is below 0, a sigmoid drew
-    them, and they would be served pale.
+    them, and they would be served pale; where [0, 255] is stated and none is above 1, dark.
     """
     low, high = stated
     scale = (high - low) / 2
     darkest, lightest = (float(low + (end + 1) * scale) for end in (images.min(), images.max()))
     clipped = float((np.abs(images) > 1 + OUTSIDE).mean())
     pale = low < 0 <= darkest and lightest > 0.5
-    if not clipped and not pale:
+    dark = high > 1 >= lightest > 0.5
+    if not clipped and not pale and not dark:
         return
     slack = OUTSIDE * scale
     fitting = [x for x in RANGES if x[0] - slack <= darkest and lightest <= x[1] + slack]
-    effect = f"{clipped:.1%} of the values would be clipped" if clipped else "no pixel is dark"
-    advice = f"state {fitting[-1]}" if fitting else "end the generator with a tanh or a sigmoid"
+    effect = f"no pixel is {'dark' if pale else 'light'}"
+    if clipped:
+        effect = f"{clipped:.1%} of the values would be clipped"
+    advice = "end the generator with a tanh or a sigmoid"
+    if fitting:
+        narrowest = min(fitting, key=lambda x: x[1] - x[0])
+        option = "--range {:g} {:g}".format(*narrowest)
+        advice = f"state {narrowest} (image_range in run.json, or {option})"
     yield (
-        f"the SavedModel draws values from {darkest:.3f} to {lightest:.3f}, where image_range in "
-        f"run.json states {[low, high]}: {effect}; {advice}"
+        f"the generator draws values from {darkest:.3f} to {lightest:.3f}, where its range is "
+        f"stated as {[low, high]}: {effect}; {advice}"
     )

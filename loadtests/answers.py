@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import re
 import zlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-RGB8 = b"\x08\x02\x00\x00\x00"
-"""The rest of IHDR: 8 bits a channel, RGB, deflate, adaptive filters, not interlaced."""
+COLORS = {1: ("grey", 0), 3: ("RGB", 2), 4: ("RGBA", 6)}
+"""What a PNG calls 1, 3 and 4 channels: in words, and as its colour type."""
+
+NUMBER = re.compile(r"\d+(\.\d+)?")
 
 
 class WrongAnswer(Exception):
@@ -22,6 +25,21 @@ class WrongAnswer(Exception):
 
     The message names no seed that is drawn only once: equal faults must count as one in a summary.
     """
+
+
+class Refused(WrongAnswer):
+    """The server refused honestly: too many ask, and it says when to ask again.
+
+    The message is the kind of the refusal. It has no number that differs from one to the next.
+    """
+
+    def __init__(self, kind: str, retry_after_s: float) -> None:
+        super().__init__(kind)
+        self.retry_after_s = retry_after_s
+
+
+class Late(WrongAnswer):
+    """The server accepted the request, and gave it up at its deadline."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +57,29 @@ class Answer:
         Raises:
             WrongAnswer: the answer has another status or type.
         """
-        if self.status != 200:
-            raise WrongAnswer(f"the status is {self.status}, wanted 200{self._why()}")
+        self.require_status(200)
         self.require_type(mimetype)
         return self.body
+
+    def require_status(self, *wanted: int) -> None:
+        """Check the status.
+
+        Raises:
+            Refused: it is 503 or 429, and the answer says in how many seconds to ask again.
+            Late: it is 504.
+            WrongAnswer: it is any other that was not wanted.
+        """
+        if self.status in wanted:
+            return
+        kind = f"{self.status}{self._why()}"
+        wait = self.headers.get("retry-after", "")
+        if self.status in (429, 503) and wait.isdecimal():
+            raise Refused(kind, float(wait))
+        if self.status in (429, 503):
+            raise WrongAnswer(f"{kind}, without a Retry-After in seconds")
+        if self.status == 504:
+            raise Late(kind)
+        raise WrongAnswer(f"the status is {kind}, wanted {' or '.join(map(str, wanted))}")
 
     def require_type(self, mimetype: str) -> None:
         """Check the Content-Type, without its parameters."""
@@ -51,13 +88,15 @@ class Answer:
             raise WrongAnswer(f"the Content-Type is {found!r}, wanted {mimetype!r}")
 
     def _why(self) -> str:
-        """Return the reason that the answer gives: a problem's title, and its Retry-After."""
+        """Return the kind of the error that the answer tells of, if it does.
+
+        It is a problem's title, or an inference protocol's sentence without its numbers.
+        """
         try:
-            why = ": " + json.loads(self.body)["title"]
-        except (ValueError, KeyError, TypeError):
-            why = ""
-        wait = self.headers.get("retry-after")
-        return f"{why} (Retry-After {wait})" if wait else why
+            document = json.loads(self.body)
+            return f": {document.get('title') or NUMBER.sub('N', document['error'])}"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return ""
 
 
 def check_seed(answer: Answer, seed: int) -> None:
@@ -82,8 +121,10 @@ def check_png(answer: Answer, n: int, shape: tuple[int, int, int]) -> bytes:
     wanted = columns * shape[1], ceil(n / columns) * shape[0]
     if (width, height) != wanted:
         raise WrongAnswer(f"IHDR says {width}x{height}, wanted {wanted[0]}x{wanted[1]}")
-    if header[8:] != RGB8:
-        raise WrongAnswer(f"IHDR says {header[8:].hex()}, wanted 8-bit RGB {RGB8.hex()}")
+    colors, color_type = COLORS[shape[2]]
+    rest = bytes([8, color_type, 0, 0, 0])  # 8 bits, deflate, adaptive filters, not interlaced
+    if header[8:] != rest:
+        raise WrongAnswer(f"IHDR says {header[8:].hex()}, wanted 8-bit {colors} {rest.hex()}")
     return body
 
 
@@ -108,16 +149,16 @@ def _walk_chunks(body: bytes) -> bytes:
 
 
 def pixels(png: bytes) -> NDArray[np.uint8]:
-    """Return the decoded image: uint8 [height, width, 3]."""
+    """Return the decoded image: uint8 [height, width, channels]."""
     try:
         with Image.open(io.BytesIO(png), formats=["PNG"]) as image:
-            return np.asarray(image, dtype=np.uint8)
+            return np.asarray(image, dtype=np.uint8).reshape(image.height, image.width, -1)
     except (OSError, SyntaxError, ValueError) as error:
         raise WrongAnswer(f"the PNG does not decode: {type(error).__name__}") from error
 
 
 def check_npy(answer: Answer, n: int, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Return the images of a .npy file: uint8 [n, height, width, 3]."""
+    """Return the images of a .npy file: uint8 [n, height, width, channels]."""
     stream = io.BytesIO(answer.require("application/x-npy"))
     try:
         images: NDArray[np.generic] = np.load(stream, allow_pickle=False)
@@ -143,7 +184,7 @@ def check_row(row: NDArray[np.uint8], png: bytes) -> None:
 def tile(
     sheet: NDArray[np.uint8], row: int, n: int, shape: tuple[int, int, int]
 ) -> NDArray[np.uint8]:
-    """Return image ``row`` of a sheet of ``n``: uint8 [height, width, 3]."""
+    """Return image ``row`` of a sheet of ``n``: uint8 [height, width, channels]."""
     height, width, _ = shape
     down, right = divmod(row, isqrt(n - 1) + 1)
     return sheet[down * height :, right * width :][:height, :width]
@@ -165,15 +206,6 @@ def check_problem(answer: Answer) -> None:
         raise WrongAnswer("the problem document has another status than the answer")
     if not (isinstance(problem.get("detail"), str) and problem["detail"]):
         raise WrongAnswer("the problem document has no detail")
-
-
-def shape_of(answer: Answer) -> tuple[int, int, int]:
-    """Return the shape of the model's images, from the front page's JSON."""
-    try:
-        height, width, channels = json.loads(answer.require("application/json"))["image"]["shape"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WrongAnswer("the front page does not say image.shape as three numbers") from error
-    return int(height), int(width), int(channels)
 
 
 class Memory:

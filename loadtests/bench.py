@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from loadtests import wrk
-from loadtests.readings import MeasureError, Reading, hardware, one
+from loadtests.readings import MeasureError, Reading, hardware, one, save
 from loadtests.serving import ROOT, Server, serving
 
 COLUMNS = (
@@ -102,9 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     report = summary(rounds)
     print(table(report))
     if args.save:
-        args.save.parent.mkdir(parents=True, exist_ok=True)
         command = f"python -m loadtests.bench --rounds {args.rounds} --seconds {args.seconds}"
-        args.save.write_text(json.dumps({"command": command} | report, indent=2) + "\n")
+        save(args.save, command, report)
     return 0
 
 

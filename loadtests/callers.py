@@ -37,16 +37,82 @@ class Phase:
         return self.delivered / self.seconds
 
 
-class Connection(asyncio.Protocol):
-    """A connection that is kept alive, with at most one request on its way."""
+class AnswerReader(asyncio.Protocol):
+    """A connection that is kept alive, with at most one request on its way; it finds answers' ends.
+
+    A subclass says what follows from an answer that is complete, and from a connection that failed.
+    """
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._answer: asyncio.Future[int] = self._loop.create_future()
-        self._head = b""
+        self.head = b""
+        """The head of the answer, with the empty line behind it, once it has arrived."""
+        self.keeps = False
+        """Whether the bytes of the next answer are kept."""
+        self._kept = b""
         self._missing = -1
         """The bytes of the body that have yet to arrive; negative until the head has arrived."""
         self.transport: asyncio.Transport
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        return int(self.head[9:12])
+
+    @property
+    def body(self) -> bytes:
+        """The body of an answer that was kept."""
+        return self._kept[len(self.head) :]
+
+    def send(self, request: bytes) -> None:
+        """Send ``request``, whose answer is read next."""
+        self.head, self._kept, self._missing = b"", b"", -1
+        self.transport.write(request)
+
+    def answered(self) -> None:
+        """Do what follows from an answer that is complete."""
+        raise NotImplementedError
+
+    def failed(self, error: Exception) -> None:
+        """Do what follows from a connection that ended, or from an answer without a length."""
+        raise NotImplementedError
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if self.keeps:
+            self._kept += data
+        if self._missing >= 0:
+            self._missing -= len(data)
+        else:
+            self.head += data
+            end = self.head.find(HEAD_END)
+            if end < 0:
+                return
+            body = len(self.head) - end - len(HEAD_END)
+            self.head = self.head[: end + len(HEAD_END)]
+            length = LENGTH.search(self.head)
+            if length is None:
+                self.failed(ValueError(f"an answer of no length: {self.head!r}"))
+                return
+            self._missing = int(length[1]) - body
+        if self._missing == 0:
+            if LAST.search(self.head):
+                self.transport.close()
+            self.answered()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.failed(exc or ConnectionError("the server closed a connection"))
+
+
+class Connection(AnswerReader):
+    """A connection whose answers are awaited one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._answer: asyncio.Future[int] = self._loop.create_future()
 
     def ask(self, request: bytes) -> "asyncio.Future[int]":
         """Send ``request``; return a future of the answer's status, set when it is complete.
@@ -56,37 +122,15 @@ class Connection(asyncio.Protocol):
             ValueError: the answer has no Content-Length.
         """
         self._answer = self._loop.create_future()
-        self._head, self._missing = b"", -1
-        self.transport.write(request)
+        self.send(request)
         return self._answer
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+    def answered(self) -> None:
+        self._answer.set_result(self.status)
 
-    def data_received(self, data: bytes) -> None:
-        if self._missing >= 0:
-            self._missing -= len(data)
-        else:
-            self._head += data
-            end = self._head.find(HEAD_END)
-            if end < 0:
-                return
-            body = len(self._head) - end - len(HEAD_END)
-            self._head = self._head[: end + len(HEAD_END)]
-            length = LENGTH.search(self._head)
-            if length is None:
-                self._answer.set_exception(ValueError(f"an answer of no length: {self._head!r}"))
-                return
-            self._missing = int(length[1]) - body
-        if self._missing == 0:
-            if LAST.search(self._head):
-                self.transport.close()
-            self._answer.set_result(int(self._head[9:12]))
-
-    def connection_lost(self, exc: Exception | None) -> None:
+    def failed(self, error: Exception) -> None:
         if not self._answer.done():
-            self._answer.set_exception(exc or ConnectionError("the server closed a connection"))
+            self._answer.set_exception(error)
 
 
 class Callers:

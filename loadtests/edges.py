@@ -9,7 +9,6 @@ more memory the HTTP workers take while 200 answers of 4,096 images are not read
 
 import argparse
 import asyncio
-import json
 import re
 import resource
 import sys
@@ -18,8 +17,8 @@ from pathlib import Path
 
 from loadtests.hostile import HALF_SENT, IDLE, KINDS, SLOW, UNREAD, Hostile
 from loadtests.memory_limit import MemoryLimit, limited
-from loadtests.readings import hardware
-from loadtests.serving import ROOT, Server, ServerFailed, get, serving
+from loadtests.readings import save
+from loadtests.serving import Server, ServerFailed, get, serving
 from loadtests.steady import Steady
 
 CALLERS = 16
@@ -43,6 +42,8 @@ class Phase:
 
     checkout: str
     name: str
+    memory_limit: str = "none"
+    """The limit of the server's memory that was in force."""
     answered: int = 0
     p99_ms: float = 0.0
     settled_p99_ms: float = 0.0
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, FILES), hard))
     phases = []
     try:
-        for checkout in args.checkout or [ROOT]:
+        for checkout in args.checkout or [Path()]:
             for name in args.only or PHASES:
                 phases.append(run_phase(args, checkout, name))
                 print(line(phases[-1]), flush=True)
@@ -99,10 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     faults = [fault for phase in phases for fault in phase.faults()]
     if args.save:
         command = " ".join(["python -m loadtests.edges", *(argv or sys.argv[1:])])
-        facts = {"command": command, "hardware": hardware(), "faults": faults}
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        report = {**facts, "phases": [asdict(phase) for phase in phases]}
-        args.save.write_text(json.dumps(report, indent=1) + "\n")
+        found = [asdict(phase) for phase in phases]
+        save(args.save, command, {"faults": faults, "phases": found})
     for fault in faults:
         print(f"fault: {fault}")
     return 1 if faults else 0
@@ -130,6 +129,7 @@ def run_phase(args: argparse.Namespace, checkout: Path, name: str) -> Phase:
     kinds = {ALONE: (), ALL: KINDS, MEMORY: (UNREAD,)}.get(name, (name,))
     wanted = {kind: round(MANY[kind] * args.scale) for kind in kinds}
     with limited(None if name == MEMORY else LIMIT_MIB) as limit:
+        phase.memory_limit = limit.in_force()
         try:
             with serving(
                 args.python, settings, checkout=checkout, launcher=limit.launcher
@@ -193,7 +193,7 @@ def line(phase: Phase) -> str:
         f"{phase.name:9} p99 {phase.p99_ms:.1f} ms of {phase.answered:,} answers, "
         f"{phase.settled_p99_ms:.1f} once all are open, "
         f"{sum(phase.errors.values())} errors; {late} of {phase.probes} probes late; "
-        f"{phase.peak_mb:.0f} MB, {phase.kills} killed; held {held}"
+        f"{phase.peak_mb:.0f} MB (limit: {phase.memory_limit}), {phase.kills} killed; held {held}"
     )
     if phase.name == MEMORY:
         text += f"; HTTP workers {phase.workers_mb:.0f} + {phase.workers_more_mb:.0f} MB"

@@ -79,8 +79,9 @@ class Hostile(threading.Thread):
         self._connections: dict[int, _Connection] = {}
         self._to_open = sum(wanted.values())
         """How many are opened for the first time yet."""
-        self._may_open = float(self._to_open)
-        """How many connections may be opened by now; it grows by ``REOPENED_PER_S`` a second."""
+        self._may_open = 0.0
+        """How many connections may be opened by now; it grows by ``OPENED_PER_S`` a second, and by
+        ``REOPENED_PER_S`` once all have been opened."""
         self._again: list[tuple[float, _Connection]] = []
         self._rng = random.Random(0)
         self._is_stopped = threading.Event()
@@ -100,7 +101,8 @@ class Hostile(threading.Thread):
             for number, events in self._epoll.poll(TICK_S):
                 self._handle(self._connections[number], events)
             now = time.monotonic()
-            self._may_open += REOPENED_PER_S * (now - opened_at)
+            per_s = OPENED_PER_S if self.opened_at is None else REOPENED_PER_S
+            self._may_open = min(self._may_open, per_s * TICK_S) + per_s * (now - opened_at)
             opened_at = now
             self._ask_again(now)
             if now - read_at >= 1:
@@ -115,7 +117,7 @@ class Hostile(threading.Thread):
         there = Counter(connection.kind for connection in self._connections.values())
         missing = [x for x, number in self._wanted.items() for _ in range(number - there[x])]
         self._rng.shuffle(missing)  # all kinds grow at the same time
-        for kind in missing[: min(int(OPENED_PER_S * TICK_S), int(self._may_open))]:
+        for kind in missing[: int(self._may_open)]:
             new = socket.socket()
             new.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
             new.setblocking(False)

@@ -1,7 +1,10 @@
 """The memory of a server's processes, as the kernel counts it."""
 
+import re
 from contextlib import suppress
 from pathlib import Path
+
+OWN = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 
 
 def processes(group: int) -> list[int]:
@@ -23,3 +26,17 @@ def total_mb(group: int) -> float:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(x.split()[1]) for x in lines if x.startswith("Pss:"))
     return total * 1024 / 1e6
+
+
+def own_mb(notes: Path) -> dict[str, float]:
+    """Return the MB that each process has for itself, by the names of the server's ``notes``.
+
+    Shared pages are left out: those of the arenas, which have a fixed size, become resident as they
+    are used for the first time.
+    """
+    found = {}
+    for note in sorted(notes.iterdir()):
+        with suppress(OSError):  # the process ended meanwhile
+            status = Path(f"/proc/{note.read_text().split()[0]}/status").read_text()
+            found[note.name] = round(int(OWN.findall(status)[0]) * 1024 / 1e6, 1)
+    return found

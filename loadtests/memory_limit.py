@@ -22,6 +22,7 @@ ENTER = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
 class Files:
     """The names that a version of cgroups has for the same facts."""
 
+    version: int
     limit: str
     used: str
     cache: str
@@ -31,9 +32,13 @@ class Files:
 
 
 V1 = Files(
-    "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file", "memory.oom_control"
+    1,
+    "memory.limit_in_bytes",
+    "memory.usage_in_bytes",
+    "total_inactive_file",
+    "memory.oom_control",
 )
-V2 = Files("memory.max", "memory.current", "inactive_file", "memory.events")
+V2 = Files(2, "memory.max", "memory.current", "inactive_file", "memory.events")
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,14 @@ class MemoryLimit:
         two = sorted(os.sched_getaffinity(0))[:2]
         processors = ("taskset", "-c", ",".join(map(str, two)))
         return ("sh", "-c", ENTER, str(self.folder), *processors) if self.folder else processors
+
+    def in_force(self) -> str:
+        """Return the limit that the kernel says is in force, and the version of its cgroup."""
+        if self.folder is None:
+            return "none"
+        limit = (self.folder / self.files.limit).read_text().strip()
+        mib = f"{int(limit) / 2**20:g} MiB" if limit.isdecimal() else limit
+        return f"{mib} in a cgroup of version {self.files.version}"
 
     def used_mb(self, group: int) -> float:
         """Return the MB in use, without what can be dropped; ``group`` is the server's."""

@@ -20,9 +20,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from loadtests.callers import Connection
-from loadtests.compare import SETTLE_S, Contender, started
-from loadtests.overload import percentile
-from loadtests.readings import MeasureError, hardware
+from loadtests.compare.contenders import SETTLE_S, Contender, started
+from loadtests.percentile import percentile
+from loadtests.readings import MeasureError, save
 from loadtests.serving import get
 
 WARM_S = 5.0
@@ -70,8 +70,8 @@ class Answers:
             "accepted": good + late,
             "late": late / max(good + late, 1),
             "other": self.statuses.total() - good - late - refused,
-            "p50_s": percentile(self.seconds, 0.5),
-            "p99_s": percentile(self.seconds, 0.99),
+            "p50_s": percentile(self.seconds, 50),
+            "p99_s": percentile(self.seconds, 99),
             "images_per_s": self.images / over_s,
         }
 
@@ -101,9 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     if args.save:
         command = " ".join(["python -m loadtests.mixed", *(argv or sys.argv[1:])])
-        facts = {"command": command, "hardware": hardware(), "runs": found}
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(facts, indent=2) + "\n")
+        save(args.save, command, {"runs": found})
     return 0
 
 

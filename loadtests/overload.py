@@ -12,8 +12,6 @@ requests are answered within their deadline and two batches.
 
 import argparse
 import asyncio
-import json
-import math
 import sys
 from collections import Counter
 from contextlib import closing
@@ -23,7 +21,8 @@ from pathlib import Path
 from statistics import median
 
 from loadtests.callers import Callers, Phase
-from loadtests.readings import Reading, hardware
+from loadtests.percentile import percentile
+from loadtests.readings import Reading, save
 from loadtests.serving import Server, ServerFailed, serving
 
 FEWEST, MOST = 16, 2048
@@ -115,10 +114,8 @@ def main(argv: list[str] | None = None) -> int:
             f"python -m loadtests.overload --rounds {args.rounds} --seconds {args.seconds:g} "
             f"--deadline-ms {args.deadline_ms}"
         )
-        facts = {"command": command, "hardware": hardware(), "share": outcome.share}
-        report = {**facts, **asdict(outcome), "faults": faults}
-        args.save.parent.mkdir(parents=True, exist_ok=True)
-        args.save.write_text(json.dumps(report, indent=2) + "\n")
+        facts = {"share": outcome.share, **asdict(outcome), "faults": faults}
+        save(args.save, command, facts)
     for fault in faults:
         print(f"fault: {fault}")
     return 1 if faults else 0
@@ -153,8 +150,8 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
         shares=[over.images_per_s / top for over, top in zip(overloads, around, strict=True)],
         deadline_s=deadline_s,
         batch_s=median(batches_s),
-        accepted_p99_s=percentile([s for over in overloads for s in over.accepted_s], 0.99),
-        refused_p99_s=percentile([s for over in overloads for s in over.refused_s], 0.99),
+        accepted_p99_s=percentile([s for over in overloads for s in over.accepted_s], 99),
+        refused_p99_s=percentile([s for over in overloads for s in over.refused_s], 99),
         statuses=dict(sum((over.statuses for over in overloads), Counter())),
     )
 
@@ -163,12 +160,6 @@ def images_a_request(images_per_s: float, deadline_s: float) -> int:
     """Return about a quarter of the images drawn within the deadline, a multiple of ``FEWEST``."""
     quarter = round(images_per_s * deadline_s / 4 / FEWEST) * FEWEST
     return max(FEWEST, min(MOST, quarter))
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the smallest value that ``share`` of the ``values`` do not exceed; 0 if empty."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else 0.0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 """Readings of a server's metrics, and the hardware on which it runs."""
 
+import json
 import os
 import platform
 import re
+import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from loadtests.serving import Server, get
+from loadtests.serving import ROOT, Server, get
 
 
 class MeasureError(Exception):
@@ -44,6 +48,34 @@ def hardware() -> str:
     cpus = len(os.sched_getaffinity(0))
     model = name[1] if name else platform.processor()
     return f"{cpus} CPUs, {model} ({features[0] if features else 'no AVX2'})"
+
+
+def origin(command: str) -> dict[str, object]:
+    """Return where results come from: the command, the machine, the commit and the time."""
+    now = datetime.now(UTC).isoformat(timespec="minutes")
+    return {"command": command, "hardware": hardware(), "commit": commit_of(ROOT), "date": now}
+
+
+def save(path: Path, command: str, facts: Mapping[str, object]) -> None:
+    """Write ``facts`` to ``path`` as JSON, behind where they come from."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(origin(command) | dict(facts), indent=1) + "\n")
+
+
+def commit_of(folder: str | Path) -> str:
+    """Return the commit of the checkout in ``folder``, with "-dirty" where it was altered.
+
+    Results that were saved there before are no alteration.
+    """
+
+    def git(*command: str) -> str:
+        asked = ["git", "-C", str(folder), *command]
+        return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+
+    if not (commit := git("rev-parse", "--short", "HEAD")):
+        return "unknown"
+    altered = git("diff", "--name-only", "HEAD", "--", ".", ":(exclude)loadtests/results")
+    return f"{commit}-dirty" if altered else commit
 
 
 def one(pattern: str, text: str) -> str:

@@ -1,27 +1,31 @@
 """One load test, from the server's start to its end.
 
     python -m loadtests.run --seconds 20 --users 32 --python .venvs/serve/bin/python
+    python -m loadtests.run --shape spike --slo overload --users 200 SingleImage CacheHitter
 
-Unknown arguments are passed to Locust: ``--max-p95-ms 500``, ``--csv out``, ``PageView``.
+Unknown arguments are passed to Locust: ``--processes 2``, ``--csv out``, ``PageVisitor``.
 """
 
 import argparse
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtests.load import shape, slo
+from loadtests.load.named_files import BadFile, names
 from loadtests.serving import ROOT, ServerFailed, is_ready, serving
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
-LAST_ANSWERS_S = 10
-"""The seconds for which Locust waits for requests under way when the time is up; these count."""
-MARGIN_S = 60
+LAST_ANSWERS_S = 30
+"""The seconds for which Locust waits for answers when the time is up, if nothing else is said."""
+MARGIN_S = 180
 """The seconds for Locust's own start and end, after which Locust is taken to hang."""
 
 
@@ -31,10 +35,14 @@ class Plan:
 
     seconds: int
     users: int
+    wait_s: int
+    """The seconds for which Locust waits for requests under way when the time is up."""
     url: str | None
     """The URL of a running server; None starts a server."""
     python: str
     env: dict[str, str]
+    shape: str
+    slo: str
     locust_args: tuple[str, ...]
 
 
@@ -66,11 +74,18 @@ def parse(argv: list[str] | None) -> Plan:
     parser = argparse.ArgumentParser(
         prog="python -m loadtests.run",
         description="Load a server and check every answer.",
-        epilog="Other arguments go to Locust, such as --max-p95-ms and --max-failure-ratio.",
+        epilog="Other arguments go to Locust: --processes 2, --max-p95-ms 500, or users such as "
+        "PageVisitor. Example: python -m loadtests.run --shape ramp --users 200 SingleImage",
         allow_abbrev=False,
     )
     parser.add_argument("--seconds", type=positive, default=20, help="duration (%(default)s)")
     parser.add_argument("--users", type=positive, default=32, help="users at a time (%(default)s)")
+    parser.add_argument(
+        "--wait-s",
+        type=positive,
+        default=LAST_ANSWERS_S,
+        help="how long to wait for answers when the time is up; later is never (%(default)s)",
+    )
     parser.add_argument("--url", help="URL of a running server; without it, one is started")
     parser.add_argument(
         "--python", default=sys.executable, help="interpreter that has the server's libraries"
@@ -82,7 +97,16 @@ def parse(argv: list[str] | None) -> Plan:
         metavar="NAME=VALUE",
         help="setting for the server; repeatable",
     )
+    for name, folder in (("shape", shape.SHAPES), ("slo", slo.SLOS)):
+        shipped = ", ".join(names(folder))
+        text = f"{shipped}, or a file of TOML (%(default)s)"
+        default = "steady" if name == "shape" else "default"
+        parser.add_argument(f"--{name}", default=default, help=text)
     options, rest = parser.parse_known_args(argv)
+    try:
+        shape.load(options.shape), slo.load(options.slo)
+    except BadFile as error:
+        parser.error(str(error))
     if importlib.util.find_spec("locust") is None:
         parser.error(f"{sys.executable} has no Locust; requirements/loadtest.txt names it")
     for pair in options.env:
@@ -92,7 +116,9 @@ def parse(argv: list[str] | None) -> Plan:
         parser.error("--env is for a server that is started here; --url names a running one")
     env = dict(pair.split("=", 1) for pair in options.env)
     url = options.url.rstrip("/") if options.url else None
-    return Plan(options.seconds, options.users, url, options.python, env, tuple(rest))
+    load_of = (options.shape, options.slo)
+    counts = (options.seconds, options.users, options.wait_s)
+    return Plan(*counts, url, options.python, env, *load_of, tuple(rest))
 
 
 def positive(text: str) -> int:
@@ -135,7 +161,7 @@ def load(plan: Plan, url: str) -> None:
     """
     process = subprocess.Popen(command(plan, url), cwd=ROOT, start_new_session=True)
     try:
-        status = process.wait(plan.seconds + LAST_ANSWERS_S + MARGIN_S)
+        status = process.wait(plan.seconds + plan.wait_s + MARGIN_S)
     except subprocess.TimeoutExpired:
         raise RunFailed("Locust did not end in time") from None
     finally:
@@ -148,23 +174,27 @@ def command(plan: Plan, url: str) -> list[str]:
     """Return Locust's command line."""
     return [
         *(sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--headless", "--only-summary"),
-        *("--host", url, "--users", str(plan.users), "--spawn-rate", str(plan.users)),
-        *("--run-time", f"{plan.seconds}s", "--stop-timeout", str(LAST_ANSWERS_S)),
+        *("--host", url, "--users", str(plan.users)),
+        *("--run-time", f"{plan.seconds}s", "--stop-timeout", str(plan.wait_s)),
+        *("--shape", plan.shape, "--slo", plan.slo),
         *plan.locust_args,
     ]
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop Locust if it still runs: by SIGINT, so that it prints its summary, then by SIGKILL."""
-    if process.poll() is not None:
-        return
-    process.send_signal(signal.SIGINT)
+    """Stop Locust if it still runs: by SIGINT, so that it prints its summary, then by SIGKILL.
+
+    With --processes its workers are in its group, and end with it.
+    """
     try:
-        process.wait(LAST_ANSWERS_S + 5)
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(LAST_ANSWERS_S + 5)
     except subprocess.TimeoutExpired:
         print("Locust did not stop and was killed", file=sys.stderr)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

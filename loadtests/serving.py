@@ -1,6 +1,7 @@
 """A server that runs for as long as a ``with`` block lasts."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMAND = ("-m", "gunicorn", "-c", "server/gunicorn.conf.py")
 POLL_S = 0.05
 LAST_CHILD_S = 2.0
+"""The seconds in which children end by themselves whose leader has ended."""
+PORTS = range(20_000, 32_768)
+"""The ports that servers get: Linux gives those above to connections by itself."""
 
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -41,8 +45,9 @@ class Server:
 def serving(
     python: str | Path = sys.executable,
     env: Mapping[str, str] | None = None,
-    ready_within_s: float = 60.0,
+    ready_within_s: float = 300.0,
     stop_within_s: float = 40.0,
+    last_child_s: float = LAST_CHILD_S,
     checkout: Path = ROOT,
     launcher: Sequence[str] = (),
 ) -> Iterator[Server]:
@@ -50,9 +55,9 @@ def serving(
 
     ``python`` is the interpreter of the serving environment; ``env`` is laid over this process's
     environment. ``checkout`` is the directory whose server is started, and ``launcher`` a program
-    with arguments that starts the command behind them. SIGTERM must end the server with status 0:
-    that is checked whenever the block itself ends well. No process of the server's group outlives
-    the block.
+    with arguments that starts the command behind them. SIGTERM must end the server with status 0,
+    and its children ``last_child_s`` later: that is checked whenever the block itself ends well. No
+    process of the server's group outlives the block.
 
     Raises:
         ServerFailed: the server did not become or stay ready, or did not stop; the message ends
@@ -77,17 +82,23 @@ def serving(
         _wait_until_ready(server, process, ready_within_s)
         yield server
     finally:
-        trouble = _stop(process, stop_within_s)
+        trouble = _stop(process, stop_within_s, last_child_s)
     if trouble:
         raise ServerFailed(f"{trouble}\n{last_lines(server.log)}")
     server.log.unlink()
 
 
 def free_port() -> int:
-    """Return a loopback port on which no process listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port on which no process listens now.
+
+    No connection is given it by the system before the server listens, and hardly another server:
+    the choice is not that of ``random``, which several processes may have seeded alike.
+    """
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):  # it is taken
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def is_ready(url: str, timeout_s: float = 2.0) -> bool:
@@ -130,7 +141,7 @@ def _wait_until_ready(
     raise ServerFailed(f"{why}\n{last_lines(server.log)}")
 
 
-def _stop(process: subprocess.Popen[bytes], within_s: float) -> str:
+def _stop(process: subprocess.Popen[bytes], within_s: float, last_child_s: float) -> str:
     """End the server and its process group; return the fault of its end, or an empty text."""
     try:
         if process.poll() is not None:
@@ -140,18 +151,18 @@ def _stop(process: subprocess.Popen[bytes], within_s: float) -> str:
     except subprocess.TimeoutExpired:
         return f"the server did not stop within {within_s:g} s of SIGTERM"
     finally:
-        left = _end_group(process)
+        left = _end_group(process, last_child_s)
     if process.returncode:
         return f"the server ended with status {process.returncode} after SIGTERM, wanted 0"
     return "the server left processes of its own behind" if left else ""
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> bool:
+def _end_group(process: subprocess.Popen[bytes], last_child_s: float) -> bool:
     """Kill the rest of the server's process group; return whether a process outlived its leader.
 
-    The children of a leader that has just ended get ``LAST_CHILD_S`` seconds to end by themselves.
+    The children of a leader that has just ended get ``last_child_s`` to end by themselves.
     """
-    deadline = time.monotonic() + LAST_CHILD_S
+    deadline = time.monotonic() + last_child_s
     while process.poll() is not None and time.monotonic() < deadline:
         if not _runs(process.pid):
             return False

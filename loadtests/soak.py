@@ -7,7 +7,6 @@ falls.
 """
 
 import argparse
-import json
 import re
 import statistics
 import sys
@@ -19,8 +18,8 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from loadtests import wrk
-from loadtests.readings import MeasureError, hardware
+from loadtests import readings, wrk
+from loadtests.readings import MeasureError
 from loadtests.serving import Server, ServerFailed, get, serving
 
 LOADS = (
@@ -141,16 +140,13 @@ def rates(samples: Sequence[Sample]) -> list[float]:
 
 def save(path: Path, command: str, samples: Sequence[Sample], faults: list[str]) -> None:
     """Write the run as ``path``.json and as a picture, ``path``.svg."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     every = max(1, len(samples) // 60)
     report = {
-        "command": command,
-        "hardware": hardware(),
         "images": samples[-1].images,
         "faults": faults,
         "samples": [asdict(sample) for sample in samples[::every]],
     }
-    path.with_suffix(".json").write_text(json.dumps(report, indent=1) + "\n")
+    readings.save(path.with_suffix(".json"), command, report)
     path.with_suffix(".svg").write_text(picture(samples))
 
 

@@ -1,7 +1,6 @@
 """Callers who ask for one image again and again, and probes, beside whatever else happens."""
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from loadtests.callers import Connection
+from loadtests.percentile import percentile
 
 PAUSE_S = 0.02
 """The seconds between an answer and the same caller's next request."""
@@ -38,8 +38,7 @@ class Seen:
     def p99_ms(self, since: float = 0.0) -> float:
         """Return the 99th percentile of the latency in ms of the answered requests that began after
         ``since``, 0 without any."""
-        ordered = sorted(took for began, took in self.answered_s if began >= since)
-        return 1000 * ordered[math.ceil(0.99 * len(ordered)) - 1] if ordered else 0.0
+        return 1000 * percentile([took for began, took in self.answered_s if began >= since], 99)
 
 
 class Steady:

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-MARGIN = 1.3
+MARGIN = 1.4
 """The factor by which a new request's time must exceed its expected wait: a shared machine is slow
 now and then, others will go ahead, and a caller that is refused at once can ask elsewhere."""
-LEAST_MARGIN = 1.2
+LEAST_MARGIN = 1.3
 """The factor that is left to a request when others go ahead of it. With 1.1, one accepted request
-in forty was late under overload."""
+in forty was late under overload. Of any 120 mixes of small and big requests, 17 in 21,125 were late
+with 1.2, and 2 in 22,409 with 1.3, which drew as many images."""
 
 LITTLE = 1 / 16
 """The part of another request's rows up to which a request is little beside it, and is not refused

@@ -1,12 +1,17 @@
-"""What gunicorn's arbiters outlive: processes that cannot be started for now.
+"""How gunicorn's arbiters start processes: they outlive those that cannot be started for now, and
+those that were started hear the signals that stop the server.
 
 Without it an arbiter ends, or its task that starts engines, where no process can be forked, or no
 file made for its heartbeat, or where an HTTP worker fails before it serves.
 """
 
 import mmap
+import queue
+import signal
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.errors import HaltServer
@@ -78,3 +83,26 @@ class Survivor:
                 self._log.error("an HTTP worker is tried again: %s", error.reason)
             else:
                 return
+
+
+def hear_signals(arbiter: Any) -> None:
+    """Have a signal that stops the server end this process, until gunicorn has set it up.
+
+    The process has the handlers of ``arbiter`` still. They note what comes in a copy of the
+    arbiter's queue that nobody reads, and the server would wait for this process, 30 s.
+    """
+    stops = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+    for number in stops:
+        signal.signal(number, signal.SIG_DFL)
+    noted = set()
+    with suppress(queue.Empty):
+        while True:
+            noted.add(arbiter.SIG_QUEUE.get_nowait())
+    if noted & stops:
+        sys.exit(0)
+
+
+def lowest_free(taken: Iterable[int]) -> int:
+    """Return the lowest number from 0 on that is not ``taken``."""
+    numbers = set(taken)
+    return min(set(range(len(numbers) + 1)) - numbers)

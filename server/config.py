@@ -3,18 +3,19 @@
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from server.bundle.manifest import LATEST, NAME, VERSION
-from server.config_error import (
-    PREFIX,
-    ConfigError,
-    UnknownSetting,
-    check_between,
+from server.config_error import ConfigError
+from server.config_fields import (
+    between,
     check_named,
-    check_one_of,
+    check_range,
+    check_ranges,
     check_sendable,
+    one_of,
+    read,
 )
 from server.cpus import available_cpus
 from server.ipc.engine_dir import EngineDir
@@ -24,7 +25,11 @@ GPU_PROVIDERS = ("cuda", "tensorrt", "tensorrt-rtx")
 COMPILERS = GPU_PROVIDERS[1:]
 """The providers that compile a graph, for minutes, before they run it."""
 PROVIDERS = ("auto", "openvino", "cpu", *GPU_PROVIDERS)
-PRECISIONS = ("auto", "bf16", "f16", "int8", "f32")
+PRECISIONS = ("auto", "bf16", "f16", "int8", "f32", "exact")
+PLANS = tuple(f"{x}/{y}" for x in PROVIDERS[1:] for y in PRECISIONS[1:])
+"""Every plan that may draw; an engine's answer carries the number of a plan in this order."""
+FLOATS_YES, FLOATS_NO = "yes", "no"
+FLOAT_IMAGES = ("auto", FLOATS_YES, FLOATS_NO)
 OTHERS = ("CARFRONT_CACHE",)
 """The project's variables that are not the server's: the directory of training's photographs."""
 LOAD_S = 2
@@ -44,7 +49,7 @@ class ServerConfig:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8000
+    port: int = between(8000, 1, 65535)
     models: Path = Path("models")
     """The model repository: ``<name>/<version>/manifest.json``."""
     model: str = "cars-dcgan"
@@ -54,55 +59,73 @@ class ServerConfig:
     serve: str = ""
     """The bundles that are served beside the default one: ``name`` (its newest version) or
     ``name/version``, several with commas between, or ``all``."""
-    poll_s: int = 10
+    poll_s: int = between(10, 0, 86400)
     """The seconds between two scans of the repository for new versions; 0 never scans by itself."""
     admin_token: str = field(default="", repr=False)
     """The token with which a caller may load and unload models; empty lets nobody."""
-    workers: int = 0
+    api_keys_file: Path | None = None
+    """The file of those who may ask at all, see ``server.keys``; None lets everybody ask."""
+    metrics_port: int = between(0, 0, 65535)
+    """The port of the metrics and the probes; 0 has them at ``port``, and there alone."""
+    grpc_port: int = between(0, 0, 65535)
+    """The port of calls by gRPC; 0 answers none."""
+    grpc_calls: int = between(256, 1, 4096)
+    """The number of calls by gRPC that are answered at a time, beyond which they are refused."""
+    workers: int = between(0, 0, 256)
     """The number of HTTP workers; 0 takes one a processor that may be used, at most 16."""
-    provider: str = "auto"
-    precision: str = "auto"
-    engines: int = 0
+    provider: str = one_of("auto", PROVIDERS)
+    precision: str = one_of("auto", PRECISIONS)
+    engines: int = between(0, 0, 64)
     """The number of engine processes; 0 takes one for each visible GPU, or one without GPUs."""
-    fallback: str = "no"
+    fallback: str = one_of("no", ("no", "yes"))
     """Whether another provider or precision may serve where the one that is set cannot: yes, no."""
-    streams: int = 0
+    float_images: str = one_of("auto", FLOAT_IMAGES)
+    """When the graph of float images is opened: auto, when they are first asked for; yes, with the
+    bundle; no, never."""
+    streams: int = between(0, 0, 64)
     """The number of an engine's batches in flight; 0 takes one a processor, at most 4."""
-    threads: int = 0
+    threads: int = between(0, 0, 1024)
     """The inference threads of all streams of an engine together; 0 takes one a processor."""
-    max_batch_size: int = 0
+    max_batch_size: int = between(0, 0, 4096)
     """The largest number of images in one inference; 0 learns it, or on a GPU measures it."""
-    max_queue_delay_ms: int = 0
+    max_queue_delay_ms: int = between(0, 0, 1000)
     """The milliseconds that a batch which is not full waits for more rows; 0 never waits."""
-    max_queue_rows: int = 16384
-    keepalive_s: int = 75
+    max_queue_rows: int = between(16384, 4096, 10_000_000)
+    keepalive_s: int = between(75, 1, 3600)
     """The seconds that an idle connection is kept: longer than proxies in front keep theirs."""
-    connections: int = 1000
+    connections: int = between(1000, 10, 100_000)
     """The number of connections of one HTTP worker, beyond which the longest idle one ends."""
-    read_timeout_s: int = 20
+    read_timeout_s: int = between(20, 1, 3600)
     """The seconds that a request may take to arrive, head and body."""
-    send_timeout_s: int = 20
+    send_timeout_s: int = between(20, 1, 3600)
     """The seconds for which a caller may read nothing of its answer."""
-    unsent_mib: int = 32
+    unsent_mib: int = between(32, 1, 65536)
     """The memory of one HTTP worker in MiB for answers that callers do not read; beyond it, the
     caller that has read nothing for the longest time loses its connection."""
-    request_timeout_ms: int = 30_000
-    batch_timeout_ms: int = 10_000
+    body_mib: int = between(16, 1, 1024)
+    """The largest body in MiB of a request that may carry latents; others have 64 KiB at most."""
+    bodies_mib: int = 32
+    """The memory of one HTTP worker in MiB for bodies above 64 KiB, from the first byte that comes
+    to the answer; beyond it, the request whose body comes most slowly is refused."""
+    max_images: int = between(65_536, 1, 1_000_000)
+    """The images of one request at most, in formats that are sent while the engine draws."""
+    request_timeout_ms: int = between(30_000, 1, 3_600_000)
+    batch_timeout_ms: int = between(10_000, 100, 3_600_000)
     """The milliseconds after which a batch is taken to hang and its engine is replaced. An engine
     that gives no sign of life is replaced a little later, see ``silence_s``."""
-    arena_mib: int = 32
+    arena_mib: int = between(32, 16, 4096)
     """The shared memory of one HTTP worker in MiB, for images on their way."""
     runtime_dir: Path | None = None
     """The directory of the engines' directories and the metrics' files; None makes a temporary
     one."""
-    traces: str = "none"
+    traces: str = one_of("none", ("none", "otlp"))
     """The exporter of each request's span: none, or otlp, set up by OpenTelemetry's variables."""
-    log_level: str = "info"
-    log_format: str = "auto"
+    log_level: str = one_of("info", ("debug", "info", "warning", "error"))
+    log_format: str = one_of("auto", ("auto", "text", "json"))
     """The form of the log: text, json, or auto, which is text where stderr is a terminal."""
 
     def __post_init__(self) -> None:
-        check_between("port", self.port, 1, 65535)
+        check_ranges(self)
         check_named("model", self.model, "a model's name", NAME)
         if self.version != LATEST:
             check_named("version", self.version, "latest, or a number", VERSION)
@@ -115,29 +138,14 @@ class ServerConfig:
                 check_named(
                     "serve", spec, "name/version with a number as version", VERSION, version
                 )
-        check_between("poll_s", self.poll_s, 0, 86400)
         check_sendable("admin_token", self.admin_token)
-        check_between("workers", self.workers, 0, 256)
-        check_between("engines", self.engines, 0, 64)
-        check_between("streams", self.streams, 0, 64)
-        check_between("threads", self.threads, 0, 1024)
-        check_between("max_batch_size", self.max_batch_size, 0, 4096)
-        check_between("max_queue_delay_ms", self.max_queue_delay_ms, 0, 1000)
-        check_between("max_queue_rows", self.max_queue_rows, 4096, 10_000_000)
-        check_between("keepalive_s", self.keepalive_s, 1, 3600)
-        check_between("connections", self.connections, 10, 100_000)
-        check_between("read_timeout_s", self.read_timeout_s, 1, 3600)
-        check_between("send_timeout_s", self.send_timeout_s, 1, 3600)
-        check_between("unsent_mib", self.unsent_mib, 1, 65536)
-        check_between("request_timeout_ms", self.request_timeout_ms, 1, 3_600_000)
-        check_between("batch_timeout_ms", self.batch_timeout_ms, 100, 3_600_000)
-        check_between("arena_mib", self.arena_mib, 16, 4096)
-        check_one_of("provider", self.provider, PROVIDERS)
-        check_one_of("precision", self.precision, PRECISIONS)
-        check_one_of("fallback", self.fallback, ("no", "yes"))
-        check_one_of("traces", self.traces, ("none", "otlp"))
-        check_one_of("log_format", self.log_format, ("auto", "text", "json"))
-        check_one_of("log_level", self.log_level, ("debug", "info", "warning", "error"))
+        if self.metrics_port == self.port and not self.host.startswith("unix:"):
+            raise ConfigError("metrics_port", self.metrics_port, "another port than CARFRONT_PORT")
+        others = self.metrics_port, 0 if self.host.startswith("unix:") else self.port
+        if self.grpc_port and self.grpc_port in others:
+            wanted = "another port than CARFRONT_PORT and CARFRONT_METRICS_PORT"
+            raise ConfigError("grpc_port", self.grpc_port, wanted)
+        check_range("bodies_mib", self.bodies_mib, self.body_mib, 65536)
 
     @property
     def served_beside(self) -> list[str]:
@@ -214,6 +222,15 @@ class ServerConfig:
         """
         return self._runtime() / "processes"
 
+    @property
+    def api_keys_copy(self) -> Path:
+        """The file in which the last good file of keys is kept.
+
+        Raises:
+            ConfigError: the runtime directory is not set.
+        """
+        return self._runtime() / "keys" / "last-good"
+
     def _runtime(self) -> Path:
         if self.runtime_dir is None:
             raise ConfigError("runtime_dir", None, "a directory, or a start by gunicorn.conf.py")
@@ -226,21 +243,4 @@ class ServerConfig:
         Raises:
             ConfigError: a value cannot be used, or a ``CARFRONT_`` variable is no setting's.
         """
-        known = {PREFIX + setting.name.upper(): setting for setting in fields(cls)}
-        for variable in environ:
-            if variable.startswith(PREFIX) and variable not in (*known, *OTHERS):
-                raise UnknownSetting(variable, known)
-        settings: dict[str, object] = {}
-        for variable, setting in known.items():
-            if environ.get(variable):
-                settings[setting.name] = _parse(setting.name, setting.type, environ[variable])
-        return cls(**settings)  # type: ignore[arg-type]
-
-
-def _parse(name: str, kind: object, text: str) -> object:
-    if kind is int:
-        try:
-            return int(text)
-        except ValueError:
-            raise ConfigError(name, text, "a whole number") from None
-    return text if kind is str else Path(text)
+        return cls(**read(cls, environ, OTHERS))

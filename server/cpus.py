@@ -1,6 +1,8 @@
 """The processors that this process may use, and the policy by which it is scheduled on them."""
 
 import os
+import platform
+import re
 from contextlib import suppress
 from pathlib import Path
 
@@ -8,6 +10,21 @@ CGROUPS = Path("/proc/self/cgroup")
 """The file with the cgroups of this process. Source: cgroups(7)."""
 HIERARCHIES = Path("/sys/fs/cgroup")
 """The directory in which the hierarchies of cgroups are mounted."""
+
+PROCESSORS = Path("/proc/cpuinfo")
+"""The file with what the kernel knows of the processors. Source: proc_cpuinfo(5)."""
+FLAGS = re.compile(r"^(?:flags|Features)\s*:(.*)$", re.MULTILINE)
+VECTORS = re.compile(r"amx|asimd|avx|bf16|fma|i8mm|s?sse|sme(?!p)|sve").match
+"""How the names of vector instructions begin, on x86 and on Arm. There, smep is none."""
+
+
+def vector_instructions() -> str:
+    """Return the kind of processor that this is: its vector instructions, which decide how sums are
+    rounded."""
+    text = PROCESSORS.read_text() if PROCESSORS.exists() else ""
+    flags = FLAGS.search(text)
+    names = flags[1].split() if flags else []
+    return " ".join([platform.machine(), *sorted(x for x in names if VECTORS(x))])
 
 
 def available_cpus() -> int:

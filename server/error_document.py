@@ -1,17 +1,20 @@
 """Errors as callers see them, in the form of the protocol that they speak.
 
-Below ``/v2`` an error is ``{"error": "..."}``, elsewhere application/problem+json.
-Source: the Open Inference Protocol v2; RFC 9457.
+An error of an inference protocol is ``{"error": "..."}``, any other application/problem+json.
+Source: the Open Inference Protocol v2; TensorFlow Serving's RESTful API; RFC 9457.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 PROBLEM = "application/problem+json"
-INFERENCE_PROTOCOL = "/v2"
-"""The path of the Open Inference Protocol: at it and below it, errors have the protocol's form."""
+INFERENCE_PROTOCOLS = re.compile(
+    r"/v2(/.*)?|/v1/models/[^/]+(/(versions|labels)/[^/]+)?(/metadata)?", re.DOTALL
+).fullmatch
+"""The match of a path of an inference protocol: errors have the protocol's form there."""
 PHRASES = {status.value: status.phrase for status in HTTPStatus}
 PHRASES |= {413: "Content Too Large", 414: "URI Too Long"}
 """The phrase of each status. Older Pythons call two of them otherwise than RFC 9110 does."""
@@ -34,11 +37,11 @@ def error_document(
     ``detail`` is one sentence that names what is amiss. ``path`` is that of the request, empty
     where it could not be read. ``title`` and ``kind`` are those of the error's class, by default
     the status's; ``facts`` are for programs, ``headers`` go with the error. The request's id is a
-    header that the caller of this function adds.
+    header that the caller of this function adds. No cache may keep an error: some would.
     """
     phrase = PHRASES.get(status, "Unknown")
-    below = path == INFERENCE_PROTOCOL or path.startswith(INFERENCE_PROTOCOL + "/")
-    if below:
+    is_plain = INFERENCE_PROTOCOLS(path) is not None
+    if is_plain:
         document: dict[str, Any] = {"error": detail}
     else:
         document = {
@@ -50,6 +53,11 @@ def error_document(
             **(facts or {}),
         }
     body = json.dumps(document).encode() + b"\n"
-    mimetype = "application/json" if below else PROBLEM
-    fields = [("Content-Type", mimetype), ("Content-Length", str(len(body))), *headers]
+    mimetype = "application/json" if is_plain else PROBLEM
+    fields = [
+        ("Content-Type", mimetype),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+        *headers,
+    ]
     return f"{status} {phrase}", fields, body

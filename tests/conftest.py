@@ -5,6 +5,8 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
+import export  # noqa: F401  before tests import TensorFlow, for which it sets something
+
 # Where a shell starts the tests in the background, Ctrl-C is ignored by them, and so it would be by
 # every program that they start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

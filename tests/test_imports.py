@@ -32,7 +32,7 @@ def test_serving_requirements_hold_no_training_library():
     for lock in ("serve.txt", "serve-gpu.txt", "serve-tracing.txt"):
         text = (ROOT / "requirements" / lock).read_text()
         names = {line.split("==")[0].split("[")[0] for line in text.splitlines() if "==" in line}
-        assert not names & {"tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx", "pillow"}
+        assert not names & {"tensorflow", "tensorflow-cpu", "keras", "tf2onnx", "onnx"}
         assert "flask" in names
 
 
@@ -60,17 +60,38 @@ def test_what_is_exported_and_tested_runs_on_the_runtime_that_serves():
     assert all(" ; " in line for line in serve)  # one of the two is installed, never both
 
 
-PROGRAMS = ("server", "export", "training", "loadtests")
+PROGRAMS = ("server", "carfront", "export", "training", "loadtests", "inversion")
 MAY_IMPORT = {
-    "server": (),
+    "server": ("inversion",),
+    "carfront": (
+        "server.bundle",
+        "server.cpus",
+        "server.errors",
+        "server.observability.gpus",
+        "server.runtime",
+    ),
     "export": ("server.bundle", "server.runtime"),
-    "training": (),
-    "loadtests": (),
+    "training": ("inversion",),
+    "loadtests": (  # of the queue alone, see the next test
+        "server.admission",
+        "server.engine.batch_limit",
+        "server.engine.batcher",
+        "server.errors",
+        "server.queue_state",
+        "training.models",  # one peer serves the network as training builds it
+        "training.normalization",
+    ),
+    "inversion": (),
 }
 """What each program may import of the others."""
 MAY_BE_IMPORTED_BY = {
-    "flask": ("server.app", "server.api"),
+    "apispec": ("server.api.openapi",),
+    "boto3": ("carfront.datasets.s3_store",),
+    "click": ("carfront.command_line", "carfront.commands"),
+    "flask": ("server.app", "server.api", "loadtests.peers"),
     "gevent": (
+        "loadtests.load.collector",
+        "loadtests.load.users.caller",
         "loadtests.locustfile",
         "server.worker.caller_socket",
         "server.worker.gevent_io",
@@ -79,14 +100,35 @@ MAY_BE_IMPORTED_BY = {
     "gunicorn": (
         "server.arbiters",
         "server.engine.process",
+        "server.grpc.worker",
         "server.observability.logs",
         "server.worker",
     ),
-    "onnxruntime": ("server.runtime", "export", "loadtests.peers"),
+    "google": ("server.grpc",),
+    "grpc": ("loadtests.fuzz.call_player", "server.grpc"),
+    "grpc_health": ("server.grpc",),
+    "grpc_reflection": ("server.grpc",),
+    "httpx": ("carfront.async_client", "carfront.client", "carfront.http"),
+    "onnxruntime": (
+        "server.runtime",
+        "export",
+        "loadtests.peers",
+        "training.evaluation.bundles",
+        "training.inversion",
+    ),
+    "PIL": (
+        "export",
+        "inversion.photograph",
+        "loadtests",
+        "server.codecs.animation",
+        "server.codecs.pillow",
+        "training",
+    ),
+    "pyarrow": ("carfront.datasets.parquet", "training.data.parquet"),
     "prometheus_client": ("server.observability", "server.api.health"),
-    "tensorflow": ("export", "training"),
+    "tensorflow": ("export", "loadtests.peers.flask_keras", "training"),
     "keras": ("export", "training"),
-    "onnx": ("export",),
+    "onnx": ("export", "loadtests.peak", "loadtests.peers.keras_generator"),
 }
 """Which modules may import a library; whatever else imports it is found."""
 PURE = {
@@ -127,6 +169,19 @@ def test_program_imports_of_the_others_what_it_may(graph, program):
         if is_in(imported, others) and not is_in(imported, MAY_IMPORT[program])
     }
     assert not found
+
+
+def test_only_drawing_a_bundle_needs_the_server(graph):
+    importers = graph.find_modules_that_directly_import
+    found = {x for y in graph.modules if is_in(y, ["server"]) for x in importers(y)}
+    assert {x for x in found if is_in(x, ["carfront"])} == {"carfront.datasets.bundle_source"}
+
+
+def test_only_the_simulation_needs_the_server_s_queue(graph):
+    importers = graph.find_modules_that_directly_import
+    found = {x for y in graph.modules if is_in(y, ["server"]) for x in importers(y)}
+    simulation = {"loadtests.simulate.fleet", "loadtests.simulate.replica"}
+    assert {x for x in found if is_in(x, ["loadtests"])} == simulation
 
 
 @pytest.mark.parametrize("library", MAY_BE_IMPORTED_BY)

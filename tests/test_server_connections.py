@@ -1,21 +1,24 @@
 """Callers that are slow, silent or many, at a real server: nobody else notices."""
 
+import io
 import json
 import os
 import re
+import select
 import signal
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 
-from tests import servers
-from tests.chaos.processes import family
-from tests.servers import PYTHON, serving
+from tests.chaos.faults import stopped
+from tests.chaos.processes import family, open_files
+from tests.servers import PYTHON, connected, serving, until
 
 pytestmark = pytest.mark.servers
 
@@ -26,8 +29,6 @@ MANY_IMAGES = (
     b"POST /v1/images HTTP/1.1\r\nHost: cars\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
-until = partial(servers.until, within_s=60.0)
-connected = partial(servers.connected, timeout_s=60.0)
 ANSWER_BYTES = 512 * 32 * 32 * 3
 
 
@@ -59,9 +60,10 @@ def ended(server, reason):
 def open_ones(server, count, request=b""):
     """Open ``count`` connections that send ``request`` and no more, for as long as the block."""
     with ExitStack() as stack:
-        connections = [stack.enter_context(connected(server)) for _ in range(count)]
-        for connection in connections:
-            connection.sendall(request)
+        connections = []
+        for _ in range(count):  # each one's request is there before the next one comes
+            connections.append(stack.enter_context(connected(server)))
+            connections[-1].sendall(request)
         yield connections
 
 
@@ -83,14 +85,34 @@ def test_requests_that_never_arrive_are_told_so_and_keep_nobody_out(begun):
 def test_longest_idle_connections_end_for_new_ones():
     with serving(PYTHON, {"CARFRONT_WORKERS": "1", "CARFRONT_CONNECTIONS": "20"}) as server:
         right = ask_anew(server, ONE_IMAGE)
-        with open_ones(server, 20, ONE_IMAGE) as idle:
-            for connection in idle:
-                asked(connection, b"")
+        with open_ones(server, 20) as idle:
+            for connection in idle:  # one after the other: requests at once end in any order
+                asked(connection, ONE_IMAGE)
             with open_ones(server, 5) as new:
                 assert [asked(connection, ONE_IMAGE) for connection in new] == [right] * 5
             assert [connection.recv(1) for connection in idle[:5]] == [b""] * 5
             assert asked(idle[-1], ONE_IMAGE) == right
-        assert ended(server, "full") >= 5
+        assert ended(server, "full") >= 5  # counted before the connections end
+
+
+def test_crowd_that_connects_at_once_does_not_wait_for_those_who_end_for_it():
+    """Those may read why, and hang up: until then a worker has more connections than its limit."""
+    with serving(PYTHON, {"CARFRONT_WORKERS": "1", "CARFRONT_CONNECTIONS": "20"}) as server:
+        right = ask_anew(server, ONE_IMAGE)
+        (worker,), _, _ = family(server.pid)
+        before = sockets(worker)
+        with open_ones(server, 20, HALF), open_ones(server, 20, ONE_IMAGE) as new:
+            until(
+                lambda: (
+                    sockets(worker) >= before + 35 or len(select.select(new, (), (), 0)[0]) == 20
+                )
+            )
+            assert [asked(connection, b"") for connection in new] == [right] * 20
+
+
+def sockets(pid):
+    """Return how many sockets a process has open."""
+    return sum(name.startswith("socket:") for name, _ in open_files(pid))
 
 
 def memory_of(pid):
@@ -100,7 +122,11 @@ def memory_of(pid):
 
 
 def test_answers_that_nobody_reads_take_no_more_memory_than_they_may():
-    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_UNSENT_MIB": "4"}
+    settings = {
+        "CARFRONT_WORKERS": "1",
+        "CARFRONT_UNSENT_MIB": "4",
+        "CARFRONT_SEND_TIMEOUT_S": "20",  # the default
+    }
     with serving(PYTHON, settings) as server:
         right = ask_anew(server, MANY_IMAGES)
         (worker,), _, _ = family(server.pid)
@@ -109,6 +135,39 @@ def test_answers_that_nobody_reads_take_no_more_memory_than_they_may():
             until(lambda: ended(server, "unread") >= 12)
             assert memory_of(worker) - before < 6 * ANSWER_BYTES
             assert ask_anew(server, MANY_IMAGES) == right
+
+
+def test_large_bodies_take_no_more_memory_than_they_may_however_many_come():
+    """A hundred callers send half a body each, of which eight have room: the others are told so."""
+    body = 2**20 - 1
+    head = b"POST /v1/images HTTP/1.1\r\nHost: cars\r\nContent-Type: application/x-npy\r\n"
+    half = head + b"Content-Length: %d\r\n\r\n" % body + bytes(body // 2)
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_BODY_MIB": "1", "CARFRONT_BODIES_MIB": "4"}
+    with serving(PYTHON, settings) as server:
+        right = ask_anew(server, ONE_IMAGE)
+        (worker,), _, _ = family(server.pid)
+        before = memory_of(worker)
+        with open_ones(server, 100, half) as callers:
+            until(lambda: ended(server, "bodies") >= 92)
+            assert memory_of(worker) - before < 4 * 4 * 2**20
+            assert ask_anew(server, ONE_IMAGE) == right
+            told = until(lambda: len(found := readable(callers)) >= 92 and found)
+            answers = [b"".join(iter(lambda x=x: x.recv(4096), b"")) for x in told]
+            assert all(x.startswith(b"HTTP/1.1 503 ") and b"Retry-After: 1" in x for x in answers)
+        assert asked_for_latents(server, 200) == 200
+
+
+def readable(connections):
+    """Return the connections on which something has come, or their end."""
+    return [x for x in connections if select.select([x], [], [], 0)[0]]
+
+
+def asked_for_latents(server, rows):
+    file = io.BytesIO()
+    np.save(file, np.zeros((rows, 100), np.float32))
+    head = b"POST /v1/images HTTP/1.1\r\nHost: cars\r\nContent-Type: application/x-npy\r\n"
+    length = b"Content-Length: %d\r\n\r\n" % len(file.getvalue())
+    return ask_anew(server, head + length + file.getvalue())[0]
 
 
 def test_answer_that_is_not_read_is_given_up():
@@ -120,19 +179,33 @@ def test_answer_that_is_not_read_is_given_up():
                 pass
 
 
+def test_answer_of_which_a_little_is_read_now_and_then_is_given_up():
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_SEND_TIMEOUT_S": "1"}
+    with serving(PYTHON, settings) as server, socket.socket() as trickling:
+        trickling.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # or it takes much at once
+        address = urlsplit(server.url)
+        trickling.connect((address.hostname, address.port))
+        trickling.sendall(MANY_IMAGES)
+
+        def is_cut_off():
+            try:
+                return not trickling.recv(64)
+            except ConnectionResetError:
+                return True
+
+        until(is_cut_off)
+        assert ended(server, "slow_reader") == 1
+
+
 def test_requests_that_have_come_are_answered_though_their_connections_were_idle_too_long():
     """A worker that was stopped for a while finds them beside the sign that the time is over."""
-    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_KEEPALIVE_S": "1"}
-    with serving(PYTHON, settings) as server, open_ones(server, 30, ONE_IMAGE) as callers:
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_KEEPALIVE_S": "8"}
+    with serving(PYTHON, settings) as server, open_ones(server, 10, ONE_IMAGE) as callers:
         right = [asked(caller, b"") for caller in callers]
-        (worker,), _, _ = family(server.pid)
-        os.kill(worker, signal.SIGSTOP)
-        try:
+        with stopped(family(server.pid)[0]):
             for caller in callers:
                 caller.sendall(ONE_IMAGE)
-            time.sleep(2.5)  # the case itself: the connections have been idle for too long
-        finally:
-            os.kill(worker, signal.SIGCONT)
+            time.sleep(9.5)  # the case itself: the connections have been idle for too long
         assert [asked(caller, b"") for caller in callers] == right
 
 
@@ -168,11 +241,13 @@ def test_reload_loses_no_request():
 
         with ThreadPoolExecutor(20) as threads:
             asking = [threads.submit(ask_on) for _ in range(20)]
-            for _ in range(2):
-                old = set(family(server.pid)[0])
-                os.kill(server.pid, signal.SIGHUP)
-                until(lambda old=old: not old & set(family(server.pid)[0]))
-            is_over.append(True)
+            try:
+                for _ in range(2):
+                    old = set(family(server.pid)[0])
+                    os.kill(server.pid, signal.SIGHUP)
+                    until(lambda old=old: not old & set(family(server.pid)[0]))
+            finally:
+                is_over.append(True)
             answers = [answer for each in asking for answer in each.result()]
         assert not before & set(family(server.pid)[0])
         assert set(answers) == {right}
@@ -188,5 +263,7 @@ def answer_of(connection):
     head, _, body = data.partition(b"\r\n\r\n")
     length = int(re.search(rb"Content-Length: (\d+)", head)[1])
     while len(body) < length:
-        body += connection.recv(65536)
+        piece = connection.recv(65536)
+        assert piece, "the connection ended within an answer"
+        body += piece
     return int(head.split()[1]), body, b"Connection: close" in head

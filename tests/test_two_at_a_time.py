@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RAN = re.compile(r"^\[(gw\d)\] .* PASSED tests/(\S+)::", re.MULTILINE)
-SERVERS = ("test_server_processes.py", "loadtests/test_thresholds.py", "chaos/test_callers.py")
+SERVERS = ("test_server_processes.py", "loadtests/load/test_slo.py", "chaos/test_callers.py")
 OTHERS = ("server/test_config.py", "server/ipc/test_messages.py")
 
 

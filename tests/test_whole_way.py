@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from export.parity import GOLDEN_PLAN
+from export.reference import load_reference
+from export.tolerances import limits
 from server.bundle.files import load_bundle
+from server.bundle.latents import latents_range
 from tests.servers import PYTHON, serving
 
 pytestmark = pytest.mark.servers
@@ -62,3 +66,18 @@ def test_trained_and_exported_model_is_served_as_its_golden_images_say(models):
             assert difference <= bundle.manifest.golden.tolerance
         with urllib.request.urlopen(f"{server.url}/metrics") as response:
             assert b'model="few-cars"' in response.read()
+
+
+def test_predictions_are_those_of_the_saved_model_within_the_exports_tolerance(models):
+    reference = load_reference(models / "run" / "saved_model")
+    rounding = json.loads((models / "few-cars" / "3" / "parity.json").read_text())["rounding"]
+    most = limits(GOLDEN_PLAN, rounding)
+    settings = {"CARFRONT_MODELS": str(models), "CARFRONT_MODEL": "few-cars"}
+    with serving(PYTHON, settings) as server:
+        for factor, kind in ((1, "ordinary"), (5, "extreme")):
+            rows = latents_range(7, 64, 100) * np.float32(factor)
+            body = json.dumps({"instances": rows.tolist()}).encode()
+            with urllib.request.urlopen(f"{server.url}/v1/models/few-cars:predict", body) as answer:
+                predictions = np.array(json.load(answer)["predictions"], np.float32)
+            assert np.abs(predictions).max() <= 1
+            assert np.abs(predictions - reference(rows)).max() <= most.of(kind).floats

@@ -5,7 +5,10 @@ from xdist.scheduler import LoadScopeScheduling
 SERVERS = (
     "chaos/",
     "loadtests/",
+    "page/",
     "proxy/",
+    "test_carfront_processes.py",
+    "test_server_colors.py",
     "test_server_connections.py",
     "test_server_processes.py",
     "test_whole_way.py",

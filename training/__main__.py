@@ -3,11 +3,25 @@
 import argparse
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
-from training.config import AUGMENTATIONS, DEFAULTS, STRATEGIES, TrainConfig
+from training.cluster import ALONE, Cluster, ClusterError, read_cluster
+from training.config import AUGMENTATIONS, DEFAULTS, LOSSES, STRATEGIES, TrainConfig
 from training.data import SIZES, SOURCES, SPLITS, VIEWS, DataError, load_images
+from training.quiet import import_tensorflow
 from training.run_directory import RunDirectoryError, held
+
+WRONG, LOST = 2, 75
+"""The exit statuses of a command that is wrong, and of one that ends because another worker did."""
+EXAMPLES = """\
+examples: python -m training --out build/runs/first --epochs 60
+          python -m training --out build/runs/first --epochs 60 --choose-by features"""
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows every setting's default, and the examples line by line."""
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -20,7 +34,8 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
     parser = argparse.ArgumentParser(
         prog="python -m training",
         description="Train a DCGAN on photographs of cars. Run it again to go on where it stopped.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog=EXAMPLES,
+        formatter_class=_Help,
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, help="run directory, e.g. build/runs/first")
@@ -49,21 +64,29 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
         "--decay-to",
         type=int,
         metavar="EPOCH",
-        help="epoch at whose end they are 0; 0 and 0: never",
+        help="epoch at whose end they are 0; 0: the last one, or never without --decay-from",
     )
     add("--beta-1", type=float, help="Adam's first-moment decay")
+    add("--loss", choices=LOSSES, help="loss of both networks")
     add("--label-smoothing", type=float, help="real images are labelled 1 minus this")
     add("--flip", action=argparse.BooleanOptionalAction, help="mirror half of the photographs")
     kinds = ",".join(AUGMENTATIONS)
     add("--augment", type=_names, metavar="KINDS", help=f"what the discriminator sees: {kinds}")
     add("--r1-weight", type=float, help="weight of the gradient penalty on photographs; 0: none")
+    add("--r1-every", type=int, metavar="STEPS", help="steps from one penalty to the next, e.g. 16")
     add("--ema-decay", type=float, help="decay a step of the averaged generator; 0: no average")
     add("--statistics-passes", type=int, help="passes of 256 latents for the exported statistics")
     policies = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
     add("--precision", choices=policies, help="auto takes what the hardware is fast at")
-    add("--strategy", choices=STRATEGIES, help="mirrored takes all GPUs, single the first")
+    strategies = "mirrored takes all GPUs, single the first, multi-worker those of all machines"
+    add("--strategy", choices=STRATEGIES, help=strategies)
     add("--swd-every", type=int, help="epochs between two measurements; 0: export the last epoch")
     add("--swd-images", type=int, help="drawn images, and photographs, of a measurement")
+    by = "exported epoch: the best by swd or by features, or the number of one that was kept"
+    add("--choose-by", metavar="MEASURE", help=by)
+    add(
+        "--keep-every", type=int, metavar="EPOCHS", help="epochs between two averages that are kept"
+    )
     parser.set_defaults(**DEFAULTS)
     try:
         return TrainConfig(**vars(parser.parse_args(argv)))
@@ -74,16 +97,21 @@ def parse(argv: list[str] | None = None) -> TrainConfig:
 def main(argv: list[str] | None = None) -> int:
     """Train as the command line says; return the exit status."""
     config = parse(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
-        with held(config.out):
-            return _train(config)
+        cluster = read_cluster(os.environ) if config.strategy == "multi-worker" else ALONE
+        with held(config.out) if cluster.is_chief else nullcontext():
+            status = _train(config, cluster)
+            return _leave(status) if status and cluster.workers > 1 else status
+    except ClusterError as error:
+        return _failed(error, WRONG)
     except (RunDirectoryError, OSError) as error:
         return _failed(error)
 
 
-def _train(config: TrainConfig) -> int:
-    from training.callbacks import Diverged  # the import of TensorFlow takes seconds
+def _train(config: TrainConfig, cluster: Cluster) -> int:
+    import_tensorflow()  # it takes seconds
+    from training.callbacks import Diverged
+    from training.exchange import WorkerLost
     from training.interrupt import Stopped
     from training.trainer import train
 
@@ -98,20 +126,33 @@ def _train(config: TrainConfig) -> int:
             views=config.views,
         )
         print(f"{len(images)} photographs of {config.data}", flush=True)
-        saved_model = train(config, images, progress=sys.stdout.isatty())
+        if cluster.workers > 1:
+            print(f"worker {cluster.index}, with {', '.join(cluster.addresses)}", flush=True)
+        saved_model = train(config, images, sys.stdout.isatty() and cluster.is_chief, cluster)
+    except ClusterError as error:
+        return _failed(error, WRONG)
+    except WorkerLost as error:
+        return _failed(error, LOST)
     except (DataError, RunDirectoryError, Diverged, OSError) as error:
         return _failed(error)
     except (Stopped, KeyboardInterrupt) as stop:
         told = str(stop) or "stopped"
         print(f"\n{told}; the same command goes on from the last finished epoch", file=sys.stderr)
         return 130
-    print(f"done: {saved_model}")
+    print(f"done: {saved_model}" if cluster.is_chief else "done; the chief has the model")
     return 0
 
 
-def _failed(error: Exception) -> int:
+def _leave(status: int) -> NoReturn:
+    """End the process at once: TensorFlow's own end waits most of a minute for lost workers."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _failed(error: Exception, status: int = 1) -> int:
     print(f"error: {error}", file=sys.stderr)
-    return 1
+    return status
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ KEPT = 3
 
 @contextmanager
 def writing(what: str) -> Iterator[None]:
-    """Raise TensorFlow's errors in the block as an OSError that says ``what`` was to be written."""
+    """Raise errors in the block as an OSError that says ``what`` was to be written."""
     try:
         yield
     except tf.errors.OpError as error:
         raise OSError(f"{what} cannot be written: {error.message}") from error
+    except OSError as error:
+        raise OSError(f"{what} cannot be written: {error.strerror or error}") from error
 
 
 class Checkpoints:
@@ -52,10 +54,22 @@ class Checkpoints:
             self._state.restore(newest).assert_existing_objects_matched()
         return self.epochs_done
 
+    def variables(self) -> list[tf.Variable]:
+        """Return all that a checkpoint holds, in an order that every process has."""
+        gan = self.gan
+        parts = (gan.generator, gan.discriminator, gan.ema_generator)
+        optimizers = (gan.g_optimizer, gan.d_optimizer)
+        held = [x.value for part in (*parts, *optimizers) for x in part.variables]
+        return [*held, gan.step, self.epoch]
+
     @property
     def epochs_done(self) -> int:
         """The number of epochs that were done at the newest checkpoint."""
         return int(self.epoch.numpy())
+
+    def note(self, epochs_done: int) -> None:
+        """Note how many epochs are done."""
+        self.epoch.assign(epochs_done)
 
     def save(self, epochs_done: int) -> None:
         """Write a checkpoint, and remove the oldest of more than three.
@@ -63,7 +77,7 @@ class Checkpoints:
         Raises:
             OSError: the disk is full, or something else keeps it from being written.
         """
-        self.epoch.assign(epochs_done)
+        self.note(epochs_done)
         with writing(f"the checkpoint of epoch {epochs_done}"):
             self._files.save(checkpoint_number=epochs_done)
 

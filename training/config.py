@@ -10,7 +10,10 @@ Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 
 AUGMENTATIONS = ("color", "translation", "cutout")
-STRATEGIES = ("single", "mirrored")
+LOSSES = ("cross-entropy", "hinge")
+STRATEGIES = ("single", "mirrored", "multi-worker")
+MEASURES = ("swd", "features")
+"""The distances to the photographs by which a run may choose the epoch that it exports."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,15 @@ class TrainConfig:
     decay_from: int = 0
     """The epoch after which both learning rates fall, evenly from epoch to epoch."""
     decay_to: int = 0
-    """The epoch at whose end both rates would be 0; with both settings 0 the rates never fall."""
+    """The epoch at whose end both rates would be 0.
+
+    Given ``decay_from`` alone, this becomes the last epoch; with both settings 0 the rates never
+    fall.
+    """
     beta_1: float = 0.5
     """Adam's first-moment decay. Source: Radford et al. 2016 (DCGAN)."""
+    loss: str = "cross-entropy"
+    """The loss of both networks, one of ``LOSSES``, see ``losses``."""
     label_smoothing: float = 0.1
     """The distance of a real image's label from 1; a fake's is 0. Source: Salimans et al. 2016."""
     flip: bool = True
@@ -65,20 +74,30 @@ class TrainConfig:
     """The ``AUGMENTATIONS`` of all images that the discriminator sees, see ``augment``."""
     r1_weight: float = 0.0
     """The weight of the gradient penalty on real images. Source: Mescheder et al. 2018."""
+    r1_every: int = 1
+    """The steps from one penalty to the next, which then counts as often as it was left out.
+
+    Source: Karras et al. 2020 (StyleGAN2), "lazy regularization".
+    """
     ema_decay: float = 0.999
     """The decay a step of the averaged generator, which is exported; 0 does not average."""
     statistics_passes: int = 60
     """The passes of 256 latents that measure the exported BatchNormalization statistics."""
     precision: Precision = "auto"
     strategy: str = "single"
-    """The strategy: ``mirrored`` trains on all GPUs, each on its part of every batch."""
+    """The strategy: ``mirrored`` trains on all GPUs, each on its part of every batch, and
+    ``multi-worker`` on those of all machines that the variable ``TF_CONFIG`` names."""
     swd_every: int = 1
-    """The epochs between two measurements of the sliced Wasserstein distance; 0 never measures."""
+    """The epochs between two measurements of the distances; 0 never measures."""
     swd_images: int = 2000
     """The number of drawn images, and of photographs, in each measurement."""
+    choose_by: str = "swd"
+    """The exported epoch: the best by one of ``MEASURES``, or the number of one that was kept."""
+    keep_every: int = 0
+    """The epochs between two averaged generators that are kept; 0 keeps none but the best."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "statistics_passes"):
+        for name in ("epochs", "batch_size", "statistics_passes", "r1_every"):
             _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
         limit = self.limit_images
         _require(limit is None or limit >= 1, "limit_images", limit, "1 or more")
@@ -86,15 +105,23 @@ class TrainConfig:
         for name in ("learning_rate", "discriminator_learning_rate"):
             rate = getattr(self, name)
             _require(rate is None or rate > 0, name, rate, "more than 0")
+        if self.decay_from and not self.decay_to:
+            object.__setattr__(self, "decay_to", self.epochs)  # the class is frozen for all others
         span = f"{self.decay_from} to {self.decay_to}"
         ordered = 0 <= self.decay_from < self.decay_to or (self.decay_from, self.decay_to) == (0, 0)
         _require(ordered, "decay_from, decay_to", span, "epochs in order, or 0 and 0")
         known = ", ".join(AUGMENTATIONS)
         _require(set(self.augment) <= set(AUGMENTATIONS), "augment", self.augment, f"of {known}")
         _require(self.r1_weight >= 0, "r1_weight", self.r1_weight, "0 or more")
-        _require(self.swd_every >= 0, "swd_every", self.swd_every, "0 or more")
+        for name in ("swd_every", "keep_every"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
         _require(self.swd_images >= 2, "swd_images", self.swd_images, "2 or more")
-        _require(self.strategy in STRATEGIES, "strategy", self.strategy, "single or mirrored")
+        for name, names in (("strategy", STRATEGIES), ("loss", LOSSES)):
+            value = getattr(self, name)
+            _require(value in names, name, value, f"one of {', '.join(names)}")
+        by = self.choose_by
+        wanted = f"{', '.join(MEASURES)}, or an epoch that was kept"
+        _require(by in MEASURES or by.isdecimal(), "choose_by", by, wanted)
         _require(0 <= self.beta_1 < 1, "beta_1", self.beta_1, "0 or more, less than 1")
         smoothing = self.label_smoothing
         _require(0 <= smoothing < 0.5, "label_smoothing", smoothing, "0 or more, less than 0.5")
@@ -108,17 +135,18 @@ class TrainConfig:
         margin = self.crop_margin
         _require(0 <= margin <= 1, "crop_margin", margin, "0 to 1, a fraction of the box")
         _require(self.data in SOURCES, "data", self.data, f"one of {', '.join(SOURCES)}")
-        for name in self._idle():
-            wanted = f"{DEFAULTS[name]}, the default: it means nothing to {self.data}"
+        for name, why in self._idle().items():
+            wanted = f"{DEFAULTS[name]}, the default: it means nothing to {why}"
             _require(getattr(self, name) == DEFAULTS[name], name, getattr(self, name), wanted)
 
     def recipe(self) -> dict[str, Any]:
-        """Return the settings that determine the weights: all but paths and number of epochs.
+        """Return the settings that determine the weights of every epoch.
 
-        A setting that means nothing to the data set is left out.
+        Paths, the number of epochs, and which of them is exported are left out, and so is a setting
+        that means nothing beside the others.
         """
         settings = asdict(self)
-        for name in ("out", "data_path", "epochs", *self._idle()):
+        for name in ("out", "data_path", "epochs", "choose_by", "keep_every", *self._idle()):
             del settings[name]
         return settings
 
@@ -132,10 +160,15 @@ class TrainConfig:
         last = min(max(epoch, self.decay_from + 1), self.decay_to)
         return (self.decay_to + 1 - last) / (self.decay_to - self.decay_from)
 
-    def _idle(self) -> list[str]:
-        """Return the settings that only other data sets than this run's use."""
-        settings = {name for source in SOURCES.values() for name in source.settings}
-        return sorted(settings.difference(SOURCES[self.data].settings))
+    def _idle(self) -> dict[str, str]:
+        """Return the settings that mean nothing in this run, and to what they mean nothing."""
+        known = {name for source in SOURCES.values() for name in source.settings}
+        idle = dict.fromkeys(sorted(known.difference(SOURCES[self.data].settings)), self.data)
+        if self.loss == "hinge":
+            idle["label_smoothing"] = "the hinge loss"
+        if not self.r1_weight:
+            idle["r1_every"] = "a run without --r1-weight"
+        return idle
 
 
 DEFAULTS: dict[str, Any] = {

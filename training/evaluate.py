@@ -1,7 +1,6 @@
-"""Evaluate the images of a run's generator: ``python -m training.evaluate build/runs/NAME``."""
+"""Evaluate a generator's images: ``python -m training.evaluate`` of a run or of a bundle."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -9,11 +8,13 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from training.lineage import git_commit, versions
+from training.quiet import import_tensorflow
 
 DESCRIPTION = """\
-Measure a finished run's generator against its photographs (sliced Wasserstein distance, FID, KID,
-colour, diversity, memorisation), each beside what photographs reach against photographs. Write
-evaluation.json and evaluation.html."""
+Measure the generator of a finished run, or of a bundle, against the photographs that it was trained
+on (sliced Wasserstein distance, a classifier's features, FID, KID, colour, diversity,
+memorisation), each beside what photographs reach against photographs. Write evaluation.json and
+evaluation.html."""
 
 
 class Terminal:
@@ -42,17 +43,23 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
         description=DESCRIPTION,
-        epilog="example: python -m training.evaluate build/runs/cars",
+        epilog="examples: python -m training.evaluate build/runs/cars\n"
+        "          python -m training.evaluate models/cars-dcgan/2",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("run", type=Path, metavar="RUN", help="run directory of the training")
+    add("run", type=Path, metavar="RUN", help="run directory of the training, or a bundle")
     add("--images", type=int, default=6000, help="images to draw, 4 or more (default: 6000)")
     add("--seed", type=int, default=0, help="seed of the latents and of every random choice")
     add("--data-path", type=Path, help="folder that holds the run's data set already")
     add("--inception-weights", type=Path, metavar="FILE", help="Keras's InceptionV3 without top")
     add("--no-inception", action="store_true", help="neither FID nor KID, which take long")
-    add("--out", type=Path, metavar="DIR", help="where to write (default: RUN/evaluation)")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: RUN/evaluation, or build/evaluation/NAME)",
+    )
     settings = parser.parse_args(argv)
     if settings.images < 4:
         parser.error(f"--images is {settings.images}; wanted 4 or more")
@@ -64,7 +71,6 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Evaluate as the command line says; return the exit status."""
     settings = parse(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return run(settings)
     except KeyboardInterrupt:
@@ -74,8 +80,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(settings: argparse.Namespace) -> int:
     """Evaluate, and print the page's path or the error; return the exit status."""
+    import_tensorflow()  # it takes seconds
     from training.evaluation.inception import NoInception
-    from training.evaluation.runs import RunError  # this imports Keras, which takes seconds
+    from training.evaluation.runs import RunError
     from training.run_directory import RunDirectoryError
 
     try:
@@ -94,14 +101,16 @@ def evaluate(settings: argparse.Namespace, terminal: Terminal) -> Path:
         RunDirectoryError: the results could not be written.
         RunError: the run cannot be judged.
     """
+    from training.evaluation.bundles import MANIFEST, open_bundle
     from training.evaluation.judge import judge
     from training.evaluation.report import Report, read_history
     from training.evaluation.runs import open_run
     from training.evaluation.sections import write
     from training.run_directory import make_writable
 
-    run = open_run(settings.run)
-    out = settings.out or run.folder / "evaluation"
+    is_bundle = (settings.run / MANIFEST).exists()
+    run = open_bundle(settings.run) if is_bundle else open_run(settings.run)
+    out = settings.out or run.results
     make_writable(out)
     photographs = run.photographs(settings.data_path)
     held_out = run.held_out(settings.data_path)

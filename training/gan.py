@@ -10,9 +10,11 @@ import tensorflow as tf
 from training.augment import augment
 from training.config import TrainConfig
 from training.ema import MovingAverage
+from training.losses import discriminator_loss, generator_loss
 from training.models import LATENT_DIM, build_discriminator, build_generator
 
 Losses = tuple[tf.Tensor, ...]
+Batch = tuple[tf.Tensor]
 
 PURPOSES = 16
 """The number of random draws that a step may make, each of which has a number of its own."""
@@ -27,7 +29,7 @@ class DCGAN(keras.Model):  # type: ignore[misc]
     """
 
     train_function: Any
-    """Keras's own: one step, or None until it is built."""
+    """The function that ``fit`` calls for every step; None until it is built."""
 
     def __init__(self, config: TrainConfig, policy: str) -> None:
         super().__init__(name="dcgan")
@@ -82,27 +84,40 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         )
 
     def make_train_function(self, force: bool = False) -> None:
-        """Build Keras's function of one step, and measure how long it waits for images."""
+        """Build the function of one step, which measures how long it waits for its images."""
         if self.train_function is None or force:
-            super().make_train_function(force)
-            step = self.train_function
-            self.train_function = lambda batches: step(self._timed(batches))
+            strategy = self.distribute_strategy
 
-    def _timed(self, batches: Iterator[tuple[tf.Tensor]]) -> Iterator[tuple[tf.Tensor]]:
+            @tf.function  # type: ignore[untyped-decorator]
+            def step(batch: Batch, penalized: bool) -> dict[str, tf.Tensor]:
+                numbers = strategy.run(self.train_step, args=(batch, penalized))
+                return {name: strategy.reduce("MEAN", x, axis=None) for name, x in numbers.items()}
+
+            self.train_function = lambda batches: step(self._next(batches), self._is_penalized())
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
         began = time.perf_counter()
-        for batch in batches:
-            self.waited_s += time.perf_counter() - began
-            yield batch
-            began = time.perf_counter()
+        batch = next(batches)
+        self.waited_s += time.perf_counter() - began
+        return batch if isinstance(batch, tuple) else (batch,)
 
-    def train_step(self, data: tuple[tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _is_penalized(self) -> bool:
+        """Return whether the next step has a penalty, which is decided outside of the graph.
+
+        Replicas cannot agree on their batch statistics within a branch of a graph.
+        """
+        config = self.config
+        return bool(config.r1_weight) and int(self.step.numpy()) % config.r1_every == 0
+
+    def train_step(self, data: Batch, penalized: bool = False) -> dict[str, tf.Tensor]:
         """Train both networks on one batch: ``(images,)``, float32 [N, H, W, 3] in [-1, 1]."""
         (images,) = data
         rows = tf.shape(images)[0]
         if self.config.flip:
             images = self._flip(images)
         # Real and fake images have separate batches, and so batch statistics of their own.
-        d_loss, d_real, d_fake = self._train_discriminator(images, self._latents(rows, 1))
+        latents = self._latents(rows, 1)
+        d_loss, d_real, d_fake = self._train_discriminator(images, latents, penalized)
         g_loss = self._train_generator(self._latents(rows, 2))
         self.average.update(self.step)
         self.step.assign_add(1)
@@ -111,13 +126,15 @@ class DCGAN(keras.Model):  # type: ignore[misc]
             self.trackers[name].update_state(value)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def _train_discriminator(self, images: tf.Tensor, latents: tf.Tensor) -> Losses:
+    def _train_discriminator(
+        self, images: tf.Tensor, latents: tf.Tensor, penalized: bool = False
+    ) -> Losses:
+        config = self.config
         fakes = self.generator(latents, training=True)
         with tf.GradientTape() as tape:
-            real, penalty = self._judge_real(images)
+            real, penalty = self._judge_real(images, penalized)
             fake = self._judge(fakes, 5)
-            loss = _cross_entropy(1.0 - self.config.label_smoothing, real)
-            loss += _cross_entropy(0.0, fake)
+            loss = discriminator_loss(config.loss, real, fake, config.label_smoothing)
             scaled = self._scaled(self.d_optimizer, loss + penalty)
         _apply(self.d_optimizer, tape, scaled, self.discriminator)
         return loss, tf.reduce_mean(tf.sigmoid(real)), tf.reduce_mean(tf.sigmoid(fake))
@@ -125,20 +142,24 @@ class DCGAN(keras.Model):  # type: ignore[misc]
     def _train_generator(self, latents: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             judged = self._judge(self.generator(latents, training=True), 6)
-            loss = _cross_entropy(1.0, judged)
+            loss = generator_loss(self.config.loss, judged)
             scaled = self._scaled(self.g_optimizer, loss)
         _apply(self.g_optimizer, tape, scaled, self.generator)
         return loss
 
-    def _judge_real(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the logits of real images, and the R1 penalty on their gradients."""
-        if not self.config.r1_weight:
+    def _judge_real(self, images: tf.Tensor, penalized: bool) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the logits of real images, and the R1 penalty on their gradients.
+
+        A penalty of every n-th step counts n times.
+        """
+        if not penalized:
             return self._judge(images, 4), tf.constant(0.0)
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = self._judge(images, 4)
         steepness = tf.reduce_sum(tape.gradient(logits, images) ** 2, axis=(1, 2, 3))
-        return logits, self.config.r1_weight / 2.0 * tf.reduce_mean(steepness)
+        weight = self.config.r1_weight * self.config.r1_every / 2.0
+        return logits, weight * tf.reduce_mean(steepness)
 
     def _judge(self, images: tf.Tensor, purpose: int) -> tf.Tensor:
         """Return the discriminator's logits [N, 1], before its last layer's sigmoid."""
@@ -161,15 +182,6 @@ class DCGAN(keras.Model):  # type: ignore[misc]
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int64) * 2**32
         return tf.stack([replica + self.config.seed, self.step * PURPOSES + purpose])
-
-
-def _cross_entropy(label: float, logits: tf.Tensor) -> tf.Tensor:
-    """Return the mean binary cross-entropy of ``logits`` [N, 1] that should all say ``label``.
-
-    Keras's loss is not used, since it divides by the number of replicas by itself.
-    """
-    labels = tf.ones_like(logits) * label
-    return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits))
 
 
 def _apply(

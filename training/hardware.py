@@ -1,6 +1,7 @@
 """The hardware: its fast precision, its GPUs, and the memory that was used."""
 
 import resource
+import signal
 import sys
 from pathlib import Path
 
@@ -25,12 +26,30 @@ def choose_policy(precision: str) -> str:
 def choose_strategy(name: str) -> tf.distribute.Strategy:
     """Return the strategy called ``name``: all GPUs for ``mirrored``, else TensorFlow's default.
 
-    A machine without a GPU mirrors over its logical CPU devices.
+    A machine without a GPU mirrors over its logical CPU devices. ``multi-worker`` waits until all
+    workers that the variable ``TF_CONFIG`` names are there.
+
+    Raises:
+        OSError: this worker cannot listen at its address.
     """
+    if name == "multi-worker":
+        return _multi_worker()
     if name != "mirrored":
         return tf.distribute.get_strategy()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def _multi_worker() -> tf.distribute.Strategy:
+    handler = signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python hears nothing while it waits
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.UnknownError as error:
+        raise OSError(
+            f"this worker cannot listen at its address in TF_CONFIG: {error.message}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def peak_memory() -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: the first one ends the run after this epoch, the second one at once."""
+"""Ctrl-C or SIGTERM during a run: the first ends the run after this epoch, the second at once."""
 
 import signal
 import sys
@@ -14,21 +14,24 @@ class Stopped(Exception):
     """The run was stopped on request, and all finished epochs are saved."""
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 class Interrupt:
-    """Notes a first SIGINT within a ``with`` block as ``requested``, and interrupts at a second."""
+    """Notes a first signal in a ``with`` block as ``requested``, and interrupts at a second."""
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: Handler = None
+        self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> "Interrupt":
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._heard)
+            self._before = {each: signal.signal(each, self._heard) for each in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for each, handler in self._before.items():
+            signal.signal(each, handler)
 
     def _heard(self, *_: object) -> None:
         if self.requested:

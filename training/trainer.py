@@ -6,15 +6,18 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from training.batches import Batches
-from training.best import Best
-from training.callbacks import AfterEachEpoch, History, sample_latents
+from training.batches import Batches, distributed
+from training.callbacks import AfterEachEpoch, EachEpoch, sample_latents
 from training.checkpoints import Checkpoints, writing
-from training.config import TrainConfig
-from training.data import Images, digest
+from training.choice import chosen, reached
+from training.cluster import ALONE, Cluster
+from training.config import MEASURES, TrainConfig
+from training.data import Images, digest, layout_of
 from training.ema import estimate_batch_statistics
+from training.exchange import Exchange, all_workers_needed
 from training.gan import DCGAN
 from training.hardware import choose_policy, choose_strategy
+from training.history import History
 from training.interrupt import Interrupt, Stopped
 from training.lineage import note_code, trained_with, write_json
 from training.models import LATENT_DIM, build_generator
@@ -22,51 +25,107 @@ from training.run_directory import check_epochs, claim
 from training.samples import draw, grid, save_film
 
 
-def train(config: TrainConfig, images: Images, progress: bool = False) -> Path:
+def train(
+    config: TrainConfig, images: Images, progress: bool = False, cluster: Cluster = ALONE
+) -> Path:
     """Train until ``config.epochs`` are done and return the SavedModel's directory.
 
     The training goes on from the newest checkpoint in ``config.out``. ``images`` is uint8
-    [N, size, size, 3]; ``progress`` shows a bar that moves with every batch. Ctrl-C lets the epoch
-    finish.
+    [N, size, size, 3]; ``progress`` shows a bar that moves with every batch, and without it a line
+    tells now and then. Ctrl-C lets the epoch finish. Of a ``cluster`` only the chief reads and
+    writes ``config.out``, and the others wait for its end.
 
     Raises:
+        ClusterError: the workers were started with different settings or photographs.
         Diverged: a loss or a weight is no longer finite.
+        NotKept: the run has no weights of the epoch that was chosen for the export.
         RunMismatch: ``config.out`` holds a run with other settings, or with more epochs.
-        Stopped: Ctrl-C came, and the epoch in which it came is done and saved.
+        Stopped: Ctrl-C came to any worker, and the epoch in which it came is done and saved.
+        WorkerLost: another worker is gone.
     """
     policy = choose_policy(config.precision)
-    claim(config.out, config.recipe() | {"policy": policy, "data_sha256": digest(images)})
+    facts = config.recipe() | {"policy": policy, "data_sha256": digest(images)}
+    if config.strategy == "multi-worker":
+        facts |= {"workers": cluster.workers}
+    if cluster.is_chief:
+        claim(config.out, facts)
     keras.utils.set_random_seed(config.seed)
-    with choose_strategy(config.strategy).scope():
-        gan = DCGAN(config, policy)
-        checkpoints = Checkpoints(config.out / "checkpoints", gan)
-    done = checkpoints.restore()
-    # A kill between an epoch's measurement and its checkpoint leaves the best one ahead.
-    check_epochs(config.out, config.epochs, max(done, Best(config.out / "best").epoch or 0))
-    (config.out / "samples").mkdir(exist_ok=True)
-    if done:
-        print(f"{config.out}: {done} epochs are done, going on from there", flush=True)
-    if done < config.epochs:
-        note_code(config.out, done)
-        with Interrupt() as interrupt:
-            gan.fit(
-                Batches(images, config.batch_size, config.seed, done),
-                epochs=config.epochs,
-                initial_epoch=done,
-                shuffle=False,
-                verbose=1 if progress else 0,
-                callbacks=[AfterEachEpoch(config, images, checkpoints, interrupt)],
+    with all_workers_needed(cluster):
+        strategy = choose_strategy(config.strategy)
+        exchange = Exchange(strategy, cluster)
+        exchange.agree(facts | {"epochs": config.epochs})
+        with strategy.scope():
+            gan = DCGAN(config, policy)
+            checkpoints = Checkpoints(config.out / "checkpoints", gan)
+        _restore(config, checkpoints, exchange)
+        if checkpoints.epochs_done < config.epochs:
+            _fit(gan, config, images, checkpoints, exchange, progress)
+        saved_model = config.out / "saved_model"
+        done = checkpoints.epochs_done
+        if cluster.is_chief:
+            save_film(
+                sorted((config.out / "samples").glob("epoch-*.png")), config.out / "film.webp"
             )
-    save_film(sorted((config.out / "samples").glob("epoch-*.png")), config.out / "film.webp")
-    if checkpoints.epochs_done < config.epochs:
-        raise Stopped(f"stopped after epoch {checkpoints.epochs_done} of {config.epochs}")
-    best = Best(config.out / "best")
-    weights = gan.ema_generator.get_weights() if best.epoch is None else best.weights()
+            if done == config.epochs:
+                _finish(gan, config, policy, images, saved_model)
+        exchange.wait()
+    if done < config.epochs:
+        raise Stopped(f"stopped after epoch {done} of {config.epochs}")
+    return saved_model
+
+
+def _restore(config: TrainConfig, checkpoints: Checkpoints, exchange: Exchange) -> None:
+    """Give all workers what the chief's newest checkpoint holds."""
+    if exchange.cluster.is_chief:
+        done = checkpoints.restore()
+        check_epochs(config.out, config.epochs, reached(config, done))
+    exchange.share(checkpoints.variables())
+    if checkpoints.epochs_done:
+        done = checkpoints.epochs_done
+        print(f"{config.out}: {done} epochs are done, going on from there", flush=True)
+
+
+def _fit(
+    gan: DCGAN,
+    config: TrainConfig,
+    images: Images,
+    checkpoints: Checkpoints,
+    exchange: Exchange,
+    progress: bool,
+) -> None:
+    """Train all epochs that are not done."""
+    done = checkpoints.epochs_done
+    batches = Batches(images, config.batch_size, config.seed, done)
+    many = config.strategy == "multi-worker"
+    with Interrupt() as interrupt:
+        if exchange.cluster.is_chief:
+            (config.out / "samples").mkdir(exist_ok=True)
+            note_code(config.out, done)
+            after = AfterEachEpoch(
+                config, images, checkpoints, interrupt, exchange, within=not progress
+            )
+        else:
+            after = EachEpoch(config, checkpoints, interrupt, exchange)
+        gan.fit(
+            distributed(batches, exchange.strategy) if many else batches,
+            steps_per_epoch=len(batches) if many else None,
+            epochs=config.epochs,
+            initial_epoch=done,
+            shuffle=False,
+            verbose=1 if progress else 0,
+            callbacks=[after],
+        )
+
+
+def _finish(
+    gan: DCGAN, config: TrainConfig, policy: str, images: Images, saved_model: Path
+) -> None:
+    """Write the SavedModel of the chosen epoch, and the facts beside it."""
+    epoch, weights = chosen(config, gan.ema_generator.get_weights())
     run_json = config.out / "run.json"
     run_json.unlink(missing_ok=True)  # a kill must not leave it beside another SavedModel
-    saved_model = export_generator(weights, config.out / "saved_model", config)
-    write_json(run_json, run_facts(config, policy, images, gan, best))
-    return saved_model
+    export_generator(weights, saved_model, config)
+    write_json(run_json, run_facts(config, policy, images, gan, epoch))
 
 
 def export_generator(weights: list[Any], path: Path, config: TrainConfig) -> Path:
@@ -93,20 +152,25 @@ def export_generator(weights: list[Any], path: Path, config: TrainConfig) -> Pat
 
 
 def run_facts(
-    config: TrainConfig, policy: str, images: Images, gan: DCGAN, best: Best
+    config: TrainConfig, policy: str, images: Images, gan: DCGAN, exported: int
 ) -> dict[str, Any]:
-    """Return the contents of ``run.json``: enough to train this model again and to judge it."""
+    """Return the contents of ``run.json``: enough to train this model again and to judge it.
+
+    The weights of the epoch ``exported`` are those of the SavedModel.
+    """
     history = History(config.out / "history.csv", config.epochs)
-    exported = config.epochs if best.epoch is None else best.epoch
     row = next(row for row in history.rows if int(row["epoch"]) == exported)
-    metrics = {name: float(row[name]) for name in (*gan.trackers, "swd") if row[name] != ""}
+    metrics = {name: float(row[name]) for name in (*gan.trackers, *MEASURES) if row.get(name)}
     code = trained_with(config.out, exported)
+    data = {"name": config.data, "images": len(images), "sha256": digest(images)}
+    layout = layout_of(images)
     return {
         "schema_version": 1,
         "recipe": config.recipe() | {"policy": policy},
-        "data": {"name": config.data, "images": len(images), "sha256": digest(images)},
+        "data": data | ({"layout": layout} if layout else {}),
         "epochs": config.epochs,
         "exported_epoch": exported,
+        "chosen_by": config.choose_by,
         "steps": int(gan.step.numpy()),
         "metrics": metrics,
         "latent_dim": LATENT_DIM,

@@ -8,13 +8,16 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 
-from export.bench import Rate, Subject, measure
+from export.bench import BATCH_SIZES, Rate, Subject, measure, sizes_for
 from export.convert import write_onnx
-from export.errors import VariantRefused
-from export.parity import Report, check_parity
+from export.errors import VariantRefused, first_line
+from export.parity import GOLDEN_PLAN, check_parity
 from export.probes import Probe
 from export.reference import Reference
+from export.report import Report
+from export.rows import RowFacts
 from export.variants import Candidate
+from export.variants.exact.proof import other_bytes
 from server.runtime.plans import EP_NAMES, VARIANT, Plan, choose_plans
 
 FASTER = 1.05
@@ -75,16 +78,20 @@ class Bench:
     rounds: int
     stamp: Stamp
     """The function that writes its lineage into a graph."""
+    facts: RowFacts
+    """The facts by which seeds become rows."""
 
 
 def try_out(candidate: Candidate, bench: Bench, scratch: Path) -> Trial:
     """Build ``candidate``, compare its images with TensorFlow's, and measure where it is faster."""
     trial = Trial(candidate, scratch / f"generator-{candidate.name}.onnx")
-    latent_dim = bench.probes[0].latents.shape[1]
     try:
-        model, trial.done = candidate.build(bench.floats, latent_dim, scratch)
+        model, trial.done = candidate.build(bench.floats, bench.facts, scratch)
     except VariantRefused as refusal:
         trial.told.append(str(refusal))
+        return trial
+    except Exception as error:  # the bundle is good without the candidate
+        trial.told.append(f"it cannot be made of this graph ({first_line(error)})")
         return trial
     bench.stamp(model)
     write_onnx(model, trial.model)
@@ -96,6 +103,11 @@ def try_out(candidate: Candidate, bench: Bench, scratch: Path) -> Trial:
     trial.told += _misses(trial.report)
     if any(str(plan) in trial.report.refused for plan in candidate.proven_on):
         return trial
+    if candidate.same_bytes:
+        trial.told = trial.told or list(other_bytes(trial.model, trial.report, bench.threads))
+        if trial.told:
+            return trial
+        trial.told.append(f"the same bytes however it was run: {', '.join(map(str, at_hand))}")
     _see_what_is_faster(trial, bench, at_hand)
     return trial
 
@@ -112,10 +124,18 @@ def _misses(report: Report) -> list[str]:
 def _see_what_is_faster(trial: Trial, bench: Bench, at_hand: list[Plan]) -> None:
     right = [p for p in at_hand if str(p) not in trial.report.refused and not trial.report.misses]
     rivals = [p for p in choose_plans() if p.provider in {plan.provider for plan in right}]
-    subjects = [Subject(trial.candidate.name, trial.model, plan) for plan in right]
+    if trial.candidate.same_bytes:
+        rivals = [p for p in rivals if p.precision == GOLDEN_PLAN.precision]
+    least = trial.report.least_rows()
+    subjects = [
+        Subject(trial.candidate.name, trial.model, plan, least.get(str(plan), 1)) for plan in right
+    ]
     subjects += [Subject(VARIANT, bench.served, plan) for plan in rivals]
-    latent_dim = bench.probes[0].latents.shape[1]
-    trial.rates, failed = measure(subjects, latent_dim, bench.threads, rounds=bench.rounds)
+    wanted = trial.report.wanted
+    sizes = sizes_for(wanted.shape[1:]) if wanted is not None else BATCH_SIZES
+    trial.rates, failed = measure(
+        subjects, bench.facts.latent_dim, bench.threads, rounds=bench.rounds, sizes=sizes
+    )
     trial.told += failed
     best: dict[tuple[str, str], float] = {}
     for rate in trial.rates:
@@ -132,6 +152,6 @@ def _see_what_is_faster(trial: Trial, bench: Bench, at_hand: list[Plan]) -> None
             ((p, best[VARIANT, str(p)]) for p in rivals if p.provider == plan.provider),
             key=lambda pair: pair[1],
         )
-        if own >= FASTER * other:
+        if own >= FASTER * other or trial.candidate.same_bytes:
             trial.plans.append(str(plan))
         trial.told.append(f"{plan}: {own / other:.2f} times as fast as {rival}")

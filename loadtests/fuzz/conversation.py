@@ -1,14 +1,30 @@
 """Conversations: a case or more between control requests on one connection, and how it is sent."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from random import Random
 
-from loadtests.fuzz import bodies, chunks, documents, heads, routes, targets
+from loadtests.fuzz import (
+    bodies,
+    chunks,
+    documents,
+    heads,
+    inference,
+    inference_parts,
+    large,
+    photographs,
+    repository,
+    routes,
+    sources,
+    targets,
+    tfserving,
+)
 from loadtests.fuzz.maker import Maker
-from loadtests.fuzz.odd_values import OddValues
 from loadtests.fuzz.request import Owed, Request
 
-MODULES = heads, targets, bodies, chunks, documents, routes
+MODULES = (
+    heads, targets, bodies, chunks, documents, repository, sources, large, photographs, inference,
+    inference_parts, tfserving, routes,
+)  # fmt: skip
 CASES = {case: often for module in MODULES for case, often in module.CASES.items()}
 MOST_CASES = 3
 
@@ -27,13 +43,14 @@ class Conversation:
     """Whether the caller ends the connection at once and reads no answer."""
 
 
-def conversation(seed: int, number: int, odd: OddValues, version: str) -> Conversation:
-    """Return the conversation of this ``number``, always the same for the same arguments."""
-    rng = Random(f"{seed}.{number}")
-    maker = Maker(f"fuzz-{number}", rng, odd, version)
+def conversation(
+    maker: Maker, number: int, cases: Mapping[Callable[[Maker], Request], int] = CASES
+) -> Conversation:
+    """Return the conversation of this ``number``, whose requests ``maker`` makes, of ``cases``."""
+    rng = maker.rng
     requests: list[Request] = [maker.control() for _ in range(rng.randrange(2))]
     for _ in range(rng.randint(1, MOST_CASES)):
-        case = rng.choices(list(CASES), list(CASES.values()))[0]
+        case = rng.choices(list(cases), list(cases.values()))[0]
         requests.append(case(maker))
         if rng.random() < 0.5:
             requests.append(maker.control())

@@ -1,14 +1,18 @@
-"""Cases of JSON documents: for images and for the repository, with an oracle of what is valid."""
+"""Cases of JSON documents, of those for images with an oracle of what is valid."""
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-from loadtests.fuzz.maker import Maker
+from loadtests.fuzz.maker import FORMATS, Maker
 from loadtests.fuzz.request import ANSWER, Images, Request
 
-MEMBERS = {"n", "seed", "format", "model", "version"}
+MEMBERS = {
+    "n", "seed", "seeds", "latents", "truncation", "format", "scale", "filter", "model", "version",
+}  # fmt: skip
 LAST_SEED = 2**64 - 1
+OTHER_FORMATS = ("tar.jpg", "jpg", "tar.png")
+"""What a body may ask for besides ``FORMATS``."""
 BROKEN = (
     b"{", b"[1, 2", b'{"n": 1,}', b'{"n": 1} x', b"{'n': 1}", b'{"n": 1 // one\n}', b"{n: 1}",
     b'{"n": 01}', b'{"n": .5}', b'{"n": 1e}', b'{"n"; 1}', b'{"format": "png\n"}', b'{"a": "\\x"}',
@@ -16,16 +20,6 @@ BROKEN = (
     b'{"n": -}',
 )  # fmt: skip
 """Texts that are no JSON."""
-ACTIONS: tuple[tuple[str, str, Any], ...] = (
-    ("unload: version that is not there", "unload", {"parameters": {"version": "9"}}),
-    ("load: version that is not there", "load", {"parameters": {"version": "999999"}}),
-    ("load: version of a wrong type", "load", {"parameters": {"version": 1}}),
-    ("load: version that is no number", "load", {"parameters": {"version": "../1"}}),
-    ("unload: parameters of a wrong type", "unload", {"parameters": []}),
-    ("unload: parameters are null", "unload", {"parameters": None}),
-    ("unload: a body of a wrong type", "unload", ["cars-dcgan"]),
-)
-NAMES = ("none", "a b", "..", "%2e%2e", "%00", "\u00e9", "x" * 300, "cars-dcgan%2f1")
 
 
 def deep(maker: Maker) -> Request:
@@ -50,19 +44,6 @@ def broken(maker: Maker) -> Request:
     return request.with_body(maker.rng.choice(BROKEN))
 
 
-def without_type(maker: Maker) -> Request:
-    """Return a request below /v2 with a broken or wrong body that does not say it is JSON."""
-    request = maker.administration("v2: body of another type", "unload", "none")
-    if maker.rng.random() < 0.5:
-        request = maker.request(request.kind, "POST", "/v2/repository/index")
-    else:
-        request.fields.pop()
-    type_ = maker.rng.choice((b"application/x-www-form-urlencoded", b"text/plain", b""))
-    request.fields += [b"Content-Type: " + type_] if type_ else []
-    request.owes(ANSWER, (400, 415))
-    return request.with_body(maker.rng.choice((b'{"ready": 7, "parameters": 7}', *BROKEN)))
-
-
 def any_text(maker: Maker) -> Request:
     """Return a request for images whose body is any text."""
     request = maker.several("json: any text")
@@ -80,7 +61,20 @@ def odd_member(maker: Maker) -> Request:
     """Return a request for images of which one member is odd."""
     name = maker.rng.choice(sorted(MEMBERS))
     request = maker.several(f"json: odd {name}")
-    numbers = ("-1", "0", "4097", "1.5", "1.0", "1e0", "1e400", "-0", "NaN", "Infinity", "true")
+    numbers = (
+        "-1",
+        "0",
+        "4097",
+        "65537",
+        "1.5",
+        "1.0",
+        "1e0",
+        "1e400",
+        "-0",
+        "NaN",
+        "Infinity",
+        "true",
+    )
     huge = ("9" * 400, "1" + "0" * 5000, str(LAST_SEED), str(LAST_SEED + 1), '"1"', "null", "[1]")
     odd = json.dumps(maker.rng.choice(maker.odd.values))
     value = maker.rng.choice((*numbers, *huge, odd, odd))
@@ -100,43 +94,6 @@ def encoded(maker: Maker) -> Request:
     request = maker.several(f"json: {coding}").owes(ANSWER, (200, 400))
     request.images = Images(5)
     return request.with_body('{"seed": 5}'.encode(coding))
-
-
-def index(maker: Maker) -> Request:
-    """Return a request for the repository's index."""
-    request = maker.request("index", "POST", "/v2/repository/index")
-    value = maker.rng.choice((None, True, False, *maker.odd.values[:40]))
-    if maker.rng.random() < 0.2:
-        return request  # without a body
-    request.fields.append(b"Content-Type: application/json")
-    if type(value) is not bool and value is not None:
-        request.kind = "index: ready of a wrong type"
-        request.owes(ANSWER, (400,))
-    return request.with_body(json.dumps({} if value is None else {"ready": value}).encode())
-
-
-def administration(maker: Maker) -> Request:
-    """Return a request to load or unload what cannot be loaded or unloaded."""
-    kind, action, body = maker.rng.choice(ACTIONS)
-    request = maker.administration(kind, action).owes(ANSWER, (400, 404))
-    return request.with_body(json.dumps(body).encode())
-
-
-def odd_name(maker: Maker) -> Request:
-    """Return a request to load a model whose name is odd."""
-    action = maker.rng.choice(("load", "unload"))
-    request = maker.administration(f"{action}: odd name", action).owes(ANSWER, (400, 404, 405))
-    name = maker.rng.choice(NAMES).encode()
-    request.target = b"/v2/repository/models/%b/%b" % (name.replace(b" ", b"%20"), action.encode())
-    return request.with_body(b"{}")
-
-
-def unauthorized(maker: Maker) -> Request:
-    """Return an administrator's request without the token, or with a malformed one."""
-    request = maker.administration("load: not authorized", "load").owes(ANSWER, (401,))
-    given = (b"Bearer", b"Bearer no", b"Bearer \xff\xfe", b"Basic YTpi", b"Bearer a b", b"")
-    request.fields[2] = b"Authorization: " + maker.rng.choice(given)
-    return request.with_body(b"{}")
 
 
 def anywhere(maker: Maker, kind: str) -> Request:
@@ -164,6 +121,10 @@ def judged(request: Request, body: bytes) -> Request:
         return request.owes(ANSWER, (400,)).with_body(body)
     if value.get("model") is not None or value.get("version") is not None:
         return request.owes(ANSWER, (200, 400, 404, 503)).with_body(body)
+    if "scale" in value:
+        return request.owes(ANSWER, (200, 400, 503)).with_body(body)  # it may be too much
+    if "seeds" in value or value.get("truncation", 1) != 1:
+        return request.owes(ANSWER, (200, 503)).with_body(body)  # the images are of no range
     n, seed = value.get("n", 1), value.get("seed")
     request.images = None if seed is None else Images(seed, n, value.get("format", "png"))
     return request.owes(ANSWER, (200, 503) if n > 8 else (200,)).with_body(body)
@@ -171,20 +132,71 @@ def judged(request: Request, body: bytes) -> Request:
 
 def is_valid(body: dict[str, Any]) -> bool:
     """Return whether the members of a request for images have values that can be served."""
-    n, seed = body.get("n", 1), body.get("seed", 0)
+    n, seed, scale = body.get("n", 1), body.get("seed", 0), body.get("scale", 1)
     if type(n) is not int or type(seed) is not int:
         return False
     names = (body.get("model"), body.get("version"))
+    truncation = body.get("truncation", 1)
+    if type(truncation) not in (int, float) or not 0 < truncation <= 1 or "latents" in body:
+        return False  # no odd value is latents of the right width
+    if "seeds" in body and (body.keys() & {"n", "seed"} or not are_seeds(body["seeds"])):
+        return False
     return (
         1 <= n <= 4096
         and 0 <= seed <= LAST_SEED + 1 - n
-        and body.get("format", "png") in ("png", "npy")
+        and body.get("format", "png") in (*FORMATS, *OTHER_FORMATS)
+        and type(scale) is int
+        and 1 <= scale <= 32
+        and body.get("filter", "nearest") in ("nearest", "lanczos")
         and all(name is None or isinstance(name, str) for name in names)
     )
 
 
+def are_seeds(value: Any) -> bool:
+    """Return whether ``value`` is a list of seeds that can be served."""
+    if not isinstance(value, list) or not 1 <= len(value) <= 4096:
+        return False
+    return all(type(seed) is int and 0 <= seed <= LAST_SEED for seed in value)
+
+
+def odd_latents(maker: Maker) -> Request:
+    """Return a request for images of latents of which something is amiss."""
+    request = maker.several("json: odd latents").owes(ANSWER, (400,))
+    request.images = None
+    rows = [["0"] * 100 for _ in range(maker.rng.choice((1, 2, 64)))]
+    odd = ("NaN", "-Infinity", "1e400", "1e39", "null", "true", '"0"', "[0]", "{}", "9" * 400)
+    damage = maker.rng.choice(("number", "short row", "no row", "beside n", "truncation"))
+    if damage == "number":
+        maker.rng.choice(rows)[maker.rng.randrange(100)] = maker.rng.choice(odd)
+    elif damage == "short row":
+        maker.rng.choice(rows).pop()
+    elif damage == "no row":
+        rows.insert(maker.rng.randrange(len(rows) + 1), [])
+    more = {"beside n": ', "n": 1', "truncation": ', "truncation": 1'}.get(damage, "")
+    text = ", ".join(f"[{', '.join(row)}]" for row in rows)
+    return request.with_body(f'{{"latents": [{text}]{more}}}'.encode())
+
+
+def latents_of_npy(maker: Maker) -> Request:
+    """Return a request whose body is a .npy file of latents, whole or damaged."""
+    request = maker.several("npy: latents")
+    request.images, request.target = None, b"/v1/images?format=npy"
+    request.fields[-1] = b"Content-Type: " + maker.rng.choice(
+        (b"application/x-npy", b"application/octet-stream")
+    )
+    rows = maker.rng.choice((1, 2, 8))
+    head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, 100), }}".encode()
+    body = b"\x93NUMPY\1\0%b%b" % (len(head).to_bytes(2, "little"), head) + bytes(400 * rows)
+    if maker.rng.random() < 0.3:
+        return request.owes(ANSWER, (200,)).with_body(body)
+    request.kind, damaged = "npy: damaged", bytearray(body)
+    damaged[maker.rng.randrange(len(head) + 10)] ^= maker.rng.randrange(1, 256)
+    cut = maker.rng.choice((len(body), len(body) - 1, maker.rng.randrange(1, len(body))))
+    return request.owes(ANSWER, (200, 400)).with_body(bytes(damaged[:cut]))
+
+
 CASES: dict[Callable[[Maker], Request], int] = {
-    deep: 3, broken: 3, without_type: 2, any_text: 2, any_value: 4, odd_member: 5, duplicates: 1,
-    encoded: 1, index: 3, administration: 3, odd_name: 1, unauthorized: 1,
+    deep: 3, broken: 3, any_text: 2, any_value: 4, odd_member: 5, duplicates: 1,
+    encoded: 1, odd_latents: 3, latents_of_npy: 3,
 }  # fmt: skip
 """The cases, and how often each comes in relation to the others."""

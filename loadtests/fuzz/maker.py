@@ -9,6 +9,8 @@ from loadtests.fuzz.request import SMUGGLED, Images, Request
 
 SEEDS = 64
 """The number of seeds whose single images are asked for."""
+FORMATS = ("png", "jpeg", "webp", "npy", "tar", "json", "raw")
+"""The formats of the requests for several."""
 BATCHES = (1, 2, 3, 8, 9, 16, 33)
 """The numbers of images of the requests for several."""
 HUGE = 0.001
@@ -27,13 +29,23 @@ class Maker:
     odd: OddValues
     version: str
     """The version of the model that answers those who name none."""
+    tag: str = '"none"'
+    """The entity tag of the image of seed 7."""
+    key: bytes = b""
+    """The key that requests have; an empty one is none."""
     _made: int = field(default=0)
+
+    def request_id(self) -> str:
+        """Return the id of another request."""
+        self._made += 1
+        return f"{self.name}.{self._made}"
 
     def request(self, kind: str, method: str = "GET", target: str = "/healthz") -> Request:
         """Return a request that is right, with a Host and an id of its own."""
-        self._made += 1
-        request_id = f"{self.name}.{self._made}"
+        request_id = self.request_id()
         fields = [b"Host: carfront.test", b"X-Request-Id: " + request_id.encode()]
+        if self.key:
+            fields.append(b"X-API-Key: " + self.key)
         return Request(kind, request_id, method.encode(), target.encode(), fields=fields)
 
     def single(self, kind: str) -> Request:
@@ -47,7 +59,7 @@ class Maker:
         """Return a request for images without its body; ``document`` is the body."""
         request = self.request(kind, "POST", "/v1/images")
         fewest = self.rng.choice(BATCHES)
-        format_ = self.rng.choice(("png", "npy"))
+        format_ = self.rng.choice(FORMATS)
         request.images = Images(self.rng.randrange(4) * 1000, fewest, format_)
         request.fields.append(b"Content-Type: application/json")
         if fewest > 8:  # larger requests wait for room; on a slow machine some are refused

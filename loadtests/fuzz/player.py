@@ -3,14 +3,13 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 from loadtests.fuzz.caller import ANSWER_S, Caller, Stuck
 from loadtests.fuzz.conversation import Conversation
+from loadtests.fuzz.outcome import Fault, Outcome
 from loadtests.fuzz.request import Owed, Request
 from loadtests.fuzz.response import Malformed, Response
-from loadtests.fuzz.verdict import Fault
 
 CONTINUE_S = 3.0
 """The seconds for which a caller waits for 100 (Continue) before it sends the body anyway."""
@@ -18,17 +17,6 @@ PIECE_S = 0.001
 """The seconds between two pieces, so that the server reads them one by one."""
 
 Judge = Callable[[Request, Response], list[Fault]]
-
-
-@dataclass
-class Outcome:
-    """What came of one conversation."""
-
-    faults: list[tuple[Request, Fault]] = field(default_factory=list)
-    answers: list[tuple[Request, int]] = field(default_factory=list)
-    """The requests that were answered, with the status."""
-    sent: int = 0
-    """The number of requests that were sent."""
 
 
 def play(url: str, conversation: Conversation, judge: Judge) -> Outcome:
@@ -136,7 +124,7 @@ def _goes_on(
         if request.owed is not Owed.EITHER:
             outcome.faults.append((request, Fault("closed without an answer")))
         return False
-    outcome.answers.append((request, response.status))
+    outcome.answers.append((request, str(response.status)))
     found = [*judge(request, response), *_closing(caller, request, response)]
     outcome.faults += [(request, fault) for fault in found]
     return not (response.closes or request.closes or request.owed is not Owed.ANSWER)

@@ -1,12 +1,19 @@
 """One request of the fuzzer: its bytes, and the answer that the server owes it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from loadtests.fuzz.restored import Restored
+
 SMUGGLED = "smuggled"
 """The X-Request-Id of requests that lie in the bodies of others: no answer may carry it."""
+OF_PROTOCOL = re.compile(
+    rb"/v2(/.*)?|/v1/models/[^/]+(/(versions|labels)/[^/]+)?(/metadata)?", re.DOTALL
+).fullmatch
+"""The match of a path of an inference protocol."""
 SECRET = b"s3cr3t-of-the-fuzzer"
 """A text that stands where callers send secrets: the server's log may not have it."""
 
@@ -53,12 +60,16 @@ class Request:
     owed: Owed = Owed.ANSWER
     statuses: frozenset[int] = frozenset({200})
     images: Images | None = None
+    restored: Restored | None = None
+    """What an answer of status 200 has to be that restores a photograph."""
     closes: bool = False
     """Whether the request says that its answer is the connection's last."""
     waits: bool = False
     """Whether the body is sent only after the server's 100 (Continue)."""
     ends_writing: bool = False
     """Whether the caller shuts down its side right after the request."""
+    needs_key: bool = False
+    """Whether the server wants a key, and may refuse the one that the request has."""
 
     @property
     def head(self) -> bytes:
@@ -74,14 +85,13 @@ class Request:
         return self.head + self.body
 
     @property
-    def below_v2(self) -> bool | None:
-        """Whether errors have the form of /v2; None where either form is right."""
+    def of_protocol(self) -> bool | None:
+        """Whether errors have an inference protocol's form; None where either form is right."""
         if self.raw_head is not None or self.owed is not Owed.ANSWER:
             return None
         if b"://" in self.target or b"%" in self.target or not self.target.startswith(b"/"):
             return None
-        path = self.target.partition(b"?")[0]
-        return path == b"/v2" or path.startswith(b"/v2/")
+        return OF_PROTOCOL(self.target.partition(b"?")[0]) is not None
 
     def owes(self, owed: Owed, statuses: Iterable[int]) -> "Request":
         """Set what the server owes; return the request."""

@@ -14,22 +14,48 @@ ROUTES = (
     Variant("metrics", b"/metrics", ANSWER, (200,)),
     Variant("image", b"/v1/images/7.png", ANSWER, (200,)),
     Variant("image of a version", VERSIONED, ANSWER, (200,)),
+    Variant("openapi", b"/openapi.json", ANSWER, (200,)),
+    Variant("docs", b"/docs", ANSWER, (200,)),
+    Variant("docs, style", b"/docs.css", ANSWER, (200,)),
+    Variant("grid", b"/v1/grid.webp?rows=2&cols=2", ANSWER, (200,)),
+    Variant("morph", b"/v1/morph.gif?from=7&to=8&frames=3", ANSWER, (200,)),
 )
 """The routes that are asked with GET."""
-POSTED = (b"/v1/images", b"/v2/repository/index", b"/v2/repository/models/cars-dcgan/load")
+POSTED = (
+    b"/v1/images",
+    b"/v1/restore",
+    b"/v2/repository/index",
+    b"/v2/repository/models/cars-dcgan/load",
+)
 """The routes that are asked with POST."""
 DOCUMENTED = {
     r"/": {200, 503},
+    r"/openapi.json|/docs|/docs.css": {200, 503},
     r"/healthz": {200},
     r"/readyz": {200, 503},
     r"/metrics": {200},
-    r"/v1/images/.*\.png": {200, 400, 503, 504},
-    r"/v1/models/.*": {200, 400, 404, 503, 504},
-    r"/v1/images": {200, 400, 404, 413, 415, 503, 504},
+    r"/v1/images/.*|/v1/grid.*|/v1/morph.*": {200, 304, 400, 404, 406, 503, 504},
+    r"/v1/models/[^/]*(/(versions|labels)/[^/]*)?:predict": {
+        200,
+        400,
+        404,
+        413,
+        415,
+        503,
+        504,
+    },
+    r"/v1/models/.*": {200, 304, 400, 404, 406, 503, 504},
+    r"/v1/images": {200, 400, 404, 406, 413, 415, 503, 504},
+    r"/v1/restore": {200, 400, 404, 413, 415, 503, 504},
+    r"/v2/?|/v2/health/.*|/v2/models": {200, 503},
+    r"/v2/models/.*/infer": {200, 400, 404, 413, 415, 503, 504},
+    r"/v2/models/.*": {200, 404, 503},
     r"/v2/repository/index": {200, 400, 413, 415},
     r"/v2/repository/models/.*/(load|unload)": {200, 400, 401, 403, 404, 413, 415, 503},
 }
 """The statuses of each route, by a pattern of its path; server/README.md names them."""
+OF_KEYS = {401, 403, 429}
+"""The statuses of a server that wants keys, at any route."""
 ANYWHERE = {400, 404, 405, 408, 413, 414, 417, 431, 501, 505}
 """The statuses of requests that reach no route: malformed ones, wrong methods, unknown paths."""
 
@@ -80,10 +106,11 @@ def options(maker: Maker) -> Request:
 def documented(request: Request) -> set[int]:
     """Return the statuses that the server may answer to ``request`` according to its README."""
     path = re.sub(rb"^[A-Za-z]+://[^/]*", b"", request.target).partition(b"?")[0].decode("latin-1")
+    anywhere = ANYWHERE | OF_KEYS if request.needs_key else ANYWHERE
     for pattern, statuses in DOCUMENTED.items():
         if re.fullmatch(pattern, path, re.DOTALL):
-            return statuses | ANYWHERE
-    return ANYWHERE | {200, 204, 503}
+            return statuses | anywhere
+    return anywhere | {200, 204, 503}
 
 
 CASES: dict[Callable[[Maker], Request], int] = {route: 5, head: 2, wrong_method: 3, options: 1}

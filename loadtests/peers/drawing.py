@@ -1,12 +1,14 @@
-"""What all peers do alike: the session on the graph, the latents, and the PNGs.
+"""What all peers do alike: the session on the graph, the latents, and what is sent of the images.
 
-The graph, the runtime and the number of threads are those of our server. The latents are standard
-normal numbers from the seed, but not the same ones.
+The graph, the runtime and the number of threads are those of our server. The latents of a seed are
+standard normal numbers, but not the same ones; latents that a request brings are drawn as they are.
 """
 
+import io
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +16,37 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-GRAPH = Path("models/cars-dcgan/2/generator.onnx")
+BUNDLE = Path(__file__).resolve().parents[2] / "models" / "cars-dcgan" / "2"
+GRAPH = BUNDLE / "generator.onnx"
 LATENT_DIM = 100
+MAX_BATCH_SIZE = 64
+"""The images that one run draws at most: with more, no processor draws more of them a second."""
 
 
-def opened() -> Any:
+def opened(threads: int | None = None) -> Any:
     """Return a session on OpenVINO in bfloat16 if it is built in, else on the CPU provider.
 
-    The session has run every batch size that is a power of two up to 64, and is warm.
+    The session uses as many ``threads`` as there are processors unless told otherwise, has run
+    every batch size that is a power of two up to 64, and is warm.
     """
-    session = _opened()
+    session = session_on(str(GRAPH), threads)
     for rows in (1, 2, 4, 8, 16, 32, 64):
         run(session, np.zeros((rows, LATENT_DIM), np.float32))
     return session
 
 
-def _opened() -> Any:
+def session_on(graph: str | bytes, threads: int | None = None) -> Any:
+    """Return a session on a graph, a file or its bytes, with the peers' provider and threads."""
+    threads = threads or len(os.sched_getaffinity(0))
     options = ort.SessionOptions()
-    threads = len(os.sched_getaffinity(0))
     if "OpenVINOExecutionProvider" not in ort.get_available_providers():
         options.intra_op_num_threads = threads
-        return ort.InferenceSession(str(GRAPH), options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     options.intra_op_num_threads = 1
     cpu = {"INFERENCE_PRECISION_HINT": "bf16", "INFERENCE_NUM_THREADS": str(threads)}
     settings = {"device_type": "CPU", "load_config": json.dumps({"CPU": cpu})}
     provider = ("OpenVINOExecutionProvider", settings)
-    return ort.InferenceSession(str(GRAPH), options, providers=[provider])
+    return ort.InferenceSession(graph, options, providers=[provider])
 
 
 def run(session: Any, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -48,10 +55,48 @@ def run(session: Any, latents: NDArray[np.float32]) -> NDArray[np.uint8]:
     return images
 
 
+def drawn_together(session: Any, parts: Sequence[NDArray[np.float32]]) -> list[NDArray[np.uint8]]:
+    """Return the images of each request, all of them drawn as one batch.
+
+    Servers that count requests, not images, hand over more than 64 images: 64 are drawn at a time.
+    """
+    latents = np.concatenate(parts)
+    starts = range(0, len(latents), MAX_BATCH_SIZE)
+    images = [run(session, latents[i : i + MAX_BATCH_SIZE]) for i in starts]
+    return np.split(np.concatenate(images), np.cumsum([len(part) for part in parts])[:-1])
+
+
+def exact_images(latents: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the images that ONNX Runtime's own provider draws in float32: uint8 [n, H, W, C]."""
+    return run(ort.InferenceSession(str(GRAPH), providers=["CPUExecutionProvider"]), latents)
+
+
+def latents_wanted(wanted: dict[str, Any]) -> NDArray[np.float32]:
+    """Return the latents of a request's document: float32 [n, latent_dim].
+
+    It has ``latents``, or ``seed`` and ``n``.
+    """
+    if "latents" in wanted:
+        return np.asarray(wanted["latents"], np.float32)
+    return np.stack([latents_of(wanted["seed"] + i) for i in range(wanted["n"])])
+
+
 def latents_of(seed: int) -> NDArray[np.float32]:
     """Return latents of ``seed``: float32 [latent_dim], standard normal."""
     generator = np.random.Generator(np.random.Philox(key=seed))
     return generator.standard_normal(LATENT_DIM, np.float32)
+
+
+def body_of(images: NDArray[np.uint8]) -> bytes:
+    """Return one image as PNG, several as an npy file; ``images`` is uint8 [n, H, W, C]."""
+    return png(images[0]) if len(images) == 1 else npy(images)
+
+
+def npy(images: NDArray[np.uint8]) -> bytes:
+    """Return ``images``, uint8 [n, H, W, C], as an npy file."""
+    file = io.BytesIO()
+    np.save(file, images)
+    return file.getvalue()
 
 
 def png(image: NDArray[np.uint8]) -> bytes:

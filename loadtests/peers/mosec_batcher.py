@@ -3,12 +3,10 @@
 mosec's front, in Rust, has the connections and the queue. Its first stage is one process with one
 session of ONNX Runtime on all processors, which runs the requests that have waited as one batch.
 Its second stage encodes, beside the first, as mosec recommends. The front takes bodies at fixed
-paths alone, so this peer is asked as ``loadtests.peers.requests`` says. The graph, the runtime, the
-number of threads and the PNGs are those of the other peers.
+paths alone.
 """
 
 import argparse
-import io
 import sys
 from typing import Any
 
@@ -16,10 +14,9 @@ import numpy as np
 from mosec import Server, Worker
 from numpy.typing import NDArray
 
-from loadtests.peers.drawing import latents_of, opened, png, run
-from loadtests.peers.requests import IMAGES_PATH
+from loadtests.peers import IMAGES_PATH
+from loadtests.peers.drawing import MAX_BATCH_SIZE, body_of, drawn_together, latents_wanted, opened
 
-MAX_BATCH_SIZE = 64
 WAIT_MS = 5
 """The longest that the first request of a batch waits for more. Of 0, 1, 2 and 5 it was 5 that gave
 the most images a second over 128 connections; one connection waits as long for nothing."""
@@ -38,16 +35,8 @@ class Draw(Worker):  # type: ignore[misc]
         self._session = opened()
 
     def forward(self, data: list[dict[str, Any]]) -> list[NDArray[np.uint8]]:
-        """Return the images of each request: uint8 [n, H, W, C].
-
-        mosec counts requests, not images: more than 64 images are drawn 64 at a time.
-        """
-        seeds = [wanted["seed"] + i for wanted in data for i in range(wanted["n"])]
-        latents = np.stack([latents_of(seed) for seed in seeds])
-        starts = range(0, len(seeds), MAX_BATCH_SIZE)
-        parts = [run(self._session, latents[i : i + MAX_BATCH_SIZE]) for i in starts]
-        ends = np.cumsum([wanted["n"] for wanted in data])
-        return np.split(np.concatenate(parts), ends[:-1])
+        """Return the images of each request: uint8 [n, H, W, C]."""
+        return drawn_together(self._session, [latents_wanted(wanted) for wanted in data])
 
 
 class Encode(Worker):  # type: ignore[misc]
@@ -57,11 +46,7 @@ class Encode(Worker):  # type: ignore[misc]
 
     def forward(self, data: NDArray[np.uint8]) -> bytes:
         """Return the body with the images ``data``, uint8 [n, H, W, C]."""
-        if len(data) == 1:
-            return png(data[0])
-        file = io.BytesIO()
-        np.save(file, data)
-        return file.getvalue()
+        return body_of(data)
 
     def serialize(self, data: bytes) -> bytes:
         """Return ``data``, which is the body already."""
@@ -75,7 +60,7 @@ class DrawAndEncode(Draw):
 
     def serialize(self, data: NDArray[np.uint8]) -> bytes:
         """Return the body with the images ``data``, uint8 [n, H, W, C]."""
-        return Encode.forward(self, data)
+        return body_of(data)
 
 
 def main() -> None:

@@ -1,16 +1,14 @@
 """Starlette on uvicorn with a batcher by hand: ``python -m loadtests.peers.starlette_batcher``.
 
 The server has one process, one session of ONNX Runtime on all processors, and one thread that runs
-the requests that have come in meanwhile as one batch. The graph, the runtime and the number of
-threads are those of the server with which it is compared. Its latents are standard normal numbers
-from the seed, but not the same ones.
+the requests that have come in meanwhile as one batch: it waits for nothing.
 """
 
 import argparse
 import asyncio
-import io
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +20,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from loadtests.peers.drawing import latents_of, opened, png, run
-
-MAX_BATCH_SIZE = 64
+from loadtests.peers import IMAGES_PATH
+from loadtests.peers.drawing import MAX_BATCH_SIZE, latents_wanted, npy, opened, png, run
 
 
 @dataclass(eq=False)
 class Waiting:
-    """A request of ``n`` images that waits for its turn; ``images`` is set when they are drawn."""
+    """A request that waits for its turn; ``images`` is set when they are drawn."""
 
-    seed: int
+    wanted: dict[str, Any]
     n: int
     images: "asyncio.Future[NDArray[np.uint8]]"
 
@@ -44,9 +41,10 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1)
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue()
 
-    async def draw(self, seed: int, n: int) -> NDArray[np.uint8]:
-        """Return the images of ``seed`` and the ``n - 1`` seeds after it: uint8 [n, H, W, C]."""
-        waiting = Waiting(seed, n, asyncio.get_running_loop().create_future())
+    async def draw(self, wanted: dict[str, Any]) -> NDArray[np.uint8]:
+        """Return the images that a document asks for: uint8 [n, H, W, C]."""
+        n = len(wanted["latents"]) if "latents" in wanted else wanted["n"]
+        waiting = Waiting(wanted, n, asyncio.get_running_loop().create_future())
         self._waiting.put_nowait(waiting)
         return await waiting.images
 
@@ -64,8 +62,7 @@ class Batcher:
                 start += waiting.n
 
     def _run(self, batch: Sequence[Waiting]) -> NDArray[np.uint8]:
-        seeds = [waiting.seed + i for waiting in batch for i in range(waiting.n)]
-        return run(self._session, np.stack([latents_of(seed) for seed in seeds]))
+        return run(self._session, np.concatenate([latents_wanted(x.wanted) for x in batch]))
 
 
 def main() -> None:
@@ -78,30 +75,31 @@ def main() -> None:
 
 def app_of(batcher: Batcher) -> Starlette:
     """Return the application, with the routes of our server that the comparison needs."""
-    tasks: list[asyncio.Task[None]] = []
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(batcher.serve())
+        yield
+        task.cancel()
 
     async def ready(_: Request) -> Response:
-        if not tasks:
-            tasks.append(asyncio.create_task(batcher.serve()))
         return JSONResponse({"ready": True})
 
     async def image(request: Request) -> Response:
-        images = await batcher.draw(int(request.path_params["seed"]), 1)
+        images = await batcher.draw({"seed": request.path_params["seed"], "n": 1})
         return Response(png(images[0]), media_type="image/png")
 
     async def images(request: Request) -> Response:
-        wanted = await request.json()
-        drawn = await batcher.draw(wanted["seed"], wanted["n"])
-        file = io.BytesIO()
-        np.save(file, drawn)
-        return Response(file.getvalue(), media_type="application/x-npy")
+        drawn = await batcher.draw(await request.json())
+        return Response(npy(drawn), media_type="application/x-npy")
 
     return Starlette(
         routes=[
             Route("/readyz", ready),
-            Route("/v1/images/{seed:int}.png", image),
-            Route("/v1/images", images, methods=["POST"]),
-        ]
+            Route(f"{IMAGES_PATH}/{{seed:int}}.png", image),
+            Route(IMAGES_PATH, images, methods=["POST"]),
+        ],
+        lifespan=lifespan,
     )
 
 

@@ -4,17 +4,21 @@ answer even where a bug raises.
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from server.api.generate import Timings
 from server.error_document import error_document
 from server.errors import InvalidRequest
-from server.observability import metrics
+from server.observability.known_series import NO_ROUTE
 from server.observability.logs import HEADER, begin_request
+from server.observability.request_counts import RequestCounts
 from server.observability.tracing import Tracer
-from server.worker.peer import PEER, Peer
+from server.worker.caller import Caller
+from server.worker.peer import PEER, WAITED, Peer
 from server.worker.request_terms import RequestTerms
+from server.worker.streamed import Streamed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -23,8 +27,6 @@ log = logging.getLogger(__name__)
 
 CONTEXT = "carfront.context"
 """The key of a request's ``RequestContext`` in its WSGI environment."""
-NO_ROUTE = "none"
-"""The route of a request that no route is for."""
 METHODS = {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
 OTHER = "_OTHER"
 """The name of any other method, in metrics and traces too: nobody shall keep as many methods
@@ -45,13 +47,15 @@ class RequestContext:
     """
 
     __slots__ = (
-        "_default_timeout_s", "_peer", "_priority", "_timeout_ms", "began", "method", "request_id",
-        "route", "timings",
+        "_default_timeout_s", "_peer", "_priority", "_timeout_ms", "began", "caller", "method",
+        "request_id", "route", "streamed", "timings", "waited_s",
     )  # fmt: skip
 
     def __init__(self, environ: "WSGIEnvironment", default_timeout_s: float) -> None:
         self.began = perf_counter()
         """When the request began, by ``time.perf_counter``."""
+        self.waited_s: float = environ.get(WAITED, 0.0)
+        """The seconds before that for which the whole request was there already."""
         self.request_id = begin_request(environ)
         method = environ["REQUEST_METHOD"]
         if method not in METHODS:
@@ -61,6 +65,10 @@ class RequestContext:
         """The route that the request took, such as ``/v1/images/<seed>.png``."""
         self.timings: Timings | None = None
         """How long the steps of the answer took, where images were generated."""
+        self.caller: Caller | None = None
+        """The holder of the key that the request has; None where nobody needs a key."""
+        self.streamed: Streamed | None = None
+        """The body of the answer, where that is sent while it is made."""
         self._default_timeout_s = default_timeout_s
         self._timeout_ms: str | None = environ.get("HTTP_X_REQUEST_TIMEOUT_MS")
         self._priority: str = environ.get("HTTP_CARFRONT_PRIORITY", "interactive")
@@ -77,7 +85,7 @@ class RequestContext:
         bulk = PRIORITIES.get(self._priority)
         if bulk is None:
             raise InvalidRequest("Carfront-Priority", self._priority, " or ".join(PRIORITIES))
-        return RequestTerms(timeout_s, bulk, self._peer)
+        return RequestTerms(timeout_s, bulk, self._peer, self.caller)
 
 
 class RequestMiddleware:
@@ -92,8 +100,7 @@ class RequestMiddleware:
         self._app = app
         self._default_timeout_s = default_timeout_s
         self._tracer = tracer
-        self._timers: dict[tuple[str, str, str], Any] = {}
-        """A histogram of durations for each method, route and status."""
+        self._counts = RequestCounts()
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -103,11 +110,12 @@ class RequestMiddleware:
         span = tracer.begin(context.method, environ) if tracer else None
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            key = (context.method, context.route, status[:3])
-            timer = self._timers.get(key) or self._timer(key)
-            timer.observe(perf_counter() - context.began)
-            if tracer:
-                tracer.end(span, *_span_facts(context, environ["PATH_INFO"], int(status[:3])))
+            if context.streamed is None:
+                self._end(context, span, environ["PATH_INFO"], status)
+            else:
+                context.streamed.at_end(
+                    partial(self._end, context, span, environ["PATH_INFO"], status)
+                )
             headers.append((HEADER, context.request_id))
             return start_response(status, headers, exc_info)
 
@@ -120,10 +128,14 @@ class RequestMiddleware:
             start(status, fields)
             return () if context.method == "HEAD" else (body,)
 
-    def _timer(self, key: tuple[str, str, str]) -> Any:
-        """Return the histogram of a method, route and status."""
-        timer = self._timers[key] = metrics.REQUEST_SECONDS.labels(*key)
-        return timer
+    def _end(self, context: RequestContext, span: Any, path: str, status: str) -> None:
+        """Tell metrics and traces that the answer is there."""
+        images = context.timings.images if context.timings else 0
+        seconds = perf_counter() - context.began + context.waited_s
+        self._counts.observe(context.route, status[:3], images, seconds)
+        if self._tracer:
+            facts = _span_facts(context, path, int(status[:3]))
+            self._tracer.end(span, *facts, failed=status >= "500")
 
 
 def _span_facts(

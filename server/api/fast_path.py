@@ -9,13 +9,16 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from server.api.body import read_json
 from server.api.context import CONTEXT, RequestContext
 from server.api.generate import ImageService
-from server.api.images import MANY, ROUTE, ImageRequest, answer, parse_seed
+from server.api.image_request import PLAIN, READERS, ImageRequest
+from server.api.image_urls import answer_url
+from server.api.images import MANY, ROUTE, Answer, answer
 from server.api.problem import of_serving_error
+from server.api.query import parse_seed
 from server.errors import ERROR, ServingError
-from server.ipc.messages import SeedRange
+from server.ipc.sources import SeedRange
+from server.worker.streamed import Streamed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -32,20 +35,25 @@ class PlainRequest(NamedTuple):
     """The route's name in metrics and traces; Flask has the same route."""
     match: Callable[["WSGIEnvironment"], Any]
     """Returns what tells by a request's head that it is of this kind; nothing if it is not."""
-    parse: Callable[["WSGIEnvironment", Any], ImageRequest]
-    """Takes the match too; returns what to generate, or raises a ``ServingError``."""
+    parse: Callable[["WSGIEnvironment", Any, int], ImageRequest]
+    """Takes the match too, and the most images of a request; returns what to generate, or raises a
+    ``ServingError``."""
+    answer: Callable[[ImageService, ImageRequest, "WSGIEnvironment"], Answer]
+    """Returns the answer, or raises a ``ServingError``."""
 
 
 PLAIN_REQUESTS = {
     "GET": PlainRequest(
         ROUTE,
-        lambda x: ONE(x["PATH_INFO"]),
-        lambda _, found: ImageRequest(SeedRange(parse_seed(found[1]), 1), "png"),
+        lambda x: not x.get("QUERY_STRING") and ONE(x["PATH_INFO"]),
+        lambda _, found, __: ImageRequest(SeedRange(parse_seed(found[1]), 1), PLAIN["png"]),
+        answer_url,
     ),
     "POST": PlainRequest(
         MANY,
-        lambda x: x["PATH_INFO"] == MANY and x.get("CONTENT_TYPE") == "application/json",
-        lambda x, _: ImageRequest.from_json(read_json(x)),
+        lambda x: x["PATH_INFO"] == MANY and READERS.get(x.get("CONTENT_TYPE")),
+        lambda x, read, most: read(x, most),
+        answer,
     ),
 }
 """The requests that are answered here, by their methods."""
@@ -64,6 +72,7 @@ class FastPath:
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
     ) -> Iterable[bytes]:
+        body: bytes | Streamed
         if ERROR in environ:  # the request could not be read
             status, fields, body = of_serving_error(environ[ERROR], environ["PATH_INFO"])
             start_response(status, fields)
@@ -76,10 +85,10 @@ class FastPath:
             return self._app(environ, start_response)
         context: RequestContext = environ[CONTEXT]
         context.route = plain.route
-        status = "200 OK"
         try:
-            fields, body = answer(self._service, plain.parse(environ, found), context)
+            wanted = plain.parse(environ, found, self._service.most_images)
+            status, fields, body = plain.answer(self._service, wanted, environ)
         except ServingError as error:
             status, fields, body = of_serving_error(error, environ["PATH_INFO"])
         start_response(status, fields)
-        return (body,)
+        return (body,) if isinstance(body, bytes) else body

@@ -22,6 +22,10 @@ MOST_BYTES = 4 * 2**30
 start may take."""
 MOST_HEADER = 2**14
 """The bytes of a .npy file's header, at most; NumPy reads no more either."""
+FLOATS_BIT = 1 << 63
+"""The bit in which the key of a bundle's float images differs from the bundle's own."""
+GRADIENT_BIT = 1 << 62
+"""The bit in which the key of a bundle's gradient does."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,12 @@ class Bundle:
 
     @property
     def key(self) -> int:
-        """The bundle's identity: 64 bits of its manifest's digest, which covers every file's."""
-        text = self.manifest.to_json().encode()
+        """The bundle's identity: 64 bits of a digest of all that its manifest says of its images.
+
+        The digest of every file that decides what is drawn is in it. Directions, the gradient and
+        an evaluation are not: whoever adds them makes no cache stale.
+        """
+        text = self.manifest.what_draws().encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:8])
 
     def check_files(self) -> None:
@@ -45,13 +53,34 @@ class Bundle:
         """
         volume.read(self.path, lambda: _check_files(self))
 
-    def golden_images(self) -> NDArray[np.uint8]:
+    def golden_images(self, file: str = "") -> NDArray[np.uint8]:
         """Return the golden images, uint8 [seeds, height, width, channels].
+
+        Those in ``file``, or in the file that the manifest names for all variants.
 
         Raises:
             BundleError: the file cannot be read, or holds something else.
         """
-        return volume.read(self.path, lambda: _golden_images(self))
+        name = file or self.manifest.golden.file
+        return volume.read(self.path, lambda: _golden_images(self, name))
+
+
+def floats_key(key: int) -> int:
+    """Return the key of the float images of the bundle of ``key``, which another graph draws."""
+    return key ^ FLOATS_BIT
+
+
+def gradient_key(key: int) -> int:
+    """Return the key of the gradient of the bundle of ``key``, which another graph gives."""
+    return key ^ GRADIENT_BIT
+
+
+def golden_file(variant: str) -> str:
+    """Return the name of the file with the golden images of ``variant`` alone, if it has any.
+
+    A bundle whose manifest lists such a file promises these bytes of that variant, on any host.
+    """
+    return f"golden-{variant}.npy"
 
 
 def file_facts(path: Path) -> FileFacts:
@@ -78,7 +107,8 @@ def _load(path: Path) -> Bundle:
         bundle = Bundle(path, read_manifest(path / MANIFEST))
         _check_files(bundle)
         _check_used(bundle)
-        _golden_images(bundle)
+        for name in _golden_files(bundle):
+            _golden_images(bundle, name)
     except BundleError:
         raise
     except MemoryError as error:
@@ -128,13 +158,19 @@ def _check_used(bundle: Bundle) -> None:
                 )
 
 
-def _golden_images(bundle: Bundle) -> NDArray[np.uint8]:
+def _golden_files(bundle: Bundle) -> list[str]:
+    manifest = bundle.manifest
+    own = [golden_file(variant.name) for variant in manifest.variants]
+    return [manifest.golden.file, *(name for name in own if name in manifest.files)]
+
+
+def _golden_images(bundle: Bundle, name: str) -> NDArray[np.uint8]:
     """Return the golden images, of the shape that the manifest promises for all images.
 
     The header is compared before anything is made of it: it may claim to hold any number of images.
     """
     manifest = bundle.manifest
-    file, shape = bundle.path / manifest.golden.file, manifest.image.shape
+    file, shape = bundle.path / name, manifest.image.shape
     wanted = (len(manifest.golden.seeds), *shape)
     if not wanted[0]:
         raise BundleError(f"{bundle.path} has no golden images to prove what it draws")

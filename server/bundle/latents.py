@@ -1,6 +1,6 @@
 """The rule that turns a seed into latents: an image's name is its seed.
 
-Rule 1, for a latent size of d and h = ceil(d / 2):
+Rule 1, for normal latents of size d, with h = ceil(d / 2):
 
 1. Words: the first 2h outputs of Philox4x64-10 (Salmon et al. 2011) with the key (seed, 0) and a
    counter that starts at 1; these are the bits of NumPy's ``Philox(key=seed).random_raw(2 * h)``,
@@ -9,6 +9,10 @@ Rule 1, for a latent size of d and h = ceil(d / 2):
    ``v = (word >> 11) / 2**53`` in [0, 1) of the last h.
 3. Box-Muller (1958) in float64: ``r = sqrt(-2 ln u)``; the latents are ``r cos(2 pi v)`` (h of
    them), then ``r sin(2 pi v)``, the first d of these, rounded to float32.
+
+Rule 2, for uniform latents of size d: ``2 * v - 1`` in [-1, 1) of the first d words of rule 1's
+stream, with rule 1's ``v``, rounded to float32, which may give 1.0. All but the last rounding is
+exact, so these are the same bits everywhere.
 """
 
 from collections.abc import Sequence
@@ -17,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RULE = 1
-"""The version of the rule above, kept in every manifest."""
+RULES = {"normal": 1, "uniform": 2}
+"""The rule of each distribution, kept in every manifest."""
 SEEDS = 2**64
 """The number of seeds; a seed is 0 to SEEDS - 1."""
 
@@ -36,8 +40,12 @@ _START: Any = {
 }
 
 
-def latents(seeds: Sequence[int], latent_dim: int) -> NDArray[np.float32]:
-    """Return the latents of ``seeds`` as float32 [len(seeds), latent_dim], standard normal.
+def latents(
+    seeds: Sequence[int], latent_dim: int, distribution: str = "normal"
+) -> NDArray[np.float32]:
+    """Return the latents of ``seeds`` as float32 [len(seeds), latent_dim].
+
+    They are standard normal, or "uniform" in [-1, 1].
 
     One generator is set to each key in turn (0.3 us) rather than made anew (7 us). The arithmetic
     is the same for one seed as for many, so the bits are too.
@@ -49,6 +57,8 @@ def latents(seeds: Sequence[int], latent_dim: int) -> NDArray[np.float32]:
             _KEY["key"] = (seed, 0)
             _PHILOX.state = _START
             _uniform(out=row)
+    if distribution == "uniform":
+        return (2 * uniforms[:, :latent_dim] - 1).astype(np.float32)
     return _box_muller(uniforms, half)[:, :latent_dim]
 
 

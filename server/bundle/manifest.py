@@ -6,32 +6,29 @@ The reader of the bundle owns its format; ``export`` writes what these classes s
 import json
 import os
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import GenericAlias
-from typing import Any, get_args, get_origin
+from typing import Any
 
+from server.bundle.directions import Direction
 from server.bundle.errors import BundleError as BundleError  # others import it from here
-from server.bundle.latents import RULE, SEEDS
+from server.bundle.latents import RULES
+from server.bundle.manifest_values import check_values
 from server.bundle.regular_files import read_whole
+from server.bundle.typed_json import check_nesting, read_as, told
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 VERSION = re.compile(r"[1-9][0-9]{0,17}")
 LATEST = "latest"
-
-
 MOST_BYTES = 2**20
 """The bytes that a manifest has at most; that of the default bundle has 10,052."""
-MOST_NESTED = 32
-"""The levels of lists and objects within each other that a manifest has at most."""
-MOST_LATENTS = 2**16
-MOST_PIXELS = 4096
-"""The height and the width of an image at most, in pixels."""
-CHANNELS = range(1, 5)
-TOLD = 200
-"""The characters of a wrong value that an error shows at most."""
+FLOATS = "floats"
+"""The variant whose output is ``images_float``, float32 in [-1, 1]; not every bundle has it."""
+GRADIENT = "gradient"
+"""The variant that gives the gradient of a loss with respect to the latents, from that with respect
+to the images; not every bundle has it."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,9 @@ class FileFacts:
 class LatentsFacts:
     dim: int
     distribution: str
+    """A key of ``server.bundle.latents.RULES``, "normal" or "uniform"."""
     rule: int
-    """The version of the seed-to-latents rule, ``server.bundle.latents.RULE``."""
+    """The seed-to-latents rule of that distribution."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class ImageFacts:
     dtype: str
     range: list[int]
     colors: str
-    """The order of the channels, "RGB"."""
+    """The order of the channels, which ``manifest_values.COLORS`` has for their number."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +77,9 @@ class Variant:
     """The plans, such as "openvino/f32", that must not serve it: one seed drew several images."""
     plans: list[str] = field(default_factory=list)
     """The only plans that may serve the variant, which was made for them; empty allows any plan."""
+    least_rows: dict[str, int] = field(default_factory=dict)
+    """The rows of the smallest batch by plan: its sums have another order in smaller ones, which
+    are padded. A plan that is not listed takes any batch."""
 
 
 @dataclass(frozen=True)
@@ -108,10 +109,49 @@ class Manifest:
     golden: Golden
     files: dict[str, FileFacts]
     lineage: dict[str, Any] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+    """The names of a conditional generator's classes, whose graph has the input ``class`` too,
+    int64 [batch]; an unconditional generator has none."""
+    directions: list[Direction] = field(default_factory=list)
+    """The directions that people may move latents along; they decide nothing that is drawn."""
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    """What an evaluation found of the images, and how; it decides nothing that is drawn."""
+    before_evaluation: dict[str, FileFacts] = field(default_factory=dict)
+    """The facts of files as they were until the evaluation was written into them."""
 
     def to_json(self) -> str:
         """Return the manifest as it stands in ``manifest.json``."""
-        return json.dumps(asdict(self), indent=2) + "\n"
+        facts = asdict(self)
+        for name in ("classes", "directions", "evaluation", "before_evaluation"):
+            if not facts[name]:  # what bundles had no member for keeps its bytes, and so its key
+                del facts[name]
+        return json.dumps(facts, indent=2) + "\n"
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether the bundle has a graph of float images."""
+        return any(variant.name == FLOATS for variant in self.variants)
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the bundle has the gradient of its images with respect to the latents."""
+        return any(variant.name == GRADIENT for variant in self.variants)
+
+    def what_draws(self) -> str:
+        """Return the manifest without what decides nothing that is drawn, as JSON.
+
+        Two bundles draw the same images if these texts are the same.
+        """
+        variants = [variant for variant in self.variants if variant.name != GRADIENT]
+        unread = {x.file for x in self.variants} - {x.file for x in variants}
+        files = {
+            name: facts
+            for name, facts in (self.files | self.before_evaluation).items()
+            if name not in unread
+        }
+        return replace(
+            self, directions=[], evaluation={}, before_evaluation={}, variants=variants, files=files
+        ).to_json()
 
     def variant(self, name: str) -> Variant:
         """Return the variant called ``name``.
@@ -152,83 +192,18 @@ def manifest_of(facts: Any, place: str) -> Manifest:
     schema = facts.get("schema_version") if isinstance(facts, dict) else None
     if schema != SCHEMA_VERSION:
         raise BundleError(
-            f"{place} has schema version {_told(schema)}; this server reads {SCHEMA_VERSION}"
+            f"{place} has schema version {told(schema)}; this server reads {SCHEMA_VERSION}"
         )
-    _check_nesting(facts, place, MOST_NESTED)
-    manifest: Manifest = _read(Manifest, facts, place)
-    if manifest.latents.rule != RULE:
-        rule = manifest.latents.rule
-        raise BundleError(f"{place} wants seed rule {rule}; this server has {RULE}")
-    _check_values(manifest, place)
-    return manifest
-
-
-def _check_nesting(value: Any, place: str, levels: int) -> None:
-    """Check how deeply ``value`` is nested: what is written of it later recurses as deeply."""
-    if not levels:
-        raise BundleError(f"{place} is nested too deeply: {MOST_NESTED} levels are read")
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for each in inner:
-        _check_nesting(each, place, levels - 1)
-
-
-def _check_values(manifest: Manifest, place: str) -> None:
-    """Check the numbers that decide how much memory is taken."""
-    if not 1 <= manifest.latents.dim <= MOST_LATENTS:
-        dim = manifest.latents.dim
-        raise BundleError(f"{place}: latents: dim is {_told(dim)}; wanted 1 to {MOST_LATENTS}")
-    shape, sides = manifest.image.shape, range(1, MOST_PIXELS + 1)
-    if len(shape) != 3 or not (shape[0] in sides and shape[1] in sides and shape[2] in CHANNELS):
+    check_nesting(facts, place)
+    manifest: Manifest = read_as(Manifest, facts, place)
+    rule, distribution = manifest.latents.rule, manifest.latents.distribution
+    if rule != RULES.get(distribution):
+        known = " and ".join(f"{number} ({name})" for name, number in RULES.items())
         raise BundleError(
-            f"{place}: image: shape is {_told(shape)}; wanted height and width of 1 to "
-            f"{MOST_PIXELS}, and {CHANNELS[0]} to {CHANNELS[-1]} channels"
+            f"{place} wants seed rule {rule} ({told(distribution)}); this server has {known}"
         )
-    if not all(0 <= seed < SEEDS for seed in manifest.golden.seeds):
-        raise BundleError(f"{place}: golden: seeds: wanted 0 to 2^64 - 1 for each")
-
-
-def _told(value: Any) -> str:
-    """Return ``value`` for an error's message, which shows the beginning of a long one."""
-    text = repr(value)
-    return text if len(text) <= TOLD else f"{text[:TOLD]}..."
-
-
-def _read(kind: Any, value: Any, place: str) -> Any:
-    """Return ``value``, parsed JSON, as a ``kind``: a dataclass, list, dict or plain type."""
-    if kind is Any:
-        return value
-    if is_dataclass(kind):
-        return _read_fields(kind, value, place)
-    if isinstance(kind, GenericAlias):
-        return _read_container(kind, value, place)
-    if type(value) is not kind:
-        raise BundleError(f"{place} is {_told(value)}; wanted a {kind.__name__}")
-    return value
-
-
-def _read_fields(kind: Any, value: Any, place: str) -> Any:
-    names = {f.name for f in fields(kind)}
-    # Old bundles lack the fields that have a default factory.
-    since = {f.name for f in fields(kind) if f.default_factory is not MISSING}
-    if not isinstance(value, dict) or not names - since <= set(value) <= names:
-        found = sorted(value) if isinstance(value, dict) else value
-        raise BundleError(f"{place} is {_told(found)}; wanted the members {sorted(names)}")
-    return kind(
-        **{
-            f.name: _read(f.type, value[f.name], f"{place}: {f.name}")
-            for f in fields(kind)
-            if f.name in value
-        }
-    )
-
-
-def _read_container(kind: Any, value: Any, place: str) -> Any:
-    origin, inner = get_origin(kind), get_args(kind)
-    if type(value) is not origin:
-        raise BundleError(f"{place} is {_told(value)}; wanted a {origin.__name__}")
-    if origin is list:
-        return [_read(inner[0], x, f"{place}[{i}]") for i, x in enumerate(value)]
-    return {name: _read(inner[1], x, f"{place}: {name}") for name, x in value.items()}
+    check_values(manifest, place)
+    return manifest
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> None:

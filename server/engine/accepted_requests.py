@@ -36,7 +36,7 @@ class AcceptedRequests:
         """Put a request into the queue of its model, or answer that it is refused."""
         served = self._models.get(submit.model)
         if served is None:
-            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, self.queue_state)
+            stale = Result(submit.request_id, Status.STALE, 0.0, 0.0, 0, self.queue_state)
             connection.results.append(stale)
             return
         request = EngineRequest(connection, arena, submit, served)
@@ -98,5 +98,6 @@ class AcceptedRequests:
         if status is Status.OK:
             self._metrics.queue_delay(queue_s)
         state = full.queue if full else self.queue_state
-        result = Result(request.request_id, status, queue_s, request.infer_s, state)
+        plan = request.served.plan_number
+        result = Result(request.request_id, status, queue_s, request.infer_s, plan, state)
         request.connection.results.append(result)

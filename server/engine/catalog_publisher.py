@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from server.bundle import repository
 from server.bundle.files import Bundle
-from server.bundle.manifest import BundleError
-from server.engine.loader import Loaded
+from server.bundle.manifest import FLOATS, GRADIENT, BundleError
+from server.engine.loaded import Loaded
 from server.ipc.catalog import LOADING, NOT_ASKED, READY, UNAVAILABLE, Catalog, Entry, facts_of
 from server.ipc.engine_dir import EngineDir
 
@@ -41,6 +41,12 @@ class CatalogPublisher:
         return {x.name for x in self.catalog.entries.values() if x.state == READY}
 
     @property
+    def used(self) -> dict[str, set[str]]:
+        """Return the names of the models whose graphs the engine before had open, by their kind."""
+        entries = self.catalog.entries.values()
+        return {kind: {x.name for x in entries if x.plan_of(kind)} for kind in (FLOATS, GRADIENT)}
+
+    @property
     def is_lost(self) -> bool:
         """Return whether the catalog's file was removed, or could not be written."""
         return self._unwritten or not self._engine_dir.catalog.exists()
@@ -64,10 +70,23 @@ class CatalogPublisher:
         facts = facts_of(bundle.manifest)
         instead_of = str(loaded.failed[0]) if loaded.failed else ""
         self.entries[ref] = _entry(ref, READY, "", bundle.key, facts, str(loaded.plan), instead_of)
+        self.on_demand(ref, loaded)
 
-    def unchanged(self, ref: str) -> None:
-        """Note that the bundle's files on the disk are those that are served."""
-        self.entries[ref] = replace(self.entries[ref], reason="")
+    def on_demand(self, ref: str, loaded: Loaded) -> None:
+        """Note whether float images and the gradient of a served bundle can be had, and how."""
+        floats, gradient = loaded.on_demand[FLOATS], loaded.on_demand[GRADIENT]
+        self.entries[ref] = replace(
+            self.entries[ref],
+            float_plan=str(floats.loaded.plan) if floats.loaded else "",
+            no_floats=floats.refusal,
+            gradient_plan=str(gradient.loaded.plan) if gradient.loaded else "",
+            no_gradient=gradient.refusal,
+        )
+
+    def unchanged(self, ref: str, bundle: Bundle) -> None:
+        """Note that the bundle on the disk draws what the served one does."""
+        facts = facts_of(bundle.manifest)
+        self.entries[ref] = replace(self.entries[ref], reason="", manifest=facts)
 
     def refuses(self, ref: str, reason: str, is_served: bool) -> None:
         """Note why a bundle cannot be served, or why its newer files cannot if it ``is_served``."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from server.bundle.files import Bundle
-from server.engine.loader import Loaded
+from server.engine.loaded import Loaded
 from server.runtime.session import give_back_memory
 
 RETIRE_S = 3.0
@@ -41,14 +41,20 @@ class Draining:
     def let_go(self, remove: Callable[[int], bool]) -> None:
         """Free the bundles whose time is over.
 
-        ``remove`` has the engine remove the bundle of a key; it returns whether the engine did,
-        which it does not while a request waits for the bundle.
+        ``remove`` has the engine remove what has a key, a bundle or its float images; it returns
+        whether the engine did, which it does not while a request waits for that.
         """
-        due = [x for x in self._kept if self._clock() - x[0] >= RETIRE_S and remove(x[1].key)]
+        due = [
+            kept
+            for kept in self._kept
+            if self._clock() - kept[0] >= RETIRE_S
+            and all(remove(served.key) for served in kept[2].all_served)
+        ]
         for kept in due:
             self._kept.remove(kept)
             _, bundle, loaded = kept
             self._metrics.retired(bundle)
-            loaded.served.close()
+            for served in loaded.all_served:
+                served.close()
         if due:
             give_back_memory()

@@ -43,10 +43,10 @@ Answer = Callable[[str], None]
 class Metrics(accepted_requests.Metrics, Protocol):
     """The metrics of the engine, which one thread at a time calls.
 
-    ``server.observability.metrics.EngineMetrics`` implements them.
+    ``server.observability.engine_metrics.EngineMetrics`` implements them.
     """
 
-    def batch(self, rows: int, seconds: float) -> None: ...
+    def batch(self, rows: int, seconds: float, key: int) -> None: ...
     def queue(self, rows: int, capacity: float | None) -> None: ...
 
 
@@ -159,10 +159,10 @@ class Engine:
                 due = self._models.due_in_s()
                 keys = self._connections.wait(IDLE_S if due is None else min(due, IDLE_S))
                 with self._state:
-                    if self._finished():
-                        return None
                     for key in keys:
                         self._connections.receive(key)
+                    if self._finished():
+                        return None
                     gathered = self._take(stream)
                     self._connections.send()
                     if gathered:
@@ -220,11 +220,11 @@ class Engine:
         """Run a batch and answer the requests that are done with it."""
         served, batch, run, _ = gathered
         began = self._clock()
-        failed = run_batch(batch.slices, served.latent_dim, run)
+        failed = run_batch(batch.slices, served, run)
         seconds = self._clock() - began
         with self._state:
             if not failed:
-                self._metrics.batch(batch.rows, seconds)
+                self._metrics.batch(batch.rows, seconds, served.key)
                 served.observe(batch.rows, seconds, beside=len(self._running))
             self._running.end(stream)
             served.running -= 1

@@ -7,27 +7,24 @@ killed engines is refused too, see ``server.engine.load_notes``.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from functools import partial
 
 from server.bundle import repository
 from server.bundle.errors import BundleError, BundleUnreadable
 from server.bundle.files import Bundle
+from server.bundle.manifest import FLOATS, GRADIENT
 from server.config import ServerConfig
 from server.engine.catalog_publisher import CatalogPublisher, answered_by
+from server.engine.loaded import Loaded
 from server.engine.loaded_bundles import LoadedBundles, Metrics, ServingEngine
-from server.engine.loader import Loaded
 from server.engine.wanted import LoadAttempts, Look, Wanted, means
 from server.ipc.engine_dir import EngineDir
 from server.ipc.messages import Ask
 from server.runtime.plans import SessionError
 
 log = logging.getLogger(__name__)
-
-LOOK_S = 0.5
-"""The seconds between two times at which the lifecycle's thread checks whether work is due."""
 
 Answer = Callable[[str], None]
 
@@ -53,8 +50,6 @@ class Lifecycle:
         self._attempts = LoadAttempts()
         self._serving: set[str] = set()
         """The bundles that are wanted and should stay."""
-        self._inbox: SimpleQueue[tuple[Ask, Answer]] = SimpleQueue()
-        """The administrators' requests, each with the function that answers it."""
         self._looked = clock()
         self._is_told = False
         """Whether the server was told to look at the repository, and has not yet."""
@@ -88,33 +83,9 @@ class Lifecycle:
         self._bundles.engine = engine
         self._publisher.announce = engine.announce
 
-    def follow(self, once_warm: Callable[[], None] = lambda: None) -> threading.Thread:
-        """Keep serving what is wanted, from a thread that ends with the process.
-
-        ``once_warm`` is called when what was loaded at the start has its full speed.
-        """
-        args = (once_warm,)
-        thread = threading.Thread(target=self._follow, args=args, name="lifecycle", daemon=True)
-        thread.start()
-        return thread
-
-    def ask(self, ask: Ask, answer: Answer) -> None:
-        """Queue an administrator's request for the lifecycle's thread, which calls ``answer``."""
-        self._inbox.put((ask, answer))
-
-    def _follow(self, once_warm: Callable[[], None]) -> None:
-        is_warm = False
-        while True:
-            try:
-                self._do(*self._inbox.get(timeout=LOOK_S if is_warm else 0.001))
-            except Empty:
-                if is_warm:
-                    self.look()
-                elif not self._bundles.finish_next():
-                    is_warm = True
-                    once_warm()
-            except Exception:
-                log.exception("the model repository could not be looked at")
+    def finish_next(self) -> bool:
+        """Give the next bundle that is not warm its full speed; return whether there was one."""
+        return self._bundles.finish_next()
 
     def look(self) -> None:
         """Scan the repository if that is due or asked for, and free bundles that are retired."""
@@ -142,12 +113,19 @@ class Lifecycle:
         else:
             self._is_told = self._is_unreadable = False
 
-    # administrators' requests
+    # what is asked for
 
-    def _do(self, ask: Ask, answer: Answer) -> None:
+    def do(self, ask: Ask, answer: Answer) -> None:
+        """Do what an administrator, or a caller of a graph, wants; tell ``answer`` the end."""
         spec = f"{ask.name}/{ask.version}" if ask.version else ask.name
+        does: dict[str, Callable[[str], str]] = {
+            "load": self._load_asked,
+            "unload": self._unload_asked,
+            FLOATS: partial(self._open_graph, FLOATS),
+            GRADIENT: partial(self._open_graph, GRADIENT),
+        }
         try:
-            answer(self._load_asked(spec) if ask.action == "load" else self._unload_asked(spec))
+            answer(does[ask.action](spec))
         except BundleUnreadable as error:
             answer(str(error))
         except Exception as error:
@@ -159,7 +137,10 @@ class Lifecycle:
         self._settle_all(force=True, default=self._publisher.default, insisted=spec)
         entries = self._publisher.entries
         refs = [ref for ref in entries if means(spec, ref)]
-        is_there = any(ref in self._bundles for ref in refs)
+        loaded = [ref for ref in refs if ref in self._bundles]
+        is_there = bool(loaded)
+        for ref in loaded:
+            self._bundles.allow_graphs(ref)
         if is_there:
             self._wanted.ask(spec)
         else:
@@ -185,6 +166,12 @@ class Lifecycle:
             return f"{', '.join(left)} stays: the server's settings want it"
         return ""
 
+    def _open_graph(self, kind: str, ref: str) -> str:
+        """Open the graph of that ``kind`` of ``ref``; return the error or an empty text."""
+        error = self._bundles.open_graph(kind, ref)
+        self._publish(self._publisher.default)
+        return error
+
     # wanted bundles
 
     def _settle_all(self, force: bool, default: str, insisted: str = "") -> None:
@@ -208,9 +195,8 @@ class Lifecycle:
         for spec in (*self._wanted.others(there), *filter(None, [insisted])):
             self._serving.add(settle(spec) or "")
         self._retire_unwanted()
-        for ref in [x for x in self._publisher.entries if x not in there]:
-            if ref not in self._bundles:
-                self._bundles.forget(ref)
+        for ref in set(self._publisher.entries) - set(there) - set(self._bundles):
+            self._bundles.forget(ref)
         self._attempts.end(there)
         self._publish(default)
 

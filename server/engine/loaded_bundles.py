@@ -6,13 +6,15 @@ from typing import Protocol
 
 from server.bundle import repository
 from server.bundle.files import Bundle
-from server.bundle.manifest import BundleError
+from server.bundle.manifest import FLOATS, GRADIENT, BundleError
 from server.config import ServerConfig
 from server.engine import load_notes
 from server.engine.catalog_publisher import CatalogPublisher
 from server.engine.draining import Draining
+from server.engine.graphs_on_demand import GraphsOnDemand
 from server.engine.load_notes import noted
-from server.engine.loader import Loaded, at_low_priority
+from server.engine.loaded import Loaded
+from server.engine.low_priority import at_low_priority
 from server.engine.models import ServedModel
 from server.ipc.engine_dir import EngineDir
 from server.runtime.plans import Plan, SessionError
@@ -24,6 +26,8 @@ class Metrics(Protocol):
     """The metrics of bundles that are served, retired or refused."""
 
     def serving(self, bundle: Bundle, plan: Plan, failed: list[Plan]) -> None: ...
+    def floats(self, bundle: Bundle, plan: Plan) -> None: ...
+    def gradient(self, bundle: Bundle, plan: Plan) -> None: ...
     def retired(self, bundle: Bundle) -> None: ...
     def refused(self, ref: str, is_refused: bool) -> None: ...
 
@@ -60,6 +64,7 @@ class LoadedBundles:
         self._clock = clock
         self._threads_a_stream = config.threads_a_stream
         self._draining = Draining(metrics, clock)
+        self._graphs = GraphsOnDemand(config.float_images, engine_dir, publisher, clock)
         self._loaded: dict[str, tuple[Bundle, Loaded]] = {}
         self._answered = publisher.answered
         """The names of the models that this server has answered with."""
@@ -96,6 +101,28 @@ class LoadedBundles:
         self._undecided.pop(ref, None)
         self._answered.add(_name(ref))
         return None
+
+    def open_graph(self, kind: str, ref: str) -> str:
+        """Open the graph of that ``kind`` of ``ref``; return why it cannot be, or an empty text.
+
+        Of a bundle that is not loaded any more nothing is opened.
+
+        Raises:
+            BundleUnreadable: the graph cannot be read now.
+        """
+        if ref not in self._loaded:
+            return ""
+        bundle, loaded = self._loaded[ref]
+        error = self._graphs.open(kind, ref, bundle, loaded)
+        self._serve(bundle, loaded)
+        self._publisher.on_demand(ref, loaded)
+        return error
+
+    def allow_graphs(self, ref: str) -> None:
+        """Have those graphs of ``ref`` be tried again that could not be opened."""
+        bundle, loaded = self._loaded[ref]
+        self._graphs.allow(bundle, loaded)
+        self._publisher.on_demand(ref, loaded)
 
     def may_pass_over(self, ref: str) -> bool:
         """Return whether an older version may serve in place of ``ref``, which cannot.
@@ -135,7 +162,7 @@ class LoadedBundles:
         old = self._loaded.get(ref)
         self._metrics.refused(ref, False)
         if old and old[0].key == bundle.key:
-            self._publisher.unchanged(ref)
+            self._publisher.unchanged(ref, bundle)
             return
         loaded = self._draining.take_back(bundle.key)
         if loaded is None:
@@ -148,8 +175,18 @@ class LoadedBundles:
         self._loaded[ref] = bundle, loaded
         self._publisher.serves(ref, bundle, loaded)
         self._metrics.serving(bundle, loaded.plan, loaded.failed)
+        self._serve(bundle, loaded)
+
+    def _serve(self, bundle: Bundle, loaded: Loaded) -> None:
+        """Have the engine, if there is one, serve a bundle, and what its open graphs give."""
+        floats, gradient = (loaded.on_demand[kind].loaded for kind in (FLOATS, GRADIENT))
+        if floats:
+            self._metrics.floats(bundle, floats.plan)
+        if gradient:
+            self._metrics.gradient(bundle, gradient.plan)
         if self.engine:
-            self.engine.add(loaded.served)
+            for served in loaded.all_served:
+                self.engine.add(served)
 
     def _open(self, bundle: Bundle, ref: str, insist: bool) -> Loaded:
         """Return ``bundle`` loaded; warm too, where other bundles are served meanwhile."""
@@ -161,6 +198,7 @@ class LoadedBundles:
             loaded = self._load(bundle)
             if self.engine:
                 self._finish(loaded)
+        self._graphs.follow(ref, bundle, loaded)
         plan = loaded.plan
         log.info(
             "serving %s on %s in %s (%s), %d streams, up to %d images a batch; loaded in %.1f s",

@@ -1,58 +1,36 @@
-"""The loader, which makes a bundle ready to serve: opens, proves and warms its sessions.
-
-A thread that loads a bundle while another bundle is served has a low priority; the threads that run
-the session later have the usual one.
-"""
+"""The loader, which makes a bundle ready to serve: opens, proves and warms its sessions."""
 
 import logging
-import os
-import resource
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from math import prod
+from typing import Any
 
-from server.bundle.files import Bundle
+from server.bundle.files import Bundle, floats_key, gradient_key
+from server.bundle.manifest import FLOATS, GRADIENT
 from server.config import ServerConfig
 from server.engine.batch_limit import LARGEST, BatchLimit, mixed_rows
 from server.engine.batcher import Batcher
+from server.engine.loaded import Loaded
 from server.engine.models import ServedModel
 from server.ipc.arena import SlotShape
 from server.ipc.atomic_file import write_whole
 from server.ipc.engine_dir import EngineDir
 from server.queue_state import SMALL_ROWS
 from server.runtime.benchmark import measured_batch_size
-from server.runtime.plans import Plan, choose_plans
-from server.runtime.session import Session, open_session
+from server.runtime.open_session import open_session
+from server.runtime.plans import Plan, choose_plans, float_plans, gradient_plans
+from server.runtime.session import Session, most_rows
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-CAP_SYS_NICE = 1 << 23
-"""The capability to raise one's own priority. Source: capabilities(7)."""
-LOW = 10
-"""The priority (nice) of a load. The lowest, 19, was no gentler to the requests that are served,
-and a load took 5.0 s with it instead of 3.6 while all processors were busy."""
+GRADIENT_COST = 4
+"""The images that are drawn in the time of one gradient, roughly: the graph draws the image, goes
+back through twice as many sums, and is run by the slower provider."""
 STREAMS_ON_GPU = 2
 """The number of streams on a GPU: while one batch computes, the other is gathered, copied and
 answered."""
-
-
-@dataclass
-class Loaded:
-    """A bundle that can be served, and the plan that runs it."""
-
-    served: ServedModel
-    plan: Plan
-    failed: list[Plan]
-    """The plans that were tried before ``plan`` and cannot run the bundle on this host."""
-    finish: Callable[[], None] | None = None
-    """The function that does the rest for full speed; the bundle is served correctly meanwhile."""
 
 
 class Loader:
@@ -84,17 +62,44 @@ class Loader:
         config = self._config
         fallback = config.fallback == "yes"
         plans = choose_plans(config.provider, config.precision, bundle.manifest, fallback)
+        loaded = self._load(bundle, plans)
+        if bundle.manifest.has_floats:
+            beside = float_plans(loaded.plan, fallback or config.provider == "auto")
+            loaded.on_demand[FLOATS].open = partial(self._load, bundle, beside)
+        if bundle.manifest.has_gradient:
+            beside = gradient_plans(loaded.plan)
+            loaded.on_demand[GRADIENT].open = partial(self._load_gradient, bundle, beside)
+        return loaded
+
+    def _load(self, bundle: Bundle, plans: list[Plan]) -> Loaded:
+        """Return ``bundle``, or its float images, as the first of ``plans`` that works runs it."""
+        config = self._config
         session, failed = self._open(bundle, plans, config.lone_threads)
         if session.plan.on_gpu:
             return self._on_gpu(bundle, session, failed)
         session.warm_up(1, bundle.manifest.latents.dim)
         size, limit = config.max_batch_size, None
         if not size:
-            size, limit = LARGEST, BatchLimit(LARGEST)
+            size = min(LARGEST, most_rows(bundle.manifest.image.shape))
+            limit = BatchLimit(size)
         sessions = [session] * self._count_streams(config.inference_streams)
         served = self._served(bundle, sessions, size, mixed_rows(size), limit)
+        if session.plan.floats:  # as fast with one session, and others would take 140 MB
+            return Loaded(served, session.plan, failed)
         finish = partial(self._finish, bundle, served, session, size)
         return Loaded(served, session.plan, failed, finish)
+
+    def _load_gradient(self, bundle: Bundle, plans: list[Plan]) -> Loaded:
+        """Return the gradient of ``bundle``, with one session for all streams.
+
+        Its batches take no longer than those that bulk work may fill while small requests come.
+        """
+        config = self._config
+        session, failed = self._open(bundle, plans, config.lone_threads)
+        images = config.max_batch_size or min(LARGEST, most_rows(bundle.manifest.image.shape))
+        size = max(1, mixed_rows(images) // GRADIENT_COST)
+        sessions = [session] * self._count_streams(config.inference_streams)
+        return Loaded(self._served(bundle, sessions, size, size), session.plan, failed)
 
     def _count_streams(self, usual: int) -> int:
         """Return the number of streams: the setting's, or ``usual`` for the first bundle's plan."""
@@ -113,7 +118,7 @@ class Loader:
             lone.warm_up(largest, dim)
             streams = [lone]
         else:
-            lone.warm_up(SMALL_ROWS, dim)
+            lone.warm_up(min(SMALL_ROWS, largest), dim)
             streams = []
         while len(streams) < len(served.runs):
             stream, _ = self._open(bundle, [lone.plan], config.threads_a_stream)
@@ -152,14 +157,30 @@ class Loader:
         mixed: int,
         limit: BatchLimit | None = None,
     ) -> ServedModel:
-        config, manifest = self._config, bundle.manifest
+        config, z, image = self._config, bundle.manifest.latents, bundle.manifest.image
         delay_s = config.max_queue_delay_ms / 1000
         batcher: Batcher[Any] = Batcher(
             size, config.max_queue_rows, self._clock, delay_s, mixed_batch_size=mixed
         )
         runs = [session.run for session in sessions]
-        shape = SlotShape(manifest.image.shape)
-        return ServedModel(bundle.key, manifest.latents.dim, shape, runs, batcher, limit)
+        plan = sessions[0].plan
+        key, width, shape = bundle.key, z.dim, SlotShape(image.shape)
+        if plan.floats:
+            key, shape = floats_key(key), SlotShape(image.shape, "float32")
+        elif plan.gradient:
+            key, width = gradient_key(key), z.dim + prod(image.shape)
+            shape = SlotShape((z.dim,), "float32")
+        return ServedModel(
+            key,
+            width,
+            shape,
+            runs,
+            batcher,
+            limit,
+            z.distribution,
+            plan=str(plan),
+            class_count=len(bundle.manifest.classes),
+        )
 
     def _measured(self, bundle: Bundle, streams: Sequence[Session]) -> int:
         """Return the fastest batch size, noted so that the next engine need not measure it.
@@ -175,42 +196,3 @@ class Loader:
             with suppress(OSError):  # a full file system takes no note
                 write_whole(note, str(self._gpu_batch_size))
         return self._gpu_batch_size
-
-
-def at_low_priority(work: Callable[[], T], threads_a_stream: int) -> T:
-    """Return the result of ``work``, which runs in a thread of low priority.
-
-    A session of one thread runs in its caller's thread later. A session of several threads has its
-    own, which ``work`` starts: they get the usual priority afterwards. Where the process may not
-    raise a priority, such work is done at the usual one.
-    """
-
-    def low() -> T:
-        before = _threads()
-        usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-        if threads_a_stream == 1 or _may_raise(usual):
-            with suppress(OSError):  # a sandbox may forbid it
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOW)
-        try:
-            return work()
-        finally:
-            if threads_a_stream > 1:
-                for thread in _threads() - before:
-                    with suppress(OSError):  # the thread ended meanwhile
-                        os.setpriority(os.PRIO_PROCESS, thread, usual)
-
-    with ThreadPoolExecutor(1, "loader") as pool:
-        return pool.submit(low).result()
-
-
-def _may_raise(usual: int) -> bool:
-    """Return whether this process may give a thread the priority ``usual`` back."""
-    if resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 - usual:
-        return True
-    status = Path("/proc/self/status").read_text()
-    effective = next((x.split()[1] for x in status.splitlines() if x.startswith("CapEff")), "0")
-    return bool(int(effective, 16) & CAP_SYS_NICE)
-
-
-def _threads() -> set[int]:
-    return {int(task.name) for task in Path("/proc/self/task").iterdir()}

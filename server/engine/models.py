@@ -4,15 +4,16 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
+from server.config import PLANS
 from server.engine.batch_limit import BatchLimit, mixed_rows
 from server.engine.batcher import Batch, Batcher
 from server.ipc.arena import SlotShape
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""The function that draws latents float32 [N, latent_dim] as images uint8 [N, H, W, C]."""
+Run = Callable[..., NDArray[Any]]
+"""The function that draws latents float32 [N, latent_dim] as images uint8 [N, H, W, C], or float32
+of a graph of float images. That of a conditional generator takes their classes too, int64 [N]."""
 
 PAUSE_S = 0.05
 """The seconds between freeing two sessions, in which other models' batches run."""
@@ -22,7 +23,8 @@ class ServedModel:
     """One loaded bundle: the sessions that draw with it, and its queue.
 
     ``runs`` has a session for each stream. ``limit`` learns how large a batch may be; None leaves
-    that as it is. ``lone`` is set to a session on all processors, for lone batches.
+    that as it is. ``plan`` is the sessions' plan, one of ``server.config.PLANS``. ``lone`` is
+    set to a session on all processors, for lone batches.
     """
 
     def __init__(
@@ -33,15 +35,25 @@ class ServedModel:
         runs: Iterable[Run],
         batcher: Batcher[Any],
         limit: BatchLimit | None = None,
+        distribution: str = "normal",
+        *,
+        plan: str,
+        class_count: int = 0,
     ) -> None:
         self.key = key
-        """The bundle's key, see ``server.bundle.files.Bundle.key``."""
+        """The bundle's key, or that of its float images, see ``server.bundle.files``."""
         self.latent_dim = latent_dim
+        self.distribution = distribution
+        """The distribution of the latents that seeds give, see ``server.bundle.latents``."""
+        self.class_count = class_count
+        """The number of classes; 0 of an unconditional generator."""
         self.shape = shape
         self.runs = list(runs)
         self.batcher = batcher
         self.lone: Run | None = None
         self._limit = limit
+        self.plan_number = PLANS.index(plan)
+        """The number by which answers name the plan."""
         self.running = 0
         """The number of batches in flight."""
 

@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from server.config import ServerConfig
 from server.engine import load_notes
 from server.engine.engine import Engine
 from server.engine.lifecycle import Lifecycle
+from server.engine.lifecycle_thread import LifecycleThread
 from server.engine.loader import Loader
 from server.engine.watchdog import watch
 from server.observability import gpus
@@ -120,8 +122,8 @@ class EngineApp(DirtyApp):  # type: ignore[misc]
 
 
 def one_lives(folder: Path) -> bool:
-    """Return whether an HTTP worker that is registered in ``folder`` lives."""
-    for note in folder.glob("http-*"):
+    """Return whether an HTTP worker that is registered in ``folder`` lives, or who answers gRPC."""
+    for note in (*folder.glob("http-*"), *folder.glob("grpc-*")):
         with suppress(OSError):  # the worker ended
             process_of(note)
             return True
@@ -139,11 +141,12 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     """
     name = f"engine-{number}"
     os.environ["PROMETHEUS_MULTIPROC_SLOT"] = name
-    from server.observability import metrics  # its import opens the files of the slot set above
+    # The import opens the files of the slot set above.
+    from server.observability.engine_metrics import EngineMetrics
 
     gpus.take(number)
     began = time.monotonic()
-    engine_metrics = metrics.EngineMetrics(again=register_process(config.processes_path, name))
+    engine_metrics = EngineMetrics(again=register_process(config.processes_path, name))
     engine_dir = config.engine_dirs[number]
     load_notes.end(engine_dir.starting)
     load_notes.begin(engine_dir.starting)
@@ -151,14 +154,15 @@ def start_engine(config: ServerConfig, number: int, parent: int) -> Engine:
     lifecycle = Lifecycle(
         config, Loader(config, engine_dir, time.monotonic), engine_metrics, engine_dir
     )
+    thread = LifecycleThread(lifecycle, once_warm=_spare_the_collector)
     loaded = lifecycle.start()
     streams = len(loaded[0].served.runs)
-    engine = Engine(engine_dir.socket, streams, engine_metrics, on_ask=lifecycle.ask, parent=parent)
-    for each in loaded:
-        engine.add(each.served)
+    engine = Engine(engine_dir.socket, streams, engine_metrics, on_ask=thread.ask, parent=parent)
+    for served in chain.from_iterable(each.all_served for each in loaded):
+        engine.add(served)
     lifecycle.serve_on(engine)
     load_notes.end(engine_dir.starting)
-    lifecycle.follow(once_warm=_spare_the_collector)
+    thread.start()
     log.info("%s is ready after %.1f s", name, time.monotonic() - began)
     return engine
 

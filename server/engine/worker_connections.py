@@ -208,5 +208,5 @@ class WorkerConnections:
             self.hang_up(connection)
         except BlockingIOError:
             return
-        except (OSError, ValueError):
+        except (OSError, ValueError, OverflowError):  # also: slots that no arena has
             self.hang_up(connection)

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from server.bundle.manifest import BundleError, Manifest, manifest_of
+from server.bundle.files import floats_key, gradient_key
+from server.bundle.manifest import FLOATS, BundleError, Manifest, manifest_of
 from server.errors import EngineUnavailable, ModelNotFound, ModelUnavailable
 from server.ipc.atomic_file import write_whole
 
@@ -37,9 +38,39 @@ class Entry:
     """The plan that runs the bundle, as ``provider/precision``."""
     instead_of: str = ""
     """The preferred plan that could not serve the bundle; empty when the preferred one serves."""
+    float_plan: str = ""
+    """The plan that draws the bundle's float images; empty while their graph is not open."""
+    no_floats: str = ""
+    """The reason why the bundle's graph of float images cannot be opened; empty if it may be."""
+    gradient_plan: str = ""
+    """The plan that gives the bundle's gradient; empty while its graph is not open."""
+    no_gradient: str = ""
+    """The reason why the graph of the gradient cannot be opened; empty if it may be."""
 
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"
+
+    @property
+    def floats_key(self) -> int:
+        """The key of the bundle's float images."""
+        return floats_key(self.key)
+
+    @property
+    def gradient_key(self) -> int:
+        """The key of the bundle's gradient."""
+        return gradient_key(self.key)
+
+    def key_of(self, kind: str) -> int:
+        """Return the key of what a graph of that ``kind`` gives, FLOATS or GRADIENT."""
+        return self.floats_key if kind == FLOATS else self.gradient_key
+
+    def plan_of(self, kind: str) -> str:
+        """Return the plan that runs the graph of that ``kind``; empty while it is not open."""
+        return self.float_plan if kind == FLOATS else self.gradient_plan
+
+    def refusal_of(self, kind: str) -> str:
+        """Return why the graph of that ``kind`` cannot be opened; empty if it may be."""
+        return self.no_floats if kind == FLOATS else self.no_gradient
 
 
 @dataclass(frozen=True)
@@ -153,12 +184,21 @@ def _most_served(refs: Sequence[str], catalogs: Sequence[Catalog]) -> str:
 def _most_alike(entries: Sequence[Entry]) -> Entry:
     """Return the entry that the most engines agree on, and a served one if there is any.
 
-    Its reason says when another engine refuses the bundle.
+    Its reason says when another engine refuses the bundle. An engine that draws float images goes
+    before one that does not yet, and that one before one that cannot; and so with gradients.
     """
     keys = [entry.key for entry in entries if entry.manifest]
     best = max(
         entries,
-        key=lambda x: (x.manifest is not None, keys.count(x.key), x.reason != NOT_ASKED),
+        key=lambda x: (
+            x.manifest is not None,
+            keys.count(x.key),
+            x.float_plan != "",
+            x.no_floats == "",
+            x.gradient_plan != "",
+            x.no_gradient == "",
+            x.reason != NOT_ASKED,
+        ),
     )
     refused = [x for x in entries if not x.manifest and x.reason not in ("", NOT_ASKED)]
     if best.manifest and refused and not best.reason:

@@ -59,6 +59,10 @@ class EngineDir:
         """Return the note that the bundle ``key``, which is served, is being given full speed."""
         return self.folder / f"finishes-{key:016x}"
 
+    def opens(self, key: int) -> Path:
+        """Return the note that the graph of float images of ``key`` is opened."""
+        return self.folder / f"opens-{key:016x}"
+
     @property
     def starting(self) -> Path:
         """The note that the engine starts, and is not ready yet."""
@@ -72,7 +76,7 @@ class EngineDir:
     @property
     def all_notes(self) -> list[Path]:
         """The notes of what an engine does, or did when it died, for which it may need long."""
-        patterns = ("loads-*", "finishes-*", self.starting.name)
+        patterns = ("loads-*", "finishes-*", "opens-*", self.starting.name)
         return [note for pattern in patterns for note in self.folder.glob(pattern)]
 
     @property

@@ -12,7 +12,7 @@ from pathlib import Path
 from server.ipc.arena import Arena
 from server.ipc.atomic_file import make_folder
 
-HELLO = b"carfront-engine/4"
+HELLO = b"carfront-engine/5"
 """The bytes of the first packet of a connection, which name the protocol's version."""
 LONGEST_ADDRESS = 107
 """The largest length of a Unix socket's address in bytes. Source: unix(7)."""

@@ -3,11 +3,12 @@
 A worker connects to the engine's Unix socket (SOCK_SEQPACKET: a packet arrives whole or not at
 all) and sends one hello that carries the descriptor of its arena. After that the worker submits
 requests, and cancels those for which nobody waits any more; the engine answers each request with a
-result. A packet holds messages of one kind, as many as were waiting together. Seeds pass through
-the socket, images never do: images lie in the request's slot of the arena.
+result. A packet holds messages of one kind, as many as were waiting together. The range of seeds
+passes through the socket; lists of seeds, latents and images never do: they lie in the request's
+slot of the arena.
 
-Rare messages: the engine says that the catalog has changed; a worker passes on what an
-administrator asks for, and the engine answers when that is done.
+Rare messages: the engine says that the catalog has changed; a worker asks for what an administrator
+wants, or for a graph of float images or of the gradient, and the engine answers when that is done.
 """
 
 import json
@@ -17,6 +18,8 @@ from enum import IntEnum
 from struct import Struct
 from typing import Any, NamedTuple
 
+from server.bundle.classes import OWN
+from server.ipc.sources import SEED_RANGE
 from server.queue_state import QueueState
 
 PACKET = 64
@@ -35,17 +38,6 @@ class Status(IntEnum):
     """The bundle is not served any more; the catalog says which are."""
 
 
-class SeedRange(NamedTuple):
-    """The rows of a request: ``n`` latents, those of the seeds ``seed`` to ``seed + n - 1``."""
-
-    seed: int
-    n: int
-
-
-Source = SeedRange
-"""The origin of a request's rows; each kind of source has ``n``, the number of rows."""
-
-
 class Submit(NamedTuple):
     """Worker to engine: a request for images."""
 
@@ -53,7 +45,7 @@ class Submit(NamedTuple):
     model: int
     """The bundle's key, see ``Bundle.key``."""
     seed: int
-    """The seed of the first image; the others follow."""
+    """The seed of the first image of a range; the others follow."""
     offset: int
     """The offset of the request's slot in the arena, in bytes."""
     rows: int
@@ -63,6 +55,14 @@ class Submit(NamedTuple):
     """Whether the request may wait behind others."""
     accepted: bool
     """Whether an engine that is gone had accepted the request: the next must not refuse it."""
+    kind: int = SEED_RANGE
+    """The kind of the source: with another than a range, the slot holds the rows behind its
+    images."""
+    truncation: float = 1.0
+    """The factor on the latents of seeds."""
+    class_id: int = OWN
+    """The number of the images' class, or ``OWN``, or ``EACH``: the numbers lie in the slot, int32
+    [rows], behind what the source gives. A bundle without classes takes no notice."""
 
 
 class Cancel(NamedTuple):
@@ -78,33 +78,37 @@ class Result(NamedTuple):
     status: int
     queue_s: float
     infer_s: float
+    plan: int
+    """The number of the plan that drew the images, in ``server.config.PLANS``."""
     queue: QueueState
     """The engine's queue as of this answer."""
 
     def flat(self) -> tuple[float, ...]:
         """Return the fields as they are packed: those of ``queue`` in its place."""
-        request_id, status, queue_s, infer_s, queue = self
-        return (request_id, status, queue_s, infer_s, *queue)
+        request_id, status, queue_s, infer_s, plan, queue = self
+        return (request_id, status, queue_s, infer_s, plan, *queue)
 
     @classmethod
     def of_flat(cls, fields: tuple[Any, ...]) -> "Result":
         """Return the result that ``flat`` gave ``fields`` of."""
-        return cls(fields[0], fields[1], fields[2], fields[3], QueueState._make(fields[4:]))
+        request_id, status, queue_s, infer_s, plan = fields[:5]
+        return cls(request_id, status, queue_s, infer_s, plan, QueueState._make(fields[5:]))
 
 
 class Ask(NamedTuple):
-    """Worker to engine: an administrator wants a model loaded or unloaded."""
+    """Worker to engine: an administrator wants a model loaded or unloaded, or a caller wants what a
+    graph gives that is not open yet."""
 
     ask_id: int
     action: str
-    """Either "load" or "unload"."""
+    """One of "load", "unload", "floats" and "gradient"."""
     name: str
     version: str
     """Which version; empty for the newest."""
 
 
 class Told(NamedTuple):
-    """Engine to worker: what an administrator wanted is done, or why it is not."""
+    """Engine to worker: what was asked for is done, or why it is not."""
 
     ask_id: int
     error: str
@@ -129,9 +133,9 @@ class _Form(NamedTuple):
 
 
 _FORMS: dict[bytes, _Form] = {
-    b"S": _Form(Struct("<QQQQId??"), None, Submit._make),
+    b"S": _Form(Struct("<QQQQId??Bdi"), None, Submit._make),
     b"C": _Form(Struct("<Q"), None, Cancel._make),
-    b"R": _Form(Struct("<QBddIIdd"), Result.flat, Result.of_flat),
+    b"R": _Form(Struct("<QBddBIIdd"), Result.flat, Result.of_flat),
 }
 """The first byte of a packet says what kind of messages it holds."""
 _TEXTS: dict[bytes, type[Any]] = {b"A": Ask, b"T": Told, b"M": Changed}

@@ -1,18 +1,13 @@
-"""Every metric of the server, in one place; ``/metrics`` adds up all processes."""
+"""Every metric of the server, in one place; ``exposition`` tells them for all processes."""
 
 import os
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
 from pathlib import Path
-from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, values
 from prometheus_client.registry import Collector
 
-from server.bundle.files import Bundle
 from server.observability import multiprocess
-from server.observability.gpus import Gpus
-from server.observability.process_stats import ProcessStats
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The variable with the directory of all processes' files, see ``multiprocess``."""
@@ -22,9 +17,15 @@ SLOT = "PROMETHEUS_MULTIPROC_SLOT"
 SLO_S = 0.25
 """The objective in seconds, within which 99 of 100 requests should be answered. The dashboard warns
 above it. As it is a bucket boundary, the share of requests within it is counted, not estimated."""
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, SLO_S, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""The bucket boundaries, in seconds, of a whole request, up to the default request timeout."""
-STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *SECONDS)
+SECONDS = (
+    *(0.001, 0.0015, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.015, 0.02, 0.03, 0.04, 0.06),
+    *(0.08, 0.1, 0.15, 0.2, SLO_S, 0.35, 0.5, 0.7, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0),
+)
+"""The bucket boundaries, in seconds, of a whole request: no two are further apart than 1 to 1.5 up
+to a second, as a quantile is known no better than its bucket."""
+COARSE = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, SLO_S, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""The bucket boundaries, in seconds, of what is seldom looked at closely."""
+STEPS = (1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, *COARSE)
 """The bucket boundaries, in seconds, of one step, from microseconds to a whole request's time."""
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
@@ -35,17 +36,64 @@ if DIRECTORY in os.environ:
 
 REGISTRY = CollectorRegistry()
 
-REQUEST_SECONDS = Histogram(
+
+class FineHistogram(Histogram):
+    """A histogram that finds the bucket of many at once, where prometheus_client tries each."""
+
+    def observe(self, amount: float, _: dict[str, str] | None = None) -> None:
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+
+
+REQUESTS = Counter(
+    "http_server_requests",
+    "Requests that were answered.",
+    ["route", "status"],
+    registry=REGISTRY,
+)
+REQUEST_SECONDS = FineHistogram(
     "http_server_request_duration_seconds",
-    "Duration of a request, from its parsed head to its finished answer, without sending that.",
-    ["method", "route", "status"],
+    "Duration of a request or call, from the arrival of its last byte to its finished answer, "
+    "without sending that; of answers with one image (single) and several (bulk), errors, pages, "
+    "probes.",
+    ["route", "kind"],
     buckets=SECONDS,
+    registry=REGISTRY,
+)
+REQUESTS_IN_FLIGHT = Gauge(
+    "carfront_requests_in_flight",
+    "Requests that HTTP workers are answering, looked at once a second.",
+    registry=REGISTRY,
+    multiprocess_mode="livesum",
+)
+ACCEPT_BACKLOG = Gauge(
+    "carfront_accept_backlog",
+    "Connections that no HTTP worker has accepted yet, looked at once a second.",
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
+LOOP_LAG_SECONDS = Histogram(
+    "carfront_event_loop_lag_seconds",
+    "How late an HTTP worker came to what it does once a second.",
+    buckets=COARSE,
     registry=REGISTRY,
 )
 IMAGES = Counter(
     "carfront_images",
     "Images sent to callers; the source is the interface they asked at.",
     ["model", "version", "source"],
+    registry=REGISTRY,
+)
+KEY_IMAGES = Counter(
+    "carfront_key_images",
+    "Images drawn for the holder of the key, by the key's name.",
+    ["key"],
+    registry=REGISTRY,
+)
+KEY_REFUSED = Counter(
+    "carfront_key_refused",
+    "Requests that the key did not allow: rate, in_flight, size (more than ever at once), role.",
+    ["key", "reason"],
     registry=REGISTRY,
 )
 ENCODE_SECONDS = Histogram(
@@ -70,6 +118,31 @@ INFERENCE_SECONDS = Histogram(
 BATCH_ROWS = Histogram(
     "carfront_batch_rows", "Images in one batch.", buckets=ROWS, registry=REGISTRY
 )
+EXECUTIONS = Counter(
+    "carfront_executions",
+    "Batches that a model ran.",
+    ["model", "version"],
+    registry=REGISTRY,
+)
+INFERENCE_REQUESTS = Counter(
+    "carfront_inference_requests",
+    "Requests of inference protocols; the outcome is success or fail.",
+    ["model", "version", "outcome"],
+    registry=REGISTRY,
+)
+INFERENCE_REQUEST_SECONDS = Counter(
+    "carfront_inference_request_seconds",
+    "Seconds that such requests took: success and fail as a whole, the others a step of success.",
+    ["model", "version", "step"],
+    registry=REGISTRY,
+)
+LAST_INFERENCE = Gauge(
+    "carfront_last_inference_timestamp_seconds",
+    "When the last request of an inference protocol was answered, in seconds since 1970.",
+    ["model", "version"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
 REJECTED = Counter(
     "carfront_rejected",
     "Requests refused before any work was done.",
@@ -78,7 +151,7 @@ REJECTED = Counter(
 )
 CONNECTIONS_ENDED = Counter(
     "carfront_connections_ended",
-    "Connections that the server ended because of a limit.",
+    "Connections that the server ended for a limit, or in the midst of an answer (cut).",
     ["reason"],
     registry=REGISTRY,
 )
@@ -91,6 +164,11 @@ DROPPED = Counter(
 ENGINE_RESTARTS = Counter(
     "carfront_engine_restarts",
     "Engine processes that took the place of one before, ready or not.",
+    registry=REGISTRY,
+)
+WORKER_RESTARTS = Counter(
+    "carfront_worker_restarts",
+    "HTTP workers, or gRPC processes, that took the place of one that crashed or was killed.",
     registry=REGISTRY,
 )
 ENGINE_DEATHS = Counter(
@@ -131,6 +209,13 @@ MODEL_INFO = Gauge(
     registry=REGISTRY,
     multiprocess_mode="livemax",
 )
+FLOAT_IMAGES_OPEN = Gauge(
+    "carfront_float_images_open",
+    "1 while the graph of float images is open beside what is served; 0 while nobody has asked.",
+    ["model", "version"],
+    registry=REGISTRY,
+    multiprocess_mode="livemax",
+)
 PLAN_INFO = Gauge(
     "carfront_plan_info",
     "1 for how something that is served is run, and why so; 0 for how nothing is any more.",
@@ -140,106 +225,8 @@ PLAN_INFO = Gauge(
 )
 
 
-def exposition(engines_up: Sequence[bool], processes: Path | None = None) -> bytes:
-    """Return the metrics of all processes in Prometheus's text format.
-
-    ``engines_up`` has a flag for each engine: whether it answers the HTTP worker that is asked.
-    ``processes`` is the directory in which the processes are registered; None leaves out their
-    metrics.
-    """
-    collectors: list[Collector | CollectorRegistry] = [
-        multiprocess.AllProcesses(Path(os.environ[DIRECTORY]))
-        if DIRECTORY in os.environ
-        else REGISTRY,
-        _EnginesUp(engines_up),
-        Gpus.of_this_host(),
-    ]
-    collectors += [ProcessStats(processes)] if processes else []
-    return b"".join(generate_latest(collector) for collector in collectors)
-
-
-class Plan(Protocol):
-    """The part of ``server.runtime.plans.Plan`` needed here, whose module needs ONNX Runtime."""
-
-    @property
-    def provider(self) -> str: ...
-    @property
-    def precision(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def variant(self) -> str: ...
-
-
-def _infos(bundle: Bundle, plan: Plan) -> set[Gauge]:
-    """Return the gauges that are 1 while ``bundle`` is served with ``plan``."""
-    manifest = bundle.manifest
-    digest = manifest.files[manifest.variant(plan.variant).file].sha256[:12]
-    identity = manifest.name, manifest.version, digest, plan.provider, plan.precision
-    how = plan.provider, plan.precision, plan.reason
-    return {MODEL_INFO.labels(*identity), PLAN_INFO.labels(*how)}
-
-
-class _EnginesUp(Collector):
-    """Collects which engines are up, as HTTP workers see them: a dead engine reports nothing."""
-
-    def __init__(self, up: Sequence[bool]) -> None:
-        self._up = up
-
-    def collect(self) -> Iterable[Metric]:
-        help_text = "1 while the engine answers the HTTP worker that is asked."
-        metric = GaugeMetricFamily("carfront_engine_up", help_text, labels=["engine"])
-        for number, up in enumerate(self._up):
-            metric.add_metric([str(number)], up)
-        yield metric
-
-
-class EngineMetrics:
-    """The metrics that the engine reports."""
-
-    def __init__(self, again: bool) -> None:
-        """``again`` says that this server had an engine of that number before."""
-        ENGINE_RESTARTS.inc(again)
-        self._served: dict[int, set[Gauge]] = {}
-        """The gauges that are 1 for each served bundle, by its key; two bundles may share some."""
-
-    def death(self, cause: str) -> None:
-        """Note what the engine before died of, see ``server.engine.load_notes``; "" is nothing."""
-        if cause:
-            ENGINE_DEATHS.labels(cause).inc()
-
-    def serving(self, bundle: Bundle, plan: Plan, failed: Sequence[Plan]) -> None:
-        """Note that a bundle is served with ``plan``, after the plans that ``failed``."""
-        self._served[bundle.key] = _infos(bundle, plan)
-        for info in self._served[bundle.key]:
-            info.set(1)
-        for wanted in failed:
-            FALLBACKS.labels(wanted, plan).inc()
-
-    def retired(self, bundle: Bundle) -> None:
-        """Note that a bundle is not served any more."""
-        gone = self._served.pop(bundle.key, set())
-        for info in gone.difference(*self._served.values()):
-            info.set(0)
-
-    def refused(self, ref: str, is_refused: bool) -> None:
-        """Note whether the bundle ``ref``, as it is on the disk now, is refused."""
-        MODEL_REFUSED.labels(*ref.split("/")).set(is_refused)
-
-    def batch(self, rows: int, seconds: float) -> None:
-        """Note a batch that ran."""
-        BATCH_ROWS.observe(rows)
-        INFERENCE_SECONDS.observe(seconds)
-
-    def queue_delay(self, seconds: float) -> None:
-        """Note the seconds that a request waited for its first rows to run."""
-        QUEUE_DELAY_SECONDS.observe(seconds)
-
-    def dropped(self, reason: str, rows: int) -> None:
-        """Note rows that left the queue without having run."""
-        DROPPED.labels(reason).inc(rows)
-
-    def queue(self, rows: int, capacity: float | None) -> None:
-        """Note the rows that wait, and the capacity in rows a second; None while unknown."""
-        QUEUE_ROWS.set(rows)
-        CAPACITY.set(capacity or 0.0)
+def all_processes() -> Collector | CollectorRegistry:
+    """Return what collects the metrics of all processes, added up."""
+    if DIRECTORY in os.environ:
+        return multiprocess.AllProcesses(Path(os.environ[DIRECTORY]))
+    return REGISTRY

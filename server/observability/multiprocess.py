@@ -10,6 +10,7 @@ import fcntl
 import itertools
 import logging
 import os
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 FILE_BYTES = 1 << 16
 """The first size of a file in bytes, which prometheus_client doubles whenever the file is full."""
+VALUE_BYTES = 8
+packed = struct.Struct("d").pack
+"""Returns a value as it lies in a file."""
 MOST_BEYOND_KEY = 4 + 8 + 16
 """The largest number of bytes that a series takes besides its key: length, padding, two doubles."""
 
@@ -59,10 +63,12 @@ def value_class(folder: Path, name: str) -> type:
             kind = f"{typ}_{multiprocess_mode}" if typ == "gauge" else typ
             self._key = mmap_key(metric_name, name, list(labelnames), list(labelvalues), help_text)
             self._file, self._value = files.begin(kind, self._key)
+            self._place = self._file.place_of(self._key)
 
         def inc(self, amount: float) -> None:
-            self._value += amount
-            self._file.write_value(self._key, self._value, 0.0)
+            value = self._value = self._value + amount
+            # The mapped file, another one whenever it has grown, takes a slice at one go.
+            self._file._m[self._place] = packed(value)
 
         def set(self, value: float, timestamp: float | None = None) -> None:
             self._value = value
@@ -99,6 +105,11 @@ class _ReservedFile(MmapedDict):
             raise
         super().__init__(str(path))  # type: ignore[no-untyped-call]
 
+    def place_of(self, key: str) -> slice:
+        """Return where the value of ``key`` is, which was read before."""
+        at = self._positions[key]
+        return slice(at, at + VALUE_BYTES)
+
     def _init_value(self, key: str) -> None:
         if self._used + len(key.encode()) + MOST_BEYOND_KEY > self._capacity:
             self._reserve(2 * self._capacity)
@@ -115,6 +126,12 @@ class _ReservedFile(MmapedDict):
 
 class _NoFile:
     """Stands for the file of a value that only this process knows."""
+
+    _m = bytearray(VALUE_BYTES)
+
+    def place_of(self, _: str) -> slice:
+        """Return where nobody reads what is written."""
+        return slice(0, VALUE_BYTES)
 
     def write_value(self, key: str, value: float, timestamp: float) -> None:
         """Do nothing."""
@@ -182,8 +199,10 @@ class AllProcesses(Collector):
     is a live one. It does not tolerate an empty file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: str = "*.db") -> None:
+        """``files`` is the pattern of the names of the files that are read."""
         self._folder = folder
+        self._files = files
 
     def collect(self) -> Iterable[Metric]:
         try:
@@ -196,7 +215,7 @@ class AllProcesses(Collector):
 
     def _written(self) -> Iterator[str]:
         """Yield the files that are not empty, in a fixed order."""
-        for file in sorted(self._folder.glob("*.db")):
+        for file in sorted(self._folder.glob(self._files)):
             with suppress(FileNotFoundError):
                 if file.stat().st_size:
                     yield str(file)

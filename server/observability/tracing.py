@@ -62,23 +62,33 @@ class Tracer:
         self._provider.add_span_processor(BatchSpanProcessor(exporter or OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("carfront")
 
-    def begin(self, name: str, environ: Mapping[str, Any]) -> Any:
-        """Return the span of a request that begins, below the caller's in ``environ``, if any."""
+    def begin(self, name: str, environ: Mapping[str, Any], ago_s: float = 0.0) -> Any:
+        """Return the span of a request that began ``ago_s`` seconds before now.
+
+        The span is below the caller's in ``environ``, if there is one.
+        """
         carrier = {name: environ[key] for name, key in CARRIER.items() if key in environ}
         parent = self._propagator.extract(carrier)
-        return self._tracer.start_span(name, parent, kind=self._trace.SpanKind.SERVER)
+        at = time.time_ns() - int(ago_s * 1e9)
+        kind = self._trace.SpanKind.SERVER
+        return self._tracer.start_span(name, parent, kind=kind, start_time=at)
 
     def end(
-        self, span: Any, name: str, attributes: Mapping[str, Any], steps: Mapping[str, float]
+        self,
+        span: Any,
+        name: str,
+        attributes: Mapping[str, Any],
+        steps: Mapping[str, float],
+        failed: bool,
     ) -> None:
-        """End the span of a request that is called ``name`` now.
+        """End the span of a request that is called ``name`` now; it ``failed`` or did not.
 
         ``steps`` are the seconds that the request's steps took, in their order; they end now.
         """
         self._add_steps(span, steps)
         span.update_name(name)
         span.set_attributes(attributes)
-        if attributes["http.response.status_code"] >= 500:
+        if failed:
             span.set_status(self._trace.StatusCode.ERROR)
         span.end()
 

@@ -19,8 +19,9 @@ import numpy as np
 from server.bundle import repository
 from server.config import ServerConfig
 from server.cpus import available_cpus
+from server.runtime.open_session import open_session
 from server.runtime.plans import choose_plans
-from server.runtime.session import Session, open_session
+from server.runtime.session import Session
 
 BATCH_SIZES = (1, 8, 16, 32, 48, 64)
 SECONDS = 0.5

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from server.bundle.manifest import Manifest
+from server.bundle.manifest import FLOATS, GRADIENT, Manifest
 from server.config import COMPILERS, GPU_PROVIDERS
 
 VARIANT = "fp32"
 """The variant that every bundle has; bf16 is it too, with a hint to the provider."""
-VARIANTS = {"f16": "fp16", "int8": "int8"}
+EXACT = "exact"
+"""The precision whose bytes are the same on every processor; it has to be asked for."""
+VARIANTS = {"f16": "fp16", "int8": "int8", EXACT: "exact"}
 """Precisions that need a graph of their own, and the variant that has it."""
 
 
@@ -37,6 +39,10 @@ class Plan:
     precision: str
     reason: str = field(default="", compare=False)
     """The reason why the plan is tried, in words."""
+    floats: bool = False
+    """Whether the plan runs the bundle's graph of float images, which is in float32."""
+    gradient: bool = False
+    """Whether the plan runs the graph of the bundle's gradient, which is in float32."""
 
     def __str__(self) -> str:
         return f"{self.provider}/{self.precision}"
@@ -52,9 +58,16 @@ class Plan:
         return self.provider in GPU_PROVIDERS
 
     @property
+    def compiles(self) -> bool:
+        """Whether its provider compiles the graph, for minutes, before it runs."""
+        return self.provider in COMPILERS
+
+    @property
     def variant(self) -> str:
         """The variant of the bundle that it runs."""
-        return VARIANTS.get(self.precision, VARIANT)
+        if self.gradient:
+            return GRADIENT
+        return FLOATS if self.floats else VARIANTS.get(self.precision, VARIANT)
 
 
 def choose_plans(
@@ -90,6 +103,30 @@ def choose_plans(
     return chosen + (others if fallback else [])
 
 
+def float_plans(served: Plan, fallback: bool) -> list[Plan]:
+    """Return the plans to try for the float images of a bundle that is ``served``, best first.
+
+    They are in float32, whatever precision is served: with the same provider, and after that, with
+    ``fallback``, with ONNX Runtime's own, which runs everywhere. What TensorRT would compile for
+    minutes, in TF32, CUDA runs.
+    """
+    provider = "cuda" if served.provider == "tensorrt" else served.provider
+    plans = [Plan(provider, "f32", f"float images, beside {served}", floats=True)]
+    if fallback and provider != "cpu":
+        plans.append(Plan("cpu", "f32", f"float images; {provider} could not", floats=True))
+    return plans
+
+
+def gradient_plans(served: Plan) -> list[Plan]:
+    """Return the plans to try for the gradient of a bundle that is ``served``, best first.
+
+    ONNX Runtime's own provider runs it everywhere, whatever is served: no other but CUDA was ever
+    tried with it.
+    """
+    providers = ("cuda", "cpu") if served.on_gpu else ("cpu",)
+    return [Plan(x, "f32", f"gradients, beside {served}", gradient=True) for x in providers]
+
+
 def _known(provider: str, precision: str) -> Iterator[Plan]:
     """Yield every plan that this host may be able to run, and those that are asked for."""
     if provider == "cuda" or EP_NAMES["cuda"] in ort.get_available_providers():
@@ -98,26 +135,32 @@ def _known(provider: str, precision: str) -> Iterator[Plan]:
     if provider in COMPILERS:  # never by itself: it compiles for minutes, unmeasured here
         yield Plan(provider, "f16", "TensorRT compiles the bundle's graph in float16")
         yield Plan(provider, "f32", "TensorRT compiles the graph")
-    families = [_on_cpu()]
+    families = [_on_cpu(precision)]
     if provider == "openvino" or EP_NAMES["openvino"] in ort.get_available_providers():
         bf16 = has_bf16()
         if bf16 or precision == "bf16":
             yield Plan("openvino", "bf16", f"the processor multiplies in bfloat16 ({bf16})")
-        families.insert(0 if is_intel() else 1, _on_openvino())
+        is_faster = is_intel() or precision == EXACT
+        families.insert(0 if is_faster else 1, _on_openvino(precision))
     yield from chain.from_iterable(families)
 
 
-def _on_openvino() -> Iterator[Plan]:
+def _on_openvino(precision: str) -> Iterator[Plan]:
     """Yield OpenVINO's plans that want no bfloat16, as every processor can run them.
 
     Intel's run them faster than ONNX Runtime's own provider does. On an EPYC in float32 OpenVINO
-    drew 0.8 times as many images in batches of one, and as many from 32 on.
+    drew 0.8 times as many images in batches of one, and as many from 32 on. An exact graph it runs
+    faster everywhere: roundings are part of its convolutions.
     """
+    if precision == EXACT:
+        yield Plan("openvino", EXACT, "the bundle has a graph with the same bytes everywhere")
     yield Plan("openvino", "int8", "the bundle has a graph in int8 that was faster than f32")
     yield Plan("openvino", "f32", "OpenVINO runs float32 here")
 
 
-def _on_cpu() -> Iterator[Plan]:
+def _on_cpu(precision: str) -> Iterator[Plan]:
+    if precision == EXACT:
+        yield Plan("cpu", EXACT, "the bundle has a graph with the same bytes everywhere")
     yield Plan("cpu", "int8", "the bundle has a graph in int8 that was faster than f32")
     yield Plan("cpu", "f32", "onnxruntime's own, which runs everywhere")
 

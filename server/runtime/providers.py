@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 import onnxruntime as ort
+from numpy.typing import NDArray
 
 from server.bundle import volume
 from server.bundle.external_data import external_files
 from server.bundle.files import MOST_BYTES
 from server.bundle.regular_files import read_whole
-from server.runtime.plans import EP_NAMES, Plan, SessionError
+from server.runtime.plans import EP_NAMES, EXACT, Plan, SessionError
 from server.runtime.plugins import NoDevice, tensorrt_rtx_gpu
 from server.runtime.tensor_layout import faster_layout
 
@@ -55,7 +56,8 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
     options.intra_op_num_threads = threads
     if plan.provider == "cuda":
         note = cache and cache / "-".join(["layout", *path.parts[-3:-1], path.stem])
-        return _cuda(path, options, note)
+        exact = plan.floats or plan.gradient
+        return _cuda(path, options, note, tf32=not exact, may_record=not plan.gradient)
     if plan.provider == "tensorrt":
         return Opened(_tensorrt(path, plan, options, cache), CUDA_DEVICE)
     if plan.provider == "tensorrt-rtx":
@@ -71,30 +73,28 @@ def _openvino(path: Path, plan: Plan, threads: int) -> Any:
     return _checked(_graph(path), options, [(EP_NAMES["openvino"], settings)])
 
 
-def _cuda(path: Path, options: Any, note: Path | None) -> Opened:
+def _cuda(path: Path, options: Any, note: Path | None, tf32: bool, may_record: bool) -> Opened:
     """Return a session on the GPU, in the layout that is faster there, see ``tensor_layout``.
 
-    With CUDA graphs, unless ONNX Runtime leaves a node of the graph to the CPU.
+    With CUDA graphs where it ``may_record``, unless ONNX Runtime leaves a node of the graph to the
+    CPU.
     """
     graph = _graph(path)
     ort.preload_dlls()  # CUDA and cuDNN from their own wheels, where they are installed so
 
     def opened(graphs: bool, nhwc: bool) -> Opened:
-        settings = cuda_options(CUDA_DEVICE[1], graphs, nhwc)
+        settings = cuda_options(CUDA_DEVICE[1], graphs, nhwc, tf32)
         session = _checked(graph, options, [(EP_NAMES["cuda"], settings)])
         return Opened(session, CUDA_DEVICE, graphs)
 
     def prepare(nhwc: bool) -> Callable[[int], object]:
         session = opened(graphs=False, nhwc=nhwc).session
-        latents = session.get_inputs()[0]
-        return lambda rows: session.run(
-            None, {latents.name: np.zeros((rows, latents.shape[1]), np.float32)}
-        )
+        return lambda rows: session.run(None, _zeros(session, rows))
 
     _check_there(EP_NAMES["cuda"])
     nhwc = faster_layout(prepare, note)
     try:
-        return opened(graphs=True, nhwc=nhwc)
+        return opened(graphs=may_record, nhwc=nhwc)
     except SessionError:
         raise
     except Exception as error:
@@ -125,15 +125,18 @@ def openvino_options(plan: Plan, threads: int) -> dict[str, str]:
     Source: OpenVINO's documentation of its CPU device.
     """
     cpu = {
-        "INFERENCE_PRECISION_HINT": plan.precision,
+        # The sums of an exact graph are exact in float32 alone.
+        "INFERENCE_PRECISION_HINT": "f32" if plan.precision == EXACT else plan.precision,
         "INFERENCE_NUM_THREADS": str(threads),
         "ENABLE_CPU_PINNING": "NO",
     }
     return {"device_type": "CPU", "load_config": json.dumps({"CPU": cpu})}
 
 
-def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
+def cuda_options(device_id: int, graphs: bool, nhwc: bool, tf32: bool = True) -> dict[str, str]:
     """Return the options of ONNX Runtime's CUDA provider.
+
+    Without ``tf32`` it multiplies in float32, not in TF32, whose mantissa has ten bits.
 
     Source: ONNX Runtime's documentation of the CUDA execution provider.
     """
@@ -141,6 +144,7 @@ def cuda_options(device_id: int, graphs: bool, nhwc: bool) -> dict[str, str]:
         "device_id": str(device_id),
         "enable_cuda_graph": str(int(graphs)),
         "prefer_nhwc": str(int(nhwc)),
+        "use_tf32": str(int(tf32)),
         "cudnn_conv_algo_search": "EXHAUSTIVE",
         "arena_extend_strategy": "kSameAsRequested",  # the next power of two may be the whole card
     }
@@ -180,10 +184,22 @@ def tensorrt_rtx_options(path: Path, cache: Path | None) -> dict[str, str]:
 
 
 def _shapes(path: Path) -> dict[str, str]:
-    """Return the input's shapes that TensorRT compiles for, as ``name:1x100``."""
+    """Return the inputs' shapes that TensorRT compiles for, as ``name:1x100``."""
     graph = ort.InferenceSession(str(path), _options(), providers=[EP_NAMES["cpu"]])
-    latents = graph.get_inputs()[0]
-    return {x: f"{latents.name}:{rows}x{latents.shape[1]}" for x, rows in TENSORRT_ROWS.items()}
+    inputs = [(x.name, x.shape[1:]) for x in graph.get_inputs()]
+
+    def told(rows: int) -> str:
+        return ",".join(f"{name}:{'x'.join(map(str, [rows, *rest]))}" for name, rest in inputs)
+
+    return {x: told(rows) for x, rows in TENSORRT_ROWS.items()}
+
+
+def _zeros(session: Any, rows: int) -> dict[str, NDArray[Any]]:
+    """Return zeros for each input of ``session``: latents, and classes or cotangents if any."""
+    return {
+        x.name: np.zeros((rows, *x.shape[1:]), np.int64 if "int64" in x.type else np.float32)
+        for x in session.get_inputs()
+    }
 
 
 def _graph(path: Path) -> bytes | str:
@@ -216,9 +232,8 @@ def _checked(graph: bytes | str, options: Any, providers: list[tuple[str, dict[s
 
 
 def _check_there(wanted: str) -> None:
-    if wanted not in ort.get_available_providers():
-        there = ", ".join(ort.get_available_providers())
-        raise SessionError(f"asked for {wanted}, this ONNX Runtime has {there}")
+    if wanted not in (there := ort.get_available_providers()):
+        raise SessionError(f"asked for {wanted}, this ONNX Runtime has {', '.join(there)}")
 
 
 def _options() -> Any:

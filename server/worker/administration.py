@@ -1,7 +1,6 @@
 """What administrators want of the engines: models loaded and unloaded."""
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from server.errors import DeadlineExceeded, EngineUnavailable, LoadFailed
 from server.ipc.messages import Ask, Told
@@ -21,12 +20,15 @@ class _Wish:
 
 
 class Administration:
-    """Passes on what administrators want, and hands them the engines' answers."""
+    """Passes on what administrators want, and hands them the engines' answers.
 
-    def __init__(self, loop: EventLoop) -> None:
+    The ``ids`` number the questions.
+    """
+
+    def __init__(self, loop: EventLoop, ids: Iterator[int]) -> None:
         self._loop = loop
         self._wishes: list[_Wish] = []
-        self._ids = itertools.count(1)
+        self._ids = ids
 
     def ask(
         self, backends: Sequence[Backend], action: str, name: str, version: str, timeout_s: float

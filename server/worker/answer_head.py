@@ -8,14 +8,18 @@ from time import time
 WITHOUT_BODY = ("204", "304")
 """The statuses of answers that have no body."""
 
+CHUNKS_SINCE = "HTTP/1.1"
+"""The version of HTTP whose bodies may come in chunks."""
+
 Field = tuple[str, str]
 
 
 def answer_head(
-    status: str, fields: Sequence[Field], size: int, method: str, version: str, keeps: bool
+    status: str, fields: Sequence[Field], size: int | None, method: str, version: str, keeps: bool
 ) -> tuple[bytes, bool]:
     """Return the head of an answer with ``status`` and ``fields``, whose body has ``size`` bytes.
 
+    A size of None is not known: the body comes in chunks, or ends with the connection in HTTP/1.0.
     Return as well whether the connection goes on: if it ``keeps``, and ``fields`` do not say that
     it ends. ``method`` and ``version`` are the request's.
 
@@ -29,8 +33,16 @@ def answer_head(
     if status[:3] in WITHOUT_BODY:
         if size or length not in (None, "0"):
             raise ValueError(f"a body of {length or size} bytes for {status}")
+    elif size is None:
+        if length is not None:
+            raise ValueError(f"a length of {length} for a body of none")
+        if version == CHUNKS_SINCE:
+            more.append(("Transfer-Encoding", "chunked"))
+        else:
+            keeps = False
     elif length is None:
-        more.append(("Content-Length", str(size)))
+        if size or method != "HEAD":  # nobody may know the length of what was not made
+            more.append(("Content-Length", str(size)))
     elif length != str(size) and method != "HEAD":
         raise ValueError(f"a length of {length} for {size} bytes")
     if "connection" in given:

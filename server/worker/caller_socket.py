@@ -2,8 +2,9 @@
 
 import socket
 import struct
+import sys
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import gevent
@@ -13,11 +14,30 @@ from server.worker.connections import END, ENDING, NOTHING, READER, REQUEST, RES
 
 PIECE = 16 * 1024
 """The most bytes that are read at a time."""
-MOST_UNHEARD = 2**20
+MOST_UNHEARD = 2**25
 """The most bytes that are read of a caller that is told why its request is refused."""
+LEAST_READ = 2**14
+"""The bytes of an answer, or all that is left of it, that a caller takes in the time it has: then
+it has as long again. Whoever takes a byte now and then would else hold the connection for ever."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CUT_OFF = struct.pack("ii", 1, 0)
 """SO_LINGER of a connection whose unsent bytes are dropped when it is closed."""
+
+SO_TIMESTAMPNS = 35
+"""Linux's option by which every piece that is read comes with the time of its arrival, the wait in
+the backlog of connections included. Python has no name for it. Source: socket(7)."""
+ARRIVED = struct.Struct("@ll")
+"""The time of an arrival: seconds since 1970, and nanoseconds."""
+ARRIVED_SPACE = socket.CMSG_SPACE(ARRIVED.size)
+MOST_WAITED_S = 60.0
+"""Who waits for longer is answered by nobody: then the clock was set meanwhile."""
+
+
+def have_arrivals_told(listener: Any) -> None:
+    """Have the system note when each byte of connections to ``listener`` arrives, if it can."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
 
 class Overdue(Exception):
@@ -30,9 +50,15 @@ class CallerSocket:
     def __init__(self, sock: Any, connections: Connections) -> None:
         self.waits_for = NOTHING
         self.since = monotonic()
-        self.unsent = 0
+        self.unsent = self.heard = 0
+        self.ahead = 0
+        """The bytes that are in memory to be sent after those that are sent now."""
         self.is_last = False
         """Whether the connection ends after the request that is read."""
+        self._arrived = b""
+        """When what was read last arrived, an ``ARRIVED``; empty where the system does not say."""
+        self._refusal: ProtocolError | None = None
+        """What a caller is told whose request has begun, and whose connection ends."""
         self._socket = sock
         self._connections = connections
         self._greenlet = gevent.getcurrent()
@@ -41,9 +67,12 @@ class CallerSocket:
         """Return the socket's descriptor."""
         return self._socket.fileno()  # type: ignore[no-any-return]
 
-    def end(self) -> None:
-        """Have the connection end soon, unless it does not wait any more by then."""
-        self.waits_for = ENDING
+    def end(self, refusal: ProtocolError | None = None) -> None:
+        """Have the connection end soon, unless it does not wait any more by then.
+
+        A caller whose request has begun is told ``refusal``, or that it took too long.
+        """
+        self.waits_for, self._refusal = ENDING, refusal
         gevent.get_hub().loop.run_callback(self._interrupt)
 
     def _interrupt(self) -> None:
@@ -61,10 +90,14 @@ class CallerSocket:
         """
         self.waits_for = REST if has_begun else REQUEST
         try:
-            piece: bytes = self._socket.recv(PIECE)
+            piece: bytes
+            piece, told, _, _ = self._socket.recvmsg(PIECE, ARRIVED_SPACE)
+            self._arrived = told[0][2] if told else b""
         except Overdue:
+            self._arrived = b""  # what is not here did not wait for us
             if has_begun:
-                raise ProtocolError(408, "the request took too long to arrive") from None
+                too_long = ProtocolError(408, "the request took too long to arrive")
+                raise self._refusal or too_long from None
             self.is_last = True
             return self._receive_at_once()
         finally:
@@ -83,6 +116,22 @@ class CallerSocket:
         finally:
             self._socket.setblocking(True)
 
+    def waited_s(self) -> float:
+        """Return for how many seconds all that was read has been there: 0 where nobody knows."""
+        if len(self._arrived) != ARRIVED.size:
+            return 0.0
+        seconds, nanoseconds = ARRIVED.unpack(self._arrived)
+        waited_s = time() - seconds - nanoseconds * 1e-9
+        return waited_s if 0.0 < waited_s < MOST_WAITED_S else 0.0
+
+    def hear(self, heard: int) -> None:
+        """Note how many bytes of a large body are here, 0 once it is answered.
+
+        Raises:
+            BodiesFull: there are too many of all such bodies, and this one comes most slowly.
+        """
+        self._connections.hear(self, heard)
+
     def say_continue(self) -> None:
         """Tell the caller to send the body of its request, or just that it is heard."""
         with suppress(OSError):  # it reads nothing, or is gone
@@ -92,7 +141,8 @@ class CallerSocket:
         """Send head and body together: a head alone would wake the caller for itself.
 
         Raises:
-            Overdue: the caller reads nothing for too long, or others could not be served.
+            Overdue: the caller reads nothing, or little, for too long, or others could not be
+                served.
             OSError: the caller is gone.
         """
         try:
@@ -105,11 +155,14 @@ class CallerSocket:
 
     def _send_slowly(self, rest: bytes | memoryview) -> None:
         self.since, self.waits_for = monotonic(), READER
+        taken = 0
         try:
             while rest:
-                self._connections.hold(self, len(rest))
-                rest = rest[self._socket.send(rest) :]
-                self.since = monotonic()
+                self._connections.hold(self, len(rest) + self.ahead)
+                sent = self._socket.send(rest)
+                rest, taken = rest[sent:], taken + sent
+                if taken >= LEAST_READ:
+                    self.since, taken = monotonic(), 0
         finally:
             self.waits_for = NOTHING
             self._connections.hold(self, 0)

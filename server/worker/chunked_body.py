@@ -25,6 +25,11 @@ class ChunkedBody:
         self._framing = 0
         self._in_trailers = False
 
+    @property
+    def size(self) -> int:
+        """The bytes of the body that are here."""
+        return len(self._body)
+
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Take ``data``; return the whole body and the bytes behind it, None while more must come.
 

@@ -20,6 +20,9 @@ NOBODY = 0xFFFF
 SLACK = 2
 """The number of connections by which a worker may be ahead without pausing: a smaller lead is not
 worth a pause."""
+SHARE = 16
+"""A worker may be ahead by one in so many of the other's connections too: where there are hundreds,
+a few more do not matter, and pauses would leave a crowd that connects at once waiting."""
 
 
 class ConnectionBalance:
@@ -46,7 +49,7 @@ class ConnectionBalance:
         return mine - math.ceil(int(counts.sum()) / len(counts))
 
     def is_ahead(self, slot: int, connections: int) -> bool:
-        """Return whether a worker with ``connections`` is ahead of another by more than SLACK."""
+        """Return whether a worker with ``connections`` has so many more than another."""
         before, after = self._counts[:slot], self._counts[slot + 1 :]
         least = min(before.min(initial=NOBODY), after.min(initial=NOBODY))
-        return connections > int(least) + SLACK
+        return connections > int(least) + SLACK + int(least) // SHARE

@@ -11,9 +11,10 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from server.bundle.manifest import BundleError
+from server.bundle.manifest import FLOATS, GRADIENT, BundleError
+from server.errors import ModelUnavailable
 from server.ipc.arena import Arena
-from server.ipc.catalog import Catalog, merge
+from server.ipc.catalog import Catalog, Entry, merge
 from server.ipc.engine_dir import EngineDir
 from server.queue_state import QueueState
 from server.worker.engine_connection import EngineConnection
@@ -55,8 +56,13 @@ class Backend:
 
     def _learn(self, catalog: Catalog) -> None:
         self.catalog = catalog
-        self.keys = {entry.key for entry in catalog.entries.values() if entry.manifest}
-        """The keys of the bundles that the engine serves."""
+        served = [entry for entry in catalog.entries.values() if entry.manifest]
+        self.keys = {entry.key for entry in served}
+        self.keys |= {
+            entry.key_of(kind) for entry in served for kind in (FLOATS, GRADIENT)
+            if entry.plan_of(kind)
+        }  # fmt: skip
+        """The keys of the bundles, of the float images, and of the gradients that it serves."""
 
     def free_in_s(self, now: float) -> float:
         """Return in how many seconds the rows that wait there will have run, as far as is known."""
@@ -133,10 +139,39 @@ class Balancer:
         self._serving.clear()
         self._merge()
 
+    def reload_catalogs(self, stale: Entry, floats: bool = False) -> None:
+        """Read the catalogs anew: an engine does not serve ``stale``, or its ``floats``, any more.
+
+        Raises:
+            ModelUnavailable: the catalogs still say that it does.
+        """
+        for backend in self.up:
+            self.reload_catalog(backend)
+        entry = self.catalog.entries.get(str(stale))
+        lost = entry is not None and floats and entry.float_plan != stale.float_plan
+        if entry is not None and entry.key == stale.key and not lost:
+            raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
+
+    def plans_of(self, ref: str, key: int | None = None) -> list[str]:
+        """Return the plans with which the engines that answer draw ``ref``; each plan once.
+
+        Only that bundle of the name and version counts which has the ``key``, if one is given.
+        """
+        found = [x.catalog.entries.get(ref) for x in self.up]
+        entries = [entry for entry in found if entry and key in (None, entry.key)]
+        return list(dict.fromkeys(entry.plan for entry in entries if entry.plan))
+
+    def waits_for(self) -> str:
+        """Return why no engine answers, as far as one has said so; an empty text if none has."""
+        for backend in self.backends:
+            self.reload_catalog(backend)
+        entry = self.catalog.entries.get(self.catalog.default)
+        return entry.reason if entry else ""
+
     def refusal(self, model: int, rows: int, terms: RequestTerms, now: float) -> Refusal | None:
         """Return the refusal that ends first, if every engine has just refused such a request."""
         refusals = []
-        for backend in self._able(model):
+        for backend in self.able(model):
             if not backend.refuses(model, rows, terms, now):
                 return None
             refusals.append(backend.refusal)
@@ -150,7 +185,7 @@ class Balancer:
         The engines that were ``tried``, or have just refused such a request, come last. None while
         no engine is there.
         """
-        able = self._able(model)
+        able = self.able(model)
         if len(able) < 2:
             return able[0] if able else None
         able = [x for x in able if x not in tried] or able
@@ -165,26 +200,26 @@ class Balancer:
         They run when a ``share`` of the rows that wait there have run. The ``wait_s`` and
         ``limit_rows`` are 0 while no engine is there.
         """
-        able = self._able(model)
+        able = self.able(model)
         wait_s, limit = min(((x.wait_s(rows, now, share), x.limit) for x in able), default=(0.0, 0))
         return QueueState(rows, limit, wait_s)
 
     def others(self, model: int, tried: Sequence[Backend]) -> bool:
         """Tell whether an engine that serves ``model`` was not tried yet."""
-        return any(backend not in tried for backend in self._able(model))
+        return any(backend not in tried for backend in self.able(model))
 
-    def close(self) -> None:
-        """End all connections."""
-        for backend in self.backends:
-            backend.connection.close()
-
-    def _able(self, model: int) -> list[Backend]:
+    def able(self, model: int) -> list[Backend]:
         """Return the engines that serve ``model``; all engines if none does: they will say why."""
         able = self._serving.get(model)
         if able is None:
             able = [backend for backend in self.up if model in backend.keys] or self.up
             self._serving[model] = able
         return able
+
+    def close(self) -> None:
+        """End all connections."""
+        for backend in self.backends:
+            backend.connection.close()
 
     def _on_up(self, backend: Backend) -> None:
         self._count()

@@ -3,62 +3,43 @@
 Nothing here knows of gevent: waiting, timers and sockets are the ``EventLoop``'s.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
-
+from server.bundle.classes import Named, NamedEach
+from server.bundle.manifest import FLOATS
+from server.config import PLANS
 from server.errors import (
     ClientGone,
     DeadlineExceeded,
     EngineUnavailable,
-    InferenceFailed,
-    InvalidRequest,
-    ModelNotFound,
-    ModelUnavailable,
-    QueueFull,
-    ServingError,
+    ModelGone,
 )
-from server.ipc.arena import Arena, SlotShape
-from server.ipc.catalog import Catalog, Entry
+from server.ipc.arena import Arena
+from server.ipc.catalog import Entry
 from server.ipc.engine_dir import EngineDir
-from server.ipc.messages import Changed, Message, Result, Source, Status, Told
-from server.observability import metrics
+from server.ipc.messages import Changed, Message, Result, Status, Told
+from server.ipc.sources import Source
 from server.worker.administration import Administration
+from server.worker.arena_layout import ArenaLayout
 from server.worker.engine_balancer import Backend, Balancer
 from server.worker.event_loop import EventLoop
+from server.worker.generated import Generated
+from server.worker.graphs_on_demand import GraphsOnDemand
 from server.worker.inflight import Inflight
 from server.worker.inflight_request import HUNG_UP, InflightRequest
+from server.worker.model_fit import classes
+from server.worker.outcome import counted, raise_for
 from server.worker.request_terms import RequestTerms
+from server.worker.served_models import ServedModels
 
 OK = Status.OK
 """Looking up a member of an enum takes a tenth of a microsecond in Python 3.11."""
 
 
-@dataclass(slots=True)
-class Generated:
-    """Images in shared memory, to be read before this context ends, and how long they took."""
-
-    images: NDArray[np.uint8]
-    """uint8 [n, H, W, C], RGB."""
-    queue_s: float
-    infer_s: float
-    model: Entry
-    """The bundle that drew the images."""
-    end: Callable[[], None]
-    """Gives the memory back."""
-
-    def __enter__(self) -> "Generated":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
-
-
-class EngineClient:
+class EngineClient(ServedModels):
     """Turns rows into images through the engines of ``engine_dirs``.
 
     ``arena_bytes`` of shared memory hold the images that are on their way; a request that finds no
@@ -75,34 +56,23 @@ class EngineClient:
         self.loop = loop
         self._clock = clock
         self._arena = Arena.create(arena_bytes)
-        self._shapes: dict[int, SlotShape] = {}
-        self._administration = Administration(loop)
-        self._balancer = Balancer(
-            engine_dirs, self._arena, loop, self._on_message, self._on_up, self._on_down
+        ids = itertools.count(1)
+        self._administration = Administration(loop, ids)
+        super().__init__(
+            Balancer(engine_dirs, self._arena, loop, self._on_message, self._on_up, self._on_down)
         )
         self._inflight = Inflight(self._balancer, self._arena, loop, clock)
+        self._layout = ArenaLayout(self._inflight.most_bytes)
+        self._graphs = GraphsOnDemand(self._balancer, loop, ids, clock)
 
-    @property
-    def catalog(self) -> Catalog:
-        """What is served, as of now."""
-        return self._balancer.catalog
+    def most_rows(self, entry: Entry, *row_bytes: int, floats: bool = False) -> int:
+        """Return how many images of ``entry`` the arena holds, with ``row_bytes`` given for each.
 
-    @property
-    def engines(self) -> list[bool]:
-        """Which engines answer: each opens its socket when the model has passed its test."""
-        return [backend.connection.up for backend in self._balancer.backends]
-
-    @property
-    def ready(self) -> bool:
-        """Whether an engine answers."""
-        return any(self.engines)
-
-    def waits_for(self) -> str:
-        """Return why no engine answers, as far as an engine has said so; an empty text if none."""
-        for backend in self._balancer.backends:
-            self._balancer.reload_catalog(backend)
-        entry = self.catalog.entries.get(self.catalog.default)
-        return entry.reason if entry else ""
+        There is a number for each array that is given. Of ``floats``, float images, the arena holds
+        a quarter as many.
+        """
+        key = entry.floats_key if floats else entry.key
+        return self._layout.most_rows(entry, key, *row_bytes)
 
     def generate(
         self,
@@ -110,34 +80,69 @@ class EngineClient:
         terms: RequestTerms,
         name: str | None = None,
         version: str | None = None,
+        named: Named | NamedEach = None,
+        floats: bool = False,
     ) -> Generated:
         """Draw an image of each row of ``source``, to be read in the context that is returned.
 
         The model ``name`` draws them, the default model if there is no name; and its newest version
-        if there is no ``version``.
+        if there is no ``version``. They are of the class ``named``, or each of its own if a list
+        or an array names them, or of their seeds' own. With ``floats`` they are float images,
+        whose graph is opened first if it is not open yet.
 
         Raises:
             ModelNotFound, ModelUnavailable: the model cannot be drawn with.
-            InvalidRequest: the arena holds fewer images.
+            NotOffered: the model draws no float images.
+            InvalidRequest: the arena holds fewer images, the latents are none of the model's, or it
+                has no such class.
             EngineUnavailable: no engine appeared in time.
             ClientGone: the caller hung up.
             QueueFull, DeadlineExceeded, InferenceFailed: the engine has said so.
+            RateExceeded, TooManyInFlight: the caller's key does not allow so many images now.
         """
+        if terms.caller is not None:
+            unpaid = terms._replace(caller=None)
+            return terms.caller.draw(
+                source.n, lambda: self.generate(source, unpaid, name, version, named, floats)
+            )
         deadline = self._clock() + terms.timeout_s
         while True:
-            entry = self._find(name, version)
-            request = self._begin(entry, source, terms, deadline)
-            try:
-                result = self._result(request, terms)
-                if result.status == OK:
-                    images = self._arena.images(self._shape(entry), request.offset, source.n)
-                    end = partial(self._inflight.finish, request)
-                    return Generated(images, result.queue_s, result.infer_s, entry, end)
-            except BaseException:
-                self._inflight.finish(request)
-                raise
-            self._inflight.finish(request)
-            self._reload_catalogs(entry)
+            entry = self.find(name, version)
+            key = self._open_key(entry, FLOATS, terms, deadline) if floats else entry.key
+            generated = self._draw(entry, key, source, terms, deadline, named)
+            if generated is not None:
+                return generated
+            self._balancer.reload_catalogs(entry, floats)
+
+    def generate_with(
+        self,
+        entry: Entry,
+        source: Source,
+        terms: RequestTerms,
+        named: Named | NamedEach = None,
+        kind: str = "",
+    ) -> Generated:
+        """Draw an image of each row of ``source`` as ``generate`` does, with ``entry`` alone.
+
+        A ``kind`` is that of the graph which is to run: its float images, or its gradient, whose
+        rows are latents with cotangents behind, see ``server.runtime.gradient``.
+
+        Raises:
+            ModelGone: no engine has ``entry`` any more.
+            NotOffered: ``entry`` has no such graph.
+            ServingError: see ``generate``.
+        """
+        if terms.caller is not None:
+            free = terms._replace(caller=None)
+            draw = partial(self.generate_with, entry, source, free, named, kind)
+            return terms.caller.draw(source.n, draw)
+        deadline = self._clock() + terms.timeout_s
+        key = self._open_key(entry, kind, terms, deadline) if kind else entry.key
+        generated = self._draw(entry, key, source, terms, deadline, named)
+        if generated is None:
+            self._balancer.reload_catalogs(entry)
+            raise ModelGone(str(entry))
+        return generated
 
     def administer(self, action: str, name: str, version: str, timeout_s: float) -> None:
         """Have every engine ``load`` or ``unload`` a model, and wait until it is done.
@@ -158,27 +163,55 @@ class EngineClient:
 
     # the steps of one request
 
-    def _find(self, name: str | None, version: str | None) -> Entry:
-        """Return the bundle of that name; until the engine has spoken, none is missing."""
+    def _open_key(self, entry: Entry, kind: str, terms: RequestTerms, deadline: float) -> int:
+        """Return the key of what a graph of ``entry`` gives, once an engine has it open."""
+        now = self._balancer.catalog.entries.get(str(entry), entry)
+        newer = now if now.key == entry.key and not entry.refusal_of(kind) else entry
+        if not newer.plan_of(kind):
+            self._graphs.open(newer, kind, terms, deadline)
+        return entry.key_of(kind)
+
+    def _draw(
+        self,
+        entry: Entry,
+        key: int,
+        source: Source,
+        terms: RequestTerms,
+        deadline: float,
+        named: Named | NamedEach,
+    ) -> Generated | None:
+        """Return the images of ``key`` that ``entry`` draws; None if its engine has it no more."""
+        request = self._begin(entry, key, source, terms, deadline, named)
         try:
-            return self.catalog.find(name, version)
-        except ModelNotFound as error:
-            if self.ready:
-                raise
-            raise EngineUnavailable from error
+            result = self._result(request, terms)
+            if result.status == OK:
+                shape = self._layout.shape(entry, key)
+                images = self._arena.images(shape, request.offset, source.n)
+                end = partial(self._inflight.finish, request)
+                queue_s, infer_s, plan = result.queue_s, result.infer_s, PLANS[result.plan]
+                return Generated(images, queue_s, infer_s, entry, plan, end)
+        except BaseException:
+            self._inflight.finish(request)
+            raise
+        self._inflight.finish(request)
+        return None
 
     def _begin(
-        self, entry: Entry, source: Source, terms: RequestTerms, deadline: float
+        self,
+        entry: Entry,
+        key: int,
+        source: Source,
+        terms: RequestTerms,
+        deadline: float,
+        named: Named | NamedEach,
     ) -> InflightRequest:
         """Submit a request, unless it is known already that it would be refused."""
-        shape = self._shape(entry)
-        most = shape.rows_in(self._inflight.most_bytes)
-        if source.n > most:
-            raise InvalidRequest("n", source.n, f"at most {most}: the arena holds no more")
+        numbers = classes(named, entry)
+        size = self._layout.size_of(entry, key, source, numbers)
         now = self._clock()
-        if refusal := self._balancer.refusal(entry.key, source.n, terms, now):
-            raise _counted(refusal.again(now))
-        return self._inflight.begin(entry.key, source, shape.size(source.n), deadline, terms)
+        if refusal := self._balancer.refusal(key, source.n, terms, now):
+            raise counted(refusal.again(now))
+        return self._inflight.begin(key, source, size, deadline, terms, numbers)
 
     def _result(self, request: InflightRequest, terms: RequestTerms) -> Result:
         """Return the engine's answer, which is OK or STALE, and raise any other."""
@@ -188,28 +221,8 @@ class EngineClient:
         if result is HUNG_UP:
             raise ClientGone
         if result.status != OK:
-            _raise_for(result, terms.timeout_s)
+            raise_for(result, terms.timeout_s)
         return result  # type: ignore[no-any-return]
-
-    def _shape(self, entry: Entry) -> SlotShape:
-        shape = self._shapes.get(entry.key)
-        if shape is None:
-            assert entry.manifest is not None  # find has seen to it
-            shape = SlotShape(entry.manifest.image.shape)
-            self._shapes[entry.key] = shape
-        return shape
-
-    def _reload_catalogs(self, stale: Entry) -> None:
-        """Read the catalogs anew: an engine does not serve ``stale`` any more.
-
-        Raises:
-            ModelUnavailable: the catalogs still say that it does.
-        """
-        for backend in self._balancer.up:
-            self._balancer.reload_catalog(backend)
-        entry = self.catalog.entries.get(str(stale))
-        if entry is not None and entry.key == stale.key:
-            raise ModelUnavailable(str(stale), entry.state, "the engine does not have it")
 
     # callbacks of the event loop: what engines say, and that they come and go
 
@@ -218,31 +231,15 @@ class EngineClient:
             self._inflight.deliver(backend, message)
         elif isinstance(message, Told):
             self._administration.deliver(message)
+            self._graphs.deliver(message)
         elif isinstance(message, Changed):
             self._balancer.reload_catalog(backend)
 
     def _on_up(self) -> None:
         self._inflight.submit_waiting()
+        self._graphs.on_up()
 
     def _on_down(self, backend: Backend) -> None:
         self._administration.on_down(backend)
+        self._graphs.on_down(backend)
         self._inflight.submit_again(backend)
-
-
-def _raise_for(result: Result, timeout_s: float) -> None:
-    error: ServingError | None = None
-    if result.status == Status.FULL:
-        error = _counted(QueueFull(result.queue))
-    elif result.status == Status.EXPIRED:
-        error = DeadlineExceeded(timeout_s)
-    elif result.status == Status.CANCELLED:
-        error = ClientGone()
-    elif result.status == Status.FAILED:
-        error = InferenceFailed()
-    if error:
-        raise error
-
-
-def _counted(full: QueueFull) -> QueueFull:
-    metrics.REJECTED.labels("queue_full").inc()
-    return full

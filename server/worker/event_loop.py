@@ -29,6 +29,16 @@ class Waiter(Protocol):
         """
 
 
+class Task(Protocol):
+    """A function that runs beside its caller."""
+
+    def result(self) -> Any:
+        """Return what the function returned or raise what it raised, once it has ended."""
+
+    def cancel(self) -> None:
+        """Have the function end where it waits, if it has not ended."""
+
+
 class EventLoop(Protocol):
     """Runs callbacks one after the other; none may wait."""
 

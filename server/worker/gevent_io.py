@@ -77,10 +77,28 @@ class GeventLoop:
         return get_original("select", "poll")()  # type: ignore[no-any-return]
 
 
+class GeventTask:
+    """What ``function`` does with ``args``, in a greenlet of its own; a ``Task``."""
+
+    def __init__(self, function: Callable[..., object], *args: object) -> None:
+        self._greenlet = gevent.spawn(_outcome, function, args)
+
+    def result(self) -> Any:
+        """Return what the function returned or raise what it raised, once it has ended."""
+        result, error = self._greenlet.get()
+        if error:
+            raise error
+        return result
+
+    def cancel(self) -> None:
+        """Have the function end where it waits, if it has not ended."""
+        self._greenlet.kill()
+
+
 def _outcome(
     function: Callable[..., Result], args: tuple[object, ...]
 ) -> tuple[Result | None, Exception | None]:
-    """Return what ``function`` returns or raises: gevent would print what a thread raises."""
+    """Return what ``function`` returns or raises: gevent would print what it raises."""
     try:
         return function(*args), None
     except Exception as error:

@@ -6,6 +6,7 @@ gunicorn starts, watches and replaces it.
 import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 from gevent.server import StreamServer
 from gunicorn.workers.ggevent import GeventWorker
 
+from server.boot import PROBE_CONNECTIONS, is_for_probes
 from server.config import ServerConfig
 from server.cpus import WakeUps
+from server.worker.caller_socket import have_arrivals_told
 from server.worker.connection_balance import ConnectionBalance
 from server.worker.connections import Connections, Limits
 from server.worker.http_connection import Connection
@@ -22,6 +25,8 @@ from server.worker.http_connection import Connection
 PAUSE_S = 0.002
 """The seconds for which a new connection is left to workers that have fewer. A busy worker takes
 longer to wake, and one that hangs never does: after the pause the connection is accepted."""
+AT_ONCE = 16
+"""The most connections that a worker accepts before it goes on with the requests it has."""
 FEW = 2
 """The number of connections up to which a worker interrupts others when it wakes."""
 LAST_REQUEST_S = 1.0
@@ -46,26 +51,39 @@ class Worker(GeventWorker):  # type: ignore[misc]
         self.connection_balance: ConnectionBalance
         self.slot: int
         self.connections: Connections
+        self.probes: Connections
+        """The connections at the port of the metrics and the probes, if there is such a port."""
         self.surplus = 0
         """The number of connections that this worker should leave to others."""
 
     def init_process(self) -> None:
-        from server.observability import metrics  # after the fork: the process has files of its own
+        # After the fork: the process has files of its own.
+        from server.observability import metrics
+        from server.worker.load_samples import LoadSamples
 
         def count(reason: str) -> None:
             metrics.CONNECTIONS_ENDED.labels(reason).inc()
 
-        self.connections = Connections(_limits(ServerConfig.from_env()), count)
+        self._load_samples = LoadSamples()
+        config = ServerConfig.from_env()
+        limits = _limits(config)
+        self.connections = Connections(limits, count)
+        self.probes = Connections(replace(limits, count=PROBE_CONNECTIONS // 2), count)
+        self._metrics_port = config.metrics_port
         super().init_process()
 
     def _server(self, listener: Any, **settings: Any) -> "Server":
-        return Server(listener, self, settings)
+        if is_for_probes(listener.getsockname(), self._metrics_port):
+            return Server(listener, self, settings | {"spawn": PROBE_CONNECTIONS}, self.probes)
+        return BalancedServer(listener, self, settings, self.connections)
 
     def notify(self) -> None:
         """Tell gunicorn, once a second, that this worker lives, and end what waits too long."""
         super().notify()
         self.surplus = self.connection_balance.surplus(self.slot)
-        self.connections.sweep(None if self.alive else LAST_REQUEST_S)
+        self._load_samples.take(self.connections.answered_now, self.sockets)
+        for connections in (self.connections, self.probes):
+            connections.sweep(None if self.alive else LAST_REQUEST_S)
 
 
 def _limits(config: ServerConfig) -> Limits:
@@ -75,23 +93,25 @@ def _limits(config: ServerConfig) -> Limits:
         read_s=config.read_timeout_s,
         send_s=config.send_timeout_s,
         unsent_bytes=config.unsent_mib * 2**20,
+        body_bytes=config.body_mib * 2**20,
+        bodies_bytes=config.bodies_mib * 2**20,
     )
 
 
 class Server(StreamServer):  # type: ignore[misc]
-    """Accepts connections, and leaves some to the workers that have fewer."""
+    """Accepts connections, which are among ``connections`` as long as they last."""
 
     max_accept = 1
 
-    def __init__(self, listener: Any, worker: Worker, settings: dict[str, Any]) -> None:
+    def __init__(
+        self, listener: Any, worker: Worker, settings: dict[str, Any], connections: Connections
+    ) -> None:
         super().__init__(listener, spawn=settings["spawn"])
+        have_arrivals_told(listener)
         self.application: Callable[..., Iterable[bytes]] = settings["application"]
-        self.connections = worker.connections
+        self.connections = connections
         self.log_access = self._log_access if worker.cfg.accesslog else None
         self._worker = worker
-        self._connection_balance, self._slot = worker.connection_balance, worker.slot
-        self._has_paused = False
-        self._wake_ups = WakeUps()
         host, port = self.address[:2] if isinstance(self.address, tuple) else ("", "")
         self.environ = {
             **settings["environ"],
@@ -106,10 +126,37 @@ class Server(StreamServer):  # type: ignore[misc]
 
     def lets_go(self) -> bool:
         """Return whether the connection of the answer that is about to be sent should end."""
+        return not self._worker.alive
+
+    def handle(self, sock: Any, address: Any) -> None:
+        Connection(sock, address, self).serve()
+
+    def _log_access(self, environ: dict[str, Any], status: str, sent: int, seconds: float) -> None:
+        answer = SimpleNamespace(status=status, headers=(), sent=sent)
+        fields = [
+            (key[5:].replace("_", "-"), value)
+            for key, value in environ.items()
+            if key.startswith("HTTP_")
+        ]
+        self._worker.log.access(answer, fields, environ, timedelta(seconds=seconds))
+
+
+class BalancedServer(Server):
+    """Accepts connections, and leaves some to the workers that have fewer."""
+
+    def __init__(
+        self, listener: Any, worker: Worker, settings: dict[str, Any], connections: Connections
+    ) -> None:
+        super().__init__(listener, worker, settings, connections)
+        self._connection_balance, self._slot = worker.connection_balance, worker.slot
+        self._has_paused = False
+        self._wake_ups = WakeUps()
+
+    def lets_go(self) -> bool:
         if self._worker.surplus > 0:
             self._worker.surplus -= 1
             return True
-        return not self._worker.alive
+        return super().lets_go()
 
     def start(self) -> None:
         super().start()
@@ -121,33 +168,33 @@ class Server(StreamServer):  # type: ignore[misc]
 
     def handle(self, sock: Any, address: Any) -> None:
         try:
-            Connection(sock, address, self).serve()
+            super().handle(sock, address)
         finally:
             if self.started:
                 self._tell(len(self.pool) - 1)
 
     def _do_read(self) -> None:
-        """Accept the connection that waits, or leave it to another worker for a moment."""
-        if not self._has_paused and self._connection_balance.is_ahead(self._slot, len(self.pool)):
+        """Accept connections that wait, or leave them to another worker for a moment."""
+        if not self._has_paused and self._is_ahead():
             self._has_paused = True
             self.stop_accepting()
             self._timer = self.loop.timer(PAUSE_S)
             self._timer.start(self._start_accepting_if_started)
             return
         self._has_paused = False
-        super()._do_read()
-        self._tell(len(self.pool))
+        for _ in range(AT_ONCE):
+            before = len(self.pool)
+            super()._do_read()
+            if len(self.pool) == before:
+                return
+            self._tell(len(self.pool))
+            if self._is_ahead():
+                return
+
+    def _is_ahead(self) -> bool:
+        return self._connection_balance.is_ahead(self._slot, len(self.pool))
 
     def _tell(self, connections: int) -> None:
         """Tell the other workers how many connections there are; with many, be patient."""
         self._connection_balance.tell(self._slot, connections)
         self._wake_ups.be_patient(connections > FEW)
-
-    def _log_access(self, environ: dict[str, Any], status: str, sent: int, seconds: float) -> None:
-        answer = SimpleNamespace(status=status, headers=(), sent=sent)
-        fields = [
-            (key[5:].replace("_", "-"), value)
-            for key, value in environ.items()
-            if key.startswith("HTTP_")
-        ]
-        self._worker.log.access(answer, fields, environ, timedelta(seconds=seconds))

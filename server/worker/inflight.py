@@ -10,10 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.admission import in_time_in_s
 from server.errors import ClientGone, DeadlineExceeded, QueueFull
-from server.ipc.arena import Arena
-from server.ipc.messages import Cancel, Result, Source, Status
+from server.ipc.arena import Arena, size_of_given
+from server.ipc.messages import Cancel, Result, Status
+from server.ipc.sources import Source
 from server.observability import metrics
 from server.queue_state import QueueState
 from server.worker.arena_slots import ArenaSlots, SentRows
@@ -72,22 +76,32 @@ class Inflight:
         return self._slots.most
 
     def begin(
-        self, model: int, source: Source, size: int, deadline: float, terms: RequestTerms
+        self,
+        model: int,
+        source: Source,
+        size: int,
+        deadline: float,
+        terms: RequestTerms,
+        classes: int | NDArray[np.int32],
     ) -> InflightRequest:
-        """Submit a request, once there is a slot of ``size`` bytes for its images.
+        """Submit a request, once there is a slot: ``size`` bytes for its images, and more for the
+        rows that its source gives and for ``classes``, if there is one for each row.
 
         Raises:
             QueueFull: there would be none in time.
             DeadlineExceeded: there was none in time.
             ClientGone: the caller hung up before there was one.
         """
+        each = None if isinstance(classes, int) else classes
+        images_size, given = size, [x for x in (source.given, each) if x is not None]
+        size += sum(map(size_of_given, given))
         offset = self._slots.find(size, source.n, terms)
         if offset is None:
             offset = self._wait_for_slot(model, source.n, size, deadline, terms)
-        waiter = self._loop.waiter()
-        request_id = next(self._ids)
-        request = InflightRequest(request_id, model, source, offset, deadline, terms, waiter)
-        self._requests[request_id] = request
+        self._arena.give(given, offset + images_size)
+        number, waiter = next(self._ids), self._loop.waiter()
+        request = InflightRequest(number, model, source, offset, deadline, terms, waiter, classes)
+        self._requests[number] = request
         self._submit(request)
         return request
 
@@ -133,7 +147,7 @@ class Inflight:
             else:
                 log.error("%d engines died with request %d: it fails", LOSSES, request.request_id)
                 del self._requests[request.request_id]
-                failed = Result(request.request_id, Status.FAILED, 0.0, 0.0, QueueState())
+                failed = Result(request.request_id, Status.FAILED, 0.0, 0.0, 0, QueueState())
                 self._loop.call_soon(request.waiter.wake, failed)
 
     def deliver(self, backend: Backend, result: Result) -> None:
@@ -156,10 +170,8 @@ class Inflight:
 
     def _submit(self, request: InflightRequest) -> None:
         """Send a request to an engine; while there is none, it waits for the first."""
-        now = self._clock()
-        backend = self._balancer.choose(
-            request.model, request.rows, request.terms, now, request.tried
-        )
+        now, terms = self._clock(), request.terms
+        backend = self._balancer.choose(request.model, request.rows, terms, now, request.tried)
         request.backend = backend
         if backend is None:
             return
@@ -197,7 +209,7 @@ class Inflight:
         ahead = sum(waiting.left for waiting in before)
         wait_s = lambda first: queue(first).wait_s  # noqa: E731
         again_s = in_time_in_s(rows, deadline, ahead, after, wait_s, now)
-        if again_s > 0:
+        if again_s > 0 and deadline > now:
             metrics.REJECTED.labels("no_room").inc()
             raise QueueFull(queue(ahead + rows)._replace(retry_after_s=again_s))
         try:

@@ -1,6 +1,11 @@
 """One request of an HTTP worker that is on its way to the engines."""
 
-from server.ipc.messages import Source, Submit
+import numpy as np
+from numpy.typing import NDArray
+
+from server.bundle.classes import EACH
+from server.ipc.messages import Submit
+from server.ipc.sources import Source
 from server.worker.engine_balancer import Backend
 from server.worker.event_loop import Waiter
 from server.worker.request_terms import RequestTerms
@@ -13,8 +18,8 @@ class InflightRequest:
     """One request on its way; its slot stays taken until the engine can no longer write to it."""
 
     __slots__ = (
-        "abandoned", "accepted", "backend", "deadline", "lost", "model", "offset", "request_id",
-        "rows", "source", "terms", "tried", "waiter",
+        "abandoned", "accepted", "backend", "class_id", "deadline", "lost", "model", "offset",
+        "request_id", "rows", "source", "terms", "tried", "waiter",
     )  # fmt: skip
 
     def __init__(
@@ -26,6 +31,7 @@ class InflightRequest:
         deadline: float,
         terms: RequestTerms,
         waiter: Waiter,
+        classes: int | NDArray[np.int32],
     ) -> None:
         self.request_id = request_id
         self.model = model
@@ -35,6 +41,7 @@ class InflightRequest:
         self.deadline = deadline
         self.terms = terms
         self.waiter = waiter
+        self.class_id = classes if isinstance(classes, int) else EACH
         self.backend: Backend | None = None
         """The engine that has the request; None while there is none."""
         self.tried: tuple[Backend, ...] = ()
@@ -48,13 +55,17 @@ class InflightRequest:
 
     def submit(self) -> Submit:
         """Return the message that asks an engine for the request's images."""
+        source = self.source
         return Submit(
             self.request_id,
             self.model,
-            self.source.seed,
+            source.seed,
             self.offset,
             self.rows,
             self.deadline,
             self.terms.bulk,
             self.accepted,
+            source.kind,
+            source.truncation,
+            self.class_id,
         )

@@ -8,6 +8,8 @@ from server.worker.event_loop import EventLoop
 
 PEER = "carfront.peer"
 """The key of the caller's ``Peer`` in the WSGI environment of a request."""
+WAITED = "carfront.waited_s"
+"""The key in a WSGI environment of the seconds for which the whole request has been there."""
 
 
 class Peer(Protocol):
@@ -21,13 +23,19 @@ class Peer(Protocol):
 
 
 def hung_up(loop: EventLoop, peers: Iterable[Peer]) -> set[Peer]:
-    """Return those of ``peers`` that have hung up; one that only sends no more still listens."""
-    poll, by_descriptor = loop.poll(), {peer.fileno(): peer for peer in peers}
-    for descriptor in by_descriptor:
-        poll.register(descriptor, select.POLLRDHUP)
-    gone = select.POLLHUP | select.POLLERR
-    return {
-        by_descriptor[descriptor]
-        for descriptor, events in poll.poll(0)
-        if events & gone or by_descriptor[descriptor].is_gone()
-    }
+    """Return those of ``peers`` that have hung up; one that only sends no more still listens.
+
+    A peer whose socket is closed already, as of a request that was given up, has hung up too.
+    """
+    poll, by_descriptor, found = loop.poll(), {}, set()
+    for peer in peers:
+        if (descriptor := peer.fileno()) < 0:
+            found.add(peer)
+        else:
+            by_descriptor[descriptor] = peer
+            poll.register(descriptor, select.POLLRDHUP)
+    for descriptor, events in poll.poll(0):
+        peer = by_descriptor[descriptor]
+        if events & (select.POLLHUP | select.POLLERR) or peer.is_gone():
+            found.add(peer)
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from server.errors import ProtocolError
 from server.worker.chunked_body import ChunkedBody
+from server.worker.large_bodies import MAX_BODY, most_body
 from server.worker.request_head import (
     CODING,
     LENGTH,
@@ -20,8 +21,6 @@ from server.worker.request_head import (
 
 MAX_HEAD = 64 * 1024
 """The most bytes of a request's first line and header fields together."""
-MAX_BODY = 64 * 1024
-"""The most bytes of a request's body: what is asked for here is always small."""
 MAX_LINE = 8 * 1024
 """The most bytes of a request's first line: no more than proxies pass on."""
 PATH = re.compile(rb"[^ ]+ (/[^ ?]{0,200})")
@@ -36,10 +35,17 @@ class RequestReader:
     """Reads request after request of one connection.
 
     ``receive`` returns what the caller sends, and ``say_continue`` tells it to send the body that
-    it holds back.
+    it holds back. ``hear`` is told how many bytes of a large body are here, and may raise a
+    ``ProtocolError``. A body that carries latents has ``most_latents`` bytes at most.
     """
 
-    def __init__(self, receive: Receive, say_continue: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        receive: Receive,
+        say_continue: Callable[[], None],
+        hear: Callable[[int], None] = lambda _: None,
+        most_latents: int = MAX_BODY,
+    ) -> None:
         self.line: RequestLine | None = None
         """The first line of the request that is read; None while it is not read, or is none."""
         self.path = ""
@@ -48,8 +54,13 @@ class RequestReader:
         """The header fields of the request that was read last."""
         self._receive = receive
         self._say_continue = say_continue
+        self._hear = hear
+        self._most_latents = most_latents
         self._unread = bytearray()
         """What came behind the last request."""
+        self._pieces: list[bytes] = []
+        """What is here of a large body. One long buffer for each of many callers, which all grow,
+        would leave gaps in the memory that nothing fits into."""
         self._block = b""
         """The header fields as they came: most callers send the same ones again."""
 
@@ -75,7 +86,12 @@ class RequestReader:
             self._block, self.fields = b"", {}
             self._block, self.fields = block, read_fields(block)
         check_host(line, self.fields)
-        return self._read_body(line)
+        try:
+            return self._read_body(line)
+        except BaseException:
+            self._unread.clear()  # it may be much; who refers to it waits for the collector
+            self._pieces.clear()
+            raise
 
     def _find_end_of_head(self) -> int | None:
         """Return where the next request's head ends; None at the end of the connection."""
@@ -100,29 +116,48 @@ class RequestReader:
             raise ProtocolError(400, "a HEAD request has no body")
         if coding is not None and line.version == "HTTP/1.0":
             raise ProtocolError(400, "HTTP/1.0 has no Transfer-Encoding")
-        if length > MAX_BODY:
-            raise ProtocolError(413, f"the body is longer than {MAX_BODY} bytes")
+        is_small = coding is None and length <= MAX_BODY
+        most = MAX_BODY if is_small else most_body(line, self._most_latents)
+        if length > most:
+            raise ProtocolError(413, f"the body is longer than {most} bytes")
         expect = self.fields.get("HTTP_EXPECT")
         if expect is not None and line.version == "HTTP/1.1":
             if expect.lower() != "100-continue":
                 raise ProtocolError(417, "nothing but 100-continue can be expected here")
             if not self._unread:
                 self._say_continue()
-        return self._read_sized(length) if coding is None else self._read_chunked()
+        return self._read_sized(length) if coding is None else self._read_chunked(most)
 
     def _read_sized(self, length: int) -> bytes:
         unread = self._unread
+        if length > MAX_BODY:
+            return self._read_large(length)
         while len(unread) < length:
             unread += self._receive_more()
         body = bytes(unread[:length])
         del unread[:length]
         return body
 
-    def _read_chunked(self) -> bytes:
-        chunks = ChunkedBody(MAX_BODY)
+    def _read_large(self, length: int) -> bytes:
+        pieces, size = self._pieces, len(self._unread)
+        pieces.append(bytes(self._unread))
+        self._unread.clear()
+        while size < length:
+            pieces.append(self._receive_more())
+            size += len(pieces[-1])
+            self._hear(size)
+        body = b"".join(pieces)
+        pieces.clear()
+        self._unread += body[length:]
+        return body[:length]
+
+    def _read_chunked(self, most: int) -> bytes:
+        chunks = ChunkedBody(most)
         piece = bytes(self._unread)
         self._unread.clear()
         while (found := chunks.feed(piece)) is None:
+            if chunks.size > MAX_BODY:
+                self._hear(chunks.size)
             piece = self._receive_more()
         body, behind = found
         self._unread += behind

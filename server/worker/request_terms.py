@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from server.errors import QueueFull
 from server.queue_state import SMALL_ROWS, QueueState
+from server.worker.caller import Caller
 from server.worker.peer import Peer
 
 HOLDS_S = 0.5
@@ -21,6 +22,8 @@ class RequestTerms(NamedTuple):
     """Whether the caller lets others go first."""
     peer: Peer | None = None
     """By which it is noticed that the caller hangs up; None where nobody can be asked."""
+    caller: Caller | None = None
+    """The holder of a key, whose limits count; None where nobody needs a key."""
 
     def is_small(self, rows: int) -> bool:
         """Tell whether a request of ``rows`` rows has a lane and a part of the arena of its own."""

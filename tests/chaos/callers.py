@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
+from tests.patience import PATIENCE_S
+
 SEEDS = 4096
 """Images that are asked for: the seeds 0 to 4095."""
 MOST = 512
@@ -20,7 +22,6 @@ MOST = 512
 QUEUE_S = 3.0
 """How long the largest requests of all callers together may take: nobody is refused for the load's
 sake, also where a fault leaves half of the machine."""
-RETRY_WITHIN_S = 60.0
 
 
 class Client:
@@ -29,7 +30,7 @@ class Client:
     def __init__(self, url: str, broken: Callable[[], None] = lambda: None) -> None:
         self._place = urlsplit(url).netloc
         self._broken = broken
-        self._connection = http.client.HTTPConnection(self._place, timeout=RETRY_WITHIN_S)
+        self._connection = http.client.HTTPConnection(self._place, timeout=PATIENCE_S)
 
     def __del__(self) -> None:
         self._connection.close()
@@ -42,7 +43,7 @@ class Client:
         """
         data = json.dumps(body) if body else None
         headers = {"Content-Type": "application/json"} if body else {}
-        deadline = time.monotonic() + RETRY_WITHIN_S
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 self._connection.request(method, path, data, headers)

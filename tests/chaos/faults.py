@@ -6,18 +6,18 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.serving import Server, get, serving
 from server.config import ServerConfig
 from tests.bundles import copy_version
-from tests.chaos.processes import family, processes
+from tests.chaos.processes import family, is_whole
+from tests.patience import PATIENCE_S
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
-WITHIN_S = 60.0
 BATCH_HANGS_S = ServerConfig().batch_timeout_ms / 1000
 """After this time the engine itself takes a batch for one that hangs."""
 ENGINE_HANGS_S = ServerConfig().silence_s + 2
@@ -50,15 +50,8 @@ class Victim:
         return self.folder / "sabotage"
 
     def is_whole(self) -> bool:
-        """Whether every process of the server is there, no other is, and the engine answers.
-
-        An engine whose arbiter was killed serves on for a while, beside the next one.
-        """
-        workers, engines, arbiters = family(self.server.pid)
-        if (len(workers), len(engines), len(arbiters)) != (self.worker_count, 1, 1):
-            return False
-        found = [each for each in processes() if each.session == self.server.pid]
-        if len(found) != 1 + self.worker_count + 2:
+        """Whether every process of the server is there, no other is, and the engine answers."""
+        if not is_whole(self.server.pid, self.worker_count):
             return False
         try:
             metrics = get(f"{self.server.url}/metrics").decode()
@@ -98,7 +91,7 @@ def victim(
     folder: Path,
     worker_count: int = 2,
     settings: Mapping[str, str] | None = None,
-    stop_within_s: float = 40.0,
+    start: Callable[..., AbstractContextManager[Server]] = serving,
 ) -> Iterator[Victim]:
     """Start a server that may be harmed, with its files in ``folder``, and more ``settings``."""
     copy_version(folder / "models", "1")
@@ -110,7 +103,7 @@ def victim(
         "SABOTAGE": str(folder / "sabotage"),
         **(settings or {}),
     }
-    with serving(python, environ, stop_within_s=stop_within_s) as server:
+    with start(python, environ) as server:
         yield Victim(server, folder, worker_count)
 
 
@@ -121,6 +114,18 @@ def kill(pids: list[int], number: signal.Signals = signal.SIGKILL) -> None:
             os.kill(pid, number)
         except ProcessLookupError:
             return
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Have processes stand still until the block ends, those that are left by then."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            kill([pid], signal.SIGCONT)
 
 
 def freeze(pids: list[int]) -> None:
@@ -146,7 +151,7 @@ def hang_a_batch(victim: Victim) -> None:
 
 
 def order(victim: Victim, how: str) -> None:
-    """Have the next batch ``hang``, ``raise``, or find no ``memory``."""
+    """Have the next batch ``hang``, ``raise``, find no ``memory``, or be ``slow``."""
     draft = victim.order.with_suffix(".draft")
     draft.write_text(how)
     draft.rename(victim.order)
@@ -163,11 +168,17 @@ def held(victim: Victim, step: str) -> Iterator[int]:
     waiting.unlink(missing_ok=True)
     hold.write_text(step)
     try:
+        killed = [str(pid) for pid in victim.engines]  # one of them may wait itself by now
         kill(victim.engines)
-        until(waiting.exists, "no engine waits")
+        until(lambda: _text(waiting) not in ("", *killed), "no engine waits")
         yield int(waiting.read_text())
     finally:
         hold.unlink()
+
+
+def _text(path: Path) -> str:
+    """Return what is in a file, nothing if there is none."""
+    return path.read_text() if path.exists() else ""
 
 
 def await_end(path: Path) -> None:
@@ -181,7 +192,7 @@ def until(condition: Callable[[], bool], otherwise: str) -> None:
     Raises:
         TimeoutError: it never did; the message is ``otherwise``.
     """
-    deadline = time.monotonic() + WITHIN_S
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(otherwise)

@@ -13,9 +13,10 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from export import pipeline
+from export import contents, pipeline
 from export.config import ExportConfig
 from export.convert import convert, write_onnx
+from export.gradient.reference import load_vjp
 from export.head import add_head
 from export.parity import check_parity
 from export.probes import make_probes
@@ -151,12 +152,35 @@ def report(model_path, reference, probes):
     return check_parity(model_path, reference, probes, choose_plans(), threads=1)
 
 
+def stay_in_this_process(monkeypatch):
+    """Have exports draw and take gradients in this process, where TensorFlow is loaded already."""
+    monkeypatch.setattr(pipeline, "apart", load_reference)
+    monkeypatch.setattr(contents, "vjp_apart", load_vjp)
+
+
 @pytest.fixture
-def quick(monkeypatch):
-    """An export on as few seeds as there must be, without the measurement of speed."""
-    monkeypatch.setattr(pipeline, "make_probes", lambda dim: make_probes(dim, rows=0))
+def in_this_process(monkeypatch):
+    """Stay in this process."""
+    stay_in_this_process(monkeypatch)
+
+
+def hasten(monkeypatch):
+    """Have exports take as few seeds as there must be, measure no speed, and try no variant."""
+    monkeypatch.setattr(pipeline, "rows_for", lambda shape: 0)
     monkeypatch.setattr(pipeline, "_measure", lambda *_: [])
     monkeypatch.setattr(pipeline, "CANDIDATES", ())
+
+
+@pytest.fixture
+def quick(monkeypatch, in_this_process):
+    """Hasten an export."""
+    hasten(monkeypatch)
+
+
+@pytest.fixture
+def on_cpu(monkeypatch):
+    """Prove on ONNX Runtime's own provider alone: OpenVINO compiles for half a minute."""
+    monkeypatch.setattr(pipeline, "choose_plans", lambda: choose_plans("cpu"))
 
 
 @pytest.fixture

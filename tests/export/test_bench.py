@@ -46,7 +46,8 @@ def test_command_measures_every_variant_and_saves_what_it_prints(tmp_path, monke
     assert main([str(folder), "--threads", "1", "--save", str(tmp_path / "rates.json")]) == 0
     assert "images a second by batch size, 1 threads" in capsys.readouterr().out
     facts = json.loads((tmp_path / "rates.json").read_text())
-    assert {rate["plan"] for rate in facts["rates"]} == {"cpu/f32"}
+    plans = {rate["plan"] for rate in facts["rates"]}
+    assert plans == {"cpu/f32", "cpu/exact", "openvino/exact"}
 
 
 def test_altered_bundle_is_refused(tmp_path, capsys):

@@ -11,14 +11,16 @@ from export.config import ExportConfig
 from export.contents import Proven, write_contents
 from export.head import to_uint8
 from export.parity import GOLDEN_PLAN
+from export.pictures import grid, sheet_of
 from export.probes import GOLDEN_SEEDS
 from export.run import read_run
 from export.tolerances import GOLDEN_LEVELS
 from server.bundle.files import load_bundle
 from server.bundle.latents import latents
 from server.bundle.manifest import BundleError
+from server.runtime.open_session import open_session
 from server.runtime.plans import choose_plans
-from server.runtime.session import Session, open_session
+from server.runtime.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def bundle(run_dir, model_path, report, tmp_path_factory):
 def test_manifest_lists_every_file_but_itself(bundle):
     there = {path.name for path in bundle.path.iterdir()}
     assert set(bundle.manifest.files) | {"manifest.json"} == there
-    graphs = {"generator.onnx", "generator-float.onnx"}
+    graphs = {"generator.onnx", "generator-float.onnx", "generator-gradient.onnx"}
     assert there == graphs | {
         "manifest.json",
         "golden.npy",
@@ -71,7 +73,7 @@ def test_server_opens_a_session_on_it_with_its_first_plan(bundle):
 
 
 def test_lineage_is_what_the_run_says_and_the_versions_of_the_export(bundle, config):
-    run = json.loads((config.run / "run.json").read_text())
+    run = json.loads((config.source / "run.json").read_text())
     lineage = bundle.manifest.lineage
     assert lineage["training"] == {k: v for k, v in run.items() if k != "schema_version"}
     versions = lineage["export"]["versions"]
@@ -82,7 +84,12 @@ def test_lineage_is_what_the_run_says_and_the_versions_of_the_export(bundle, con
 
 def test_no_path_of_the_exporting_machine_is_in_it(bundle, config):
     for path in bundle.path.iterdir():
-        assert str(config.run.parent).encode() not in path.read_bytes()
+        assert str(config.source.parent).encode() not in path.read_bytes()
+
+
+def test_directions_of_the_latents_are_in_it_and_wait_for_names(bundle):
+    found = bundle.manifest.directions
+    assert [x.name for x in found] == [f"direction {n}" for n in range(1, 9)]
 
 
 def test_samples_show_the_first_seeds(bundle, report):
@@ -92,10 +99,22 @@ def test_samples_show_the_first_seeds(bundle, report):
     np.testing.assert_array_equal(first, report.images(GOLDEN_PLAN)[len(GOLDEN_SEEDS)])
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "zoom"),
+    [(28, 128, 2), (64, 128, 2), (128, 128, 1), (256, 32, 1), (4096, 1, 1)],
+)
+def test_samples_of_large_images_are_fewer_and_not_enlarged(size, count, zoom):
+    columns, rows, found = sheet_of((size, size, 3))
+    assert (columns * rows, found) == (count, zoom)
+    if count > 1:
+        sheet = grid(np.zeros((count, size, size, 3), np.uint8))
+        assert max(sheet.size) < 2500
+
+
 def test_same_run_gives_the_same_bundle(bundle, config, model_path, report, tmp_path):
     again = tmp_path / "again"
     again.mkdir()
-    write_contents(again, Proven("all", model_path, report), read_run(config.run), config)
+    write_contents(again, Proven("all", model_path, report), read_run(config.source), config)
     for path in bundle.path.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
 

@@ -25,11 +25,6 @@ def test_finished_run_is_read(folder):
     assert run.saved_model == folder / "saved_model"
 
 
-def test_missing_run_says_to_train(tmp_path):
-    with pytest.raises(RunIncomplete, match=r"train first: python -m training --out .*none"):
-        read_run(tmp_path / "none")
-
-
 def test_missing_saved_model_says_to_finish_the_training(folder):
     shutil.rmtree(folder / "saved_model")
     with pytest.raises(RunIncomplete, match="saved_model holds no SavedModel; run the training"):
@@ -60,7 +55,7 @@ def test_unreadable_run_json_is_refused(folder, text):
         ("image_shape", [32, 32, 2]),
         ("image_shape", [32, 32.0, 3]),
         ("image_shape", None),
-        ("image_range", [0.0, 255.0]),
+        ("image_range", [0.0, 2.0]),
         ("latent_distribution", "uniform"),
     ],
 )
@@ -74,6 +69,13 @@ def test_run_of_another_kind_is_refused_by_name(folder, name, value):
 def test_name_that_no_server_would_find_is_refused(run_dir, name):
     with pytest.raises(ValueError, match="--name is "):
         ExportConfig(run_dir, name, "1")
+
+
+def test_without_a_version_the_one_after_the_highest_is_taken(run_dir, tmp_path):
+    assert ExportConfig(run_dir, "cars", models=tmp_path).version == "1"
+    for name in ("2", "10", "9", ".partial-x", "notes"):
+        (tmp_path / "cars" / name).mkdir(parents=True)
+    assert ExportConfig(run_dir, "cars", models=tmp_path).version == "11"
 
 
 @pytest.mark.parametrize("version", ["", "0", "01", "1.0", "v1", "latest", "1\n"])

@@ -5,7 +5,7 @@ import pytest
 
 from export.stated_range import beyond
 
-TANH, SIGMOID = (-1.0, 1.0), (0.0, 1.0)
+TANH, SIGMOID, BYTES = (-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)
 
 
 def told(low, high, stated):
@@ -24,6 +24,7 @@ def told(low, high, stated):
         (0, 1, SIGMOID),
         (0.6, 0.9, SIGMOID),
         (-0.0019, 1.0019, SIGMOID),
+        (-0.49, 255.49, BYTES),
     ],
 )
 def test_images_in_the_stated_range_are_no_miss(low, high, stated):
@@ -36,10 +37,17 @@ def test_images_in_the_stated_range_are_no_miss(low, high, stated):
         (-0.98, 0.97, SIGMOID, "50.2% of the values would be clipped; state [-1.0, 1.0]"),
         (0.01, 0.99, TANH, "no pixel is dark; state [0.0, 1.0]"),
         (-1.1, 1, TANH, "4.6% of the values would be clipped; end the generator with a tanh or a"),
-        (0, 255, SIGMOID, "99.6% of the values would be clipped; end the generator with a tanh or"),
+        (0, 255, SIGMOID, "99.6% of the values would be clipped; state [0.0, 255.0] "),
+        (0, 256, BYTES, "0.2% of the values would be clipped; end the generator with a tanh or a"),
+        (
+            0,
+            1,
+            BYTES,
+            "no pixel is light; state [0.0, 1.0] (image_range in run.json, or --ra",
+        ),
     ],
 )
 def test_other_range_is_told_with_the_one_to_state(low, high, stated, wanted):
     (miss,) = told(low, high, stated)
-    seen = f"from {low:.3f} to {high:.3f}, where image_range in run.json states {[*stated]}"
-    assert miss.startswith(f"the SavedModel draws values {seen}: {wanted}")
+    seen = f"from {low:.3f} to {high:.3f}, where its range is stated as {[*stated]}"
+    assert miss.startswith(f"the generator draws values {seen}: {wanted}")

@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from tests.gpu import card, check
+from tests.patience import PATIENCE_S
 
 
 def run(tmp_path, *more):
@@ -53,7 +54,7 @@ def test_part_of_the_time_in_which_a_kernel_ran_is_the_mean_of_what_was_seen(mon
     monkeypatch.setattr(card, "LOOK_S", 0.0)
     monkeypatch.setattr(card, "_busy_now", lambda: shares.pop() if shares else seen.set())
     with card.busy() as found:
-        assert seen.wait(10)
+        assert seen.wait(PATIENCE_S)
     assert found == {"gpu_busy": 0.5}
 
 

@@ -21,6 +21,8 @@ LOADTEST_PYTHON = os.environ.get("LOADTEST_PYTHON", sys.executable)
 SERVE_PYTHON = os.environ.get("SERVE_PYTHON", sys.executable)
 """The interpreter that has the server's libraries."""
 SHAPE = (32, 32, 3)
+FRONT_PAGE = {"model": "fake", "version": "1", "image": {"shape": SHAPE}, "latents": {"dim": 100}}
+"""What the front page tells."""
 
 
 def draw(seed: int, n: int) -> NDArray[np.uint8]:
@@ -73,7 +75,7 @@ class Fake(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/":
-            self.say(200, "application/json", json.dumps({"image": {"shape": SHAPE}}).encode())
+            self.say(200, "application/json", json.dumps(FRONT_PAGE).encode())
         elif self.path == "/readyz":
             self.say(200, "application/json", b"{}")
         else:
@@ -125,9 +127,22 @@ class Fake(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_server(fault: str = "") -> Iterator[str]:
-    """Serve in a thread; yield the URL."""
-    handler = type("Faulty", (Fake,), {"fault": fault})
+def counting_server() -> Iterator[tuple[str, list[str]]]:
+    """Serve in a thread; yield the URL, and the paths of all requests that were answered."""
+    answered: list[str] = []
+
+    def say(self: Fake, *args: object, **headers: str) -> None:
+        answered.append(self.path)
+        Fake.say(self, *args, **headers)
+
+    with fake_server(say=say) as url:
+        yield url, answered
+
+
+@contextmanager
+def fake_server(fault: str = "", **members: object) -> Iterator[str]:
+    """Serve in a thread; yield the URL. ``members`` take the place of the handler's own."""
+    handler = type("Faulty", (Fake,), {"fault": fault, **members})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
         thread.start()

@@ -1,5 +1,6 @@
 """The fuzzer finds each kind of fault, in servers that are wrong on purpose, and no other."""
 
+import io
 import json
 import os
 import signal
@@ -7,22 +8,29 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from base64 import b64encode
+from contextlib import contextmanager, nullcontext
 from random import Random
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from loadtests.fuzz import __main__ as fuzz
-from loadtests.fuzz import caller, documents, player, tally
+from loadtests.fuzz import caller, documents, large, phases, player, tally, verdict
 from loadtests.fuzz.conversation import MODULES, Conversation, conversation
+from loadtests.fuzz.known import Known
 from loadtests.fuzz.maker import Maker
 from loadtests.fuzz.odd_values import OddValues
-from loadtests.fuzz.player import Outcome, play
+from loadtests.fuzz.outcome import Fault, Outcome
+from loadtests.fuzz.player import play
 from loadtests.fuzz.request import Images, Owed, Request
 from loadtests.fuzz.response import Malformed, Response, read
+from loadtests.fuzz.restored import Restored
 from loadtests.fuzz.tally import Tally, literal
-from loadtests.fuzz.verdict import Fault, References, faults
-from tests.servers import PYTHON, SMALL_BATCHES
+from loadtests.fuzz.verdict import References, faults
+from loadtests.serving import Server
+from tests.servers import NO_TIMEOUTS, PATIENCE_S, PYTHON, SMALL_BATCHES
 
 ODD = OddValues([1, "a", None], [{"n": 1, "seed": 3}, {"n": 0}], ["text", "\u00e9"])
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: fuzz-1\r\n\r\nok"
@@ -30,6 +38,11 @@ GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: fuzz-1\r\n\r\nok"
 
 def request(**parts):
     return Request(**{"kind": "a case", "request_id": "fuzz-1", **parts})
+
+
+def made(seed, number):
+    """Return the conversation that a seed makes of a number."""
+    return conversation(Known(seed, ODD, "1").maker(number), number)
 
 
 def answer(status=200, body=b"{}", **fields):
@@ -86,11 +99,18 @@ def test_answer_to_head_has_no_body_and_one_in_chunks_is_joined():
         ({"target": b"//v1"}, answer(308), "308, which is not documented"),
         ({"statuses": {400}}, answer(200), "200 instead of 400"),
         ({"statuses": {405}}, answer(405), "405 without Allow"),
+        ({"statuses": {401}}, answer(401), "401, which is not documented"),
+        ({"statuses": {401}, "needs_key": True}, answer(401), "401 without WWW-Authenticate"),
+        (
+            {"statuses": {429}, "needs_key": True},
+            answer(429, retry_after="1"),
+            "429 without Retry-After and RateLimit",
+        ),
         ({}, answer(x_request_id=""), "200 without X-Request-Id"),
         ({}, answer(x_request_id="fuzz-2"), "the answer to another request"),
         ({}, answer(x_request_id="smuggled"), "a body was answered as a request"),
-        ({"statuses": {404}}, answer(404), "404 outside /v2 in another form"),
-        ({"target": b"/v2/x", "statuses": {404}}, answer(404), "404 below /v2 in another form"),
+        ({"statuses": {404}}, answer(404), "404 of our own in another form"),
+        ({"target": b"/v2/x", "statuses": {404}}, answer(404), "404 of a protocol in another form"),
         ({"images": Images(3)}, answer(), "images of another type"),
         (
             {"images": Images(3), "target": b"/v1/images/3.png"},
@@ -131,6 +151,100 @@ def _references(images):
     return references
 
 
+def test_reference_of_a_large_answer_is_made_of_answers_that_are_not_streamed(monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (4100, 32, 32, 3), np.uint8)
+    asked = []
+
+    def whole(self, wanted):
+        asked.append((wanted.seed, wanted.n, wanted.format))
+        return 200, 0.0, pixels[wanted.seed - 3 : wanted.seed - 3 + wanted.n].tobytes()
+
+    monkeypatch.setattr(References, "_asked", whole)
+    references = References("http://127.0.0.1:1")
+    assert references.images(Images(3, 4100, "raw")) == pixels.tobytes()
+    assert asked == [(3, 4096, "raw"), (4099, 4, "raw")]
+    found = np.load(io.BytesIO(references.images(Images(3, 4100, "npy"))))
+    assert (found == pixels).all()
+
+
+def png(size=(32, 32)):
+    file = io.BytesIO()
+    Image.new("RGB", size).save(file, "PNG")
+    return b64encode(file.getvalue()).decode()
+
+
+def step(number=5, **changes):
+    return {"step": number, "steps": 6, "distance": 1.5, "image": png(), **changes}
+
+
+def end(**changes):
+    more = {"filled": png(), "latents": [0.0] * 100, "model": "cars-dcgan", "version": "2"}
+    return {**step(6), **more, **changes}
+
+
+def events(*told):
+    return "".join(f"event: {kind}\ndata: {json.dumps(x)}\n\n" for kind, x in told).encode()
+
+
+@pytest.mark.parametrize(
+    ("has_events", "body"),
+    [
+        (False, json.dumps(end()).encode()),
+        (True, events(("step", step(0)), ("step", step()), ("end", end()))),
+        (True, events(("step", step(0)), ("error", {"status": 504}))),
+    ],
+)
+def test_restoration_that_is_whole_has_no_fault(has_events, body):
+    kind = "text/event-stream" if has_events else "application/json"
+    given = answer(200, body, content_type=kind)
+    wanted = request(restored=Restored(6, has_events))
+    assert faults(wanted, given, _references(b"")) == []
+
+
+@pytest.mark.parametrize(
+    ("has_events", "body"),
+    [
+        (False, b"{"),
+        (False, json.dumps(step()).encode()),
+        (False, json.dumps(end(step=7)).encode()),
+        (False, json.dumps(end(steps=5)).encode()),
+        (False, json.dumps(end(distance=300)).encode()),
+        (False, json.dumps(end(latents=[0.0] * 99)).encode()),
+        (False, json.dumps(end(filled="AAAA")).encode()),
+        (False, json.dumps(end(image=png((31, 32)))).encode()),
+        (True, events(("end", end()))),
+        (True, events(("step", step(0)))),
+        (True, events(("step", step()), ("step", step()), ("end", end()))),
+        (True, events(("step", step(0)), ("error", {"status": 500}))),
+        (True, events(("step", step(0)), ("end", end()), ("end", end()))),
+        (True, events(("step", step(0)), ("end", end()))[:-1]),
+    ],
+)
+def test_restoration_that_lacks_something_is_a_fault(has_events, body):
+    kind = "text/event-stream" if has_events else "application/json"
+    given = answer(200, body, content_type=kind)
+    wanted = request(restored=Restored(6, has_events))
+    assert [x.kind for x in faults(wanted, given, _references(b""))] == ["a wrong restoration"]
+
+
+def test_restoration_of_another_type_is_a_fault():
+    wanted = request(restored=Restored(6, has_events=True))
+    found = faults(wanted, answer(200, json.dumps(end()).encode()), _references(b""))
+    assert [x.kind for x in found] == ["a restoration of another type"]
+
+
+def test_reference_that_is_refused_for_what_others_wait_for_is_asked_again(monkeypatch):
+    given = [(503, 0.25, b"full"), (200, 0.0, b"right")]
+    pauses = []
+    monkeypatch.setattr(verdict.time, "sleep", pauses.append)
+    monkeypatch.setattr(References, "_asked", lambda self, wanted: given.pop(0))
+    assert References("http://127.0.0.1:1").images(Images(3)) == b"right"
+    assert pauses == [0.25]
+    given += [(500, 0.0, b"failed"), (200, 0.0, b"right")]
+    with pytest.raises(verdict.CleanRequestFailed, match="500"):
+        References("http://127.0.0.1:1").images(Images(4))
+
+
 # what a connection owes
 
 
@@ -147,7 +261,7 @@ def scripted(serve):
         thread = threading.Thread(target=run)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join(20)
+        thread.join()
 
 
 def answering(data, then_close=True):
@@ -173,6 +287,7 @@ LAST = GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 @pytest.fixture
 def impatient(monkeypatch):
+    """Wait no longer for what does not come; for what comes there is time."""
     monkeypatch.setattr(caller, "ANSWER_S", 0.3)
     monkeypatch.setattr(player, "ANSWER_S", 0.3)
     monkeypatch.setattr(player, "CONTINUE_S", 0.2)
@@ -187,19 +302,30 @@ def refused():
     [
         ([request()], answering(b""), "closed without an answer"),
         ([request(), request()], answering(GOOD), "closed without an answer"),
-        ([request()], answering(b"", then_close=False), "no answer in time"),
         ([request()], answering(GOOD[:-1]), "an answer that is no HTTP/1.1"),
         ([request()], answering(GOOD * 2, then_close=False), "bytes that nobody asked for"),
-        ([refused()], answering(LAST, then_close=False), "kept open after a refusal"),
         ([refused(), request()], answering(LAST * 2), "an answer after a refusal"),
-        ([request(closes=True)], answering(LAST, then_close=False), "kept open after the last"),
         ([request(closes=True)], answering(GOOD), "without Connection: close"),
         ([request(closes=True)] * 2, answering(LAST * 2), "an answer after the last answer"),
     ],
 )
-def test_fault_of_a_connection_is_named(requests, serve, fault, impatient):
+def test_fault_of_a_connection_is_named(requests, serve, fault):
     with scripted(serve) as url:
         found = held(url, *requests)
+    assert any(fault in kind for kind in found), found
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent", "fault"),
+    [
+        (request(), b"", "no answer in time"),
+        (refused(), LAST, "kept open after a refusal"),
+        (request(closes=True), LAST, "kept open after the last"),
+    ],
+)
+def test_what_does_not_come_is_waited_for_and_named(asked, sent, fault, impatient):
+    with scripted(answering(sent, then_close=False)) as url:
+        found = held(url, asked)
     assert any(fault in kind for kind in found), found
 
 
@@ -213,7 +339,7 @@ def test_fault_of_a_connection_is_named(requests, serve, fault, impatient):
         ([request(closes=True), request()], answering(LAST)),
     ],
 )
-def test_server_that_does_as_it_owes_has_no_fault(requests, serve, impatient):
+def test_server_that_does_as_it_owes_has_no_fault(requests, serve):
     with scripted(serve) as url:
         assert held(url, *requests) == []
 
@@ -222,7 +348,7 @@ def test_half_closed_connection_has_to_end_after_its_answer(impatient):
     def serve(connection):
         connection.recv(1 << 16)
         connection.sendall(GOOD)
-        stay.wait(20)
+        stay.wait()
 
     stay = threading.Event()
     with scripted(serve) as url:
@@ -235,7 +361,12 @@ def test_half_closed_connection_has_to_end_after_its_answer(impatient):
     ("interim", "wanted"),
     [(b"HTTP/1.1 100 Continue\r\n\r\n", []), (b"", ["no 100 (Continue) in time"])],
 )
-def test_caller_that_waits_sends_its_body_after_100_or_when_none_comes(interim, wanted, impatient):
+def test_caller_that_waits_sends_its_body_after_100_or_when_none_comes(
+    interim, wanted, monkeypatch
+):
+    if not interim:
+        monkeypatch.setattr(player, "CONTINUE_S", 0.2)
+
     def serve(connection):
         connection.recv(1 << 16)
         connection.sendall(interim)
@@ -261,9 +392,9 @@ def test_nobody_listening_is_a_fault():
 
 def test_same_seed_makes_the_same_conversations():
     for number in range(50):
-        first, again = (conversation(7, number, ODD, "1") for _ in range(2))
+        first, again = (made(7, number) for _ in range(2))
         assert first == again
-    assert conversation(7, 0, ODD, "1") != conversation(8, 0, ODD, "1")
+    assert made(7, 0) != made(8, 0)
 
 
 def test_hypothesis_thinks_of_the_same_values_for_the_same_seed():
@@ -271,7 +402,7 @@ def test_hypothesis_thinks_of_the_same_values_for_the_same_seed():
 
 
 def test_every_case_is_among_ten_thousand_requests_each_with_an_id_of_its_own():
-    asked = [x for number in range(4000) for x in conversation(1, number, ODD, "1").requests]
+    asked = [x for number in range(4000) for x in made(1, number).requests]
     assert len({x.request_id for x in asked}) == len(asked) > 10_000
     kinds = {x.kind.partition(":")[0] for x in asked}
     for module in MODULES:
@@ -304,22 +435,72 @@ def test_oracle_knows_what_is_owed_to_a_document(body, statuses):
 
 
 def test_growing_memory_and_a_secret_in_the_log_are_faults(tmp_path):
-    found = Tally(memory_mb=[100.0] * 10 + [120.0] * 10)
+    found = Tally(own_mb=[{"engine-0": 100.0}] * 10 + [{"engine-0": 120.0}] * 10)
     found.judge_memory()
     log = tmp_path / "log"
-    log.write_text('{"message": "fine"}\nno JSON\n{"message": "s3cr3t-of-the-fuzzer"}\n')
+    log.write_text(
+        '{"message": "fine"}\nno JSON\n7\n{"message": "s3cr3t-of-the-fuzzer"}\n'
+        '{"level": "error", "message": "unhandled"}\n'
+    )
     fuzz.judge_log(log, found)
     assert set(found.faults) == {
         "memory grew", "a line of the log that is no JSON", "a secret in the log",
+        "an error in the log",
     }  # fmt: skip
+    assert found.faults["a line of the log that is no JSON"].total() == 2
+
+
+def test_process_that_grows_is_a_fault_though_others_are_larger():
+    warm = {"engine-0": 500.0, "http-0": 60.0, "http-1": 60.0}
+    grown = warm | {"http-0": 69.0}
+    found = Tally(own_mb=[*[warm] * 10, *[grown] * 10])
+    found.judge_memory()
+    assert set(found.faults) == {"memory grew"}
+    assert found.examples[0].detail == "http-0: from 60.0 to 69.0 MB"
+    assert found.report()["own_mb"]["http-0"] == {"start": 60.0, "warm": 60.0, "end": 69.0}
+    steady = Tally(own_mb=[warm] * 20)
+    steady.judge_memory()
+    assert not steady.faults
+
+
+def test_process_that_is_lost_is_a_fault(monkeypatch, tmp_path):
+    log = tmp_path / "log"
+    log.write_text("")
+    before_and_after = [[1, 2, 3], [1, 3, 4]]
+    monkeypatch.setattr(fuzz, "processes", lambda group: before_and_after.pop(0))
+    monkeypatch.setattr(fuzz, "fuzz", lambda *_: None)
+    monkeypatch.setattr(fuzz, "serving", lambda *_, **__: nullcontext(Server("", 1, log)))
+    monkeypatch.setattr(fuzz, "PHASES", phases.PHASES[:1])
+    assert fuzz.main(["--requests", "1"]) == 1
+
+
+@pytest.mark.parametrize(("requests", "status"), [(19_999, 0), (20_000, 1)])
+def test_memory_is_judged_once_a_phase_is_long_enough(monkeypatch, tmp_path, requests, status):
+    (tmp_path / "log").write_text("")
+
+    def grow(server, port, phase, plan, tally, folder):
+        assert plan.requests == 100_000
+        tally.requests = requests
+        tally.own_mb = [{"engine-0": 600.0}] * 10 + [{"engine-0": 700.0}] * 10
+
+    monkeypatch.setattr(fuzz, "processes", lambda group: [1])
+    monkeypatch.setattr(fuzz, "fuzz", grow)
+    monkeypatch.setattr(
+        fuzz, "serving", lambda *_, **__: nullcontext(Server("", 1, tmp_path / "log"))
+    )
+    monkeypatch.setattr(fuzz, "PHASES", phases.PHASES[:1])
+    assert fuzz.main([]) == status
+
+
+def test_progress_tells_how_far_the_run_is():
+    assert Tally(requests=12_345).progress(80_000) == "12,345 of 80,000 requests, 0 faults"
 
 
 def test_faults_are_counted_by_kind_and_case_and_shown_with_their_bytes():
     found = Tally()
     asked = request(target=b"/\xff")
     for number in range(5):
-        spoken = Conversation(number, [asked], False, (), False)
-        found.add(spoken, Outcome([(asked, Fault("500"))], [(asked, 500)], 1))
+        found.add(number, Outcome([(asked, Fault("500"))], [(asked, "500")], 1))
     assert found.report()["faults"] == {"500": {"a case": 5}}
     assert len(found.examples) == tally.EXAMPLES
     assert r"b'GET /\xff HTTP/1.1" in found.text()
@@ -335,15 +516,22 @@ def test_literal_of_a_long_request_is_cut_in_its_middle():
 
 @pytest.mark.servers
 def test_real_server_answers_as_it_owes(tmp_path, capsys, monkeypatch):
-    for name, value in SMALL_BATCHES.items():
+    for name, value in (SMALL_BATCHES | NO_TIMEOUTS).items():
         monkeypatch.setenv(name, value)
     saved = tmp_path / "fuzz.json"
     command = ["--requests", "1500", "--seed", "20", "--python", PYTHON, "--save", str(saved)]
     status = fuzz.main(command)
     assert status == 0, capsys.readouterr().out
     report = json.loads(saved.read_text())
-    assert report["requests"] >= 1500
-    assert report["images_compared"] > 500
+    assert sum(report[phase.name]["requests"] for phase in phases.PHASES) >= 1500
+    assert report["open"]["images_compared"] > 400
+    answered = [kind for kind, statuses in report["open"]["cases"].items() if "200" in statuses]
+    assert {f"streamed: {x}" for x in large.FORMATS} & {*answered}
+    restored = [kind for kind in answered if kind.startswith("restore: ")]
+    assert any(kind.endswith(", events") for kind in restored)
+    assert not all(kind.endswith(", events") for kind in restored)
+    statuses = report["with keys"]["statuses"]
+    assert {"200", "401", "OK", "UNAUTHENTICATED"} <= statuses.keys()
 
 
 @pytest.mark.servers
@@ -351,14 +539,14 @@ def test_interrupt_ends_the_fuzzer_and_its_server():
     command = [sys.executable, "-m", "loadtests.fuzz", "--requests", "1000000", "--python", PYTHON]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, start_new_session=True,
-        env={**os.environ, **SMALL_BATCHES},
+        env={**os.environ, **SMALL_BATCHES, **NO_TIMEOUTS},
     )  # fmt: skip
     try:
         for line in process.stdout:
             if " requests, " in line:
                 break
         os.killpg(process.pid, signal.SIGINT)
-        process.communicate(timeout=120)
+        process.communicate(timeout=PATIENCE_S)
     finally:
         process.kill()
     assert process.returncode == 130

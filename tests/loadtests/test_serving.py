@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.serving import ServerFailed, serving
+from loadtests.serving import PORTS, ServerFailed, free_port, serving
 
 SERVE = """
 import http.server, os, signal, sys
@@ -29,17 +29,29 @@ http.server.HTTPServer(address, Ready).serve_forever()
 
 @pytest.fixture
 def python(tmp_path, monkeypatch):
-    """Return a function that makes an interpreter which runs one program, whatever it is told."""
+    """Return a function that makes an interpreter which runs one program, whatever it is told.
+
+    The process notes its id in the file ``pid`` beside it, before there is a Python.
+    """
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where kept logs go
 
     def make(program: str) -> Path:
         (tmp_path / "program.py").write_text(program)
         path = tmp_path / "python"
-        path.write_text(f'#!/bin/sh\nexec {sys.executable} {tmp_path}/program.py "$@"\n')
+        run = f'exec {sys.executable} {tmp_path}/program.py "$@"'
+        path.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\n{run}\n")
         path.chmod(0o755)
         return path
 
     return make
+
+
+def test_free_port_is_one_on_which_nobody_listens_and_that_no_connection_gets():
+    first = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
+    assert int(first) >= PORTS.stop
+    ports = {free_port() for _ in range(100)}
+    assert ports <= set(PORTS)
+    assert len(ports) > 90, "servers that start at once have ports of their own"
 
 
 def group_is_gone(pid: int) -> bool:
@@ -69,14 +81,13 @@ def test_a_server_that_does_not_come_up_shows_its_last_lines(python):
 
 
 def test_a_server_that_never_gets_ready_is_given_up_and_killed(python):
-    program = SERVE + 'open(os.environ["PID"], "w").write(str(os.getpid()))\nsignal.pause()'
-    pid_file = Path(python(program)).with_name("pid")
+    path = python(SERVE + "signal.pause()")
     with (
-        pytest.raises(ServerFailed, match="not ready within 1 s"),
-        serving(python(program), {"PID": str(pid_file)}, ready_within_s=1),
+        pytest.raises(ServerFailed, match="not ready within 5 s"),
+        serving(path, ready_within_s=5),
     ):
         pytest.fail("the block must not run")
-    assert group_is_gone(int(pid_file.read_text()))
+    assert group_is_gone(int(path.with_name("pid").read_text()))
 
 
 def test_a_server_that_ignores_sigterm_is_reported_and_killed(python):
@@ -123,11 +134,12 @@ if parent == 0:
         os._exit(0)
     os.setsid()
     signal.pause()
-open(os.environ["PID"], "w").write(str(parent))
+open(os.environ["PARENT"], "w").write(str(parent))
 """
-    pid_file = Path(python(SERVE + program + FOREVER)).with_name("pid")
-    with serving(pid_file.with_name("python"), {"PID": str(pid_file)}):
-        parent = int(pid_file.read_text())
+    path = python(SERVE + program + FOREVER)
+    note = path.with_name("parent")
+    with serving(path, {"PARENT": str(note)}):
+        parent = int(note.read_text())
     os.kill(parent, 9)
 
 

@@ -54,7 +54,7 @@ def test_short_soak_of_the_real_server(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soak, "SLOWER", 0.0)
     out = tmp_path / "run"
 
-    status = soak.main(["--minutes", "0.04", "--python", PYTHON, "--save", str(out)])
+    status = soak.main(["--minutes", "0.1", "--python", PYTHON, "--save", str(out)])
 
     printed = capsys.readouterr().out
     assert status == 0, printed

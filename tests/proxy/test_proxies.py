@@ -1,6 +1,5 @@
 """nginx and HAProxy, as they are configured here, in front of the server and of a small one."""
 
-import http.client
 import io
 import json
 import os
@@ -8,17 +7,18 @@ import re
 import socket
 import subprocess
 import threading
-import time
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 import pytest
+from urllib3.filepost import encode_multipart_formdata
 
-from loadtests.serving import free_port, get
-from tests.servers import PYTHON, serving
+from loadtests.serving import free_port
+from tests.servers import PATIENCE_S, PYTHON, get, serving, until
 from tests.small_model import small_model
 
 pytestmark = pytest.mark.servers
@@ -72,7 +72,7 @@ def proxied(config, upstream, folder, ready=(200,)):
         yield place
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE_S)
 
 
 def status_of(place):
@@ -82,22 +82,12 @@ def status_of(place):
         return None
 
 
-def until(condition, within_s=60.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def request(place, method, path, body=None, fields=None):
     """Return status, fields and body, over a connection of its own."""
-    connection = http.client.HTTPConnection(place, timeout=60)
-    try:
+    with closing(HTTPConnection(place, timeout=PATIENCE_S)) as connection:
         connection.request(method, path, body, fields or {})
         response = connection.getresponse()
         return response.status, response.headers, response.read()
-    finally:
-        connection.close()
 
 
 def post(place, wanted, path="/v1/images"):
@@ -158,13 +148,68 @@ def test_path_prefix_is_taken_off(proxy, server):
     assert post(proxy, {"n": 2, "seed": 5}, "/cars/v1/images")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/", "/cars/"])
+def test_page_and_its_files_are_to_be_had_below_the_prefix_too(proxy, path):
+    page = request(proxy, "GET", path, fields={"Accept": "text/html"})[2].decode()
+    assert ('<base href="/cars/">' in page) == (path == "/cars/")
+    files = re.findall(r'(?:href|src)="(page/[^"]*)"', page)
+    assert len(files) == 3
+    for file in files:
+        status, fields, _ = request(proxy, "GET", urljoin(path, file))
+        assert status == 200
+        assert "immutable" in fields["Cache-Control"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/cars"])
+def test_commands_of_the_interfaces_page_ask_the_proxy(proxy, prefix):
+    fields = {"Host": "cars.example.org", "X-Forwarded-Host": "forged.example"}
+    page = request(proxy, "GET", f"{prefix}/docs", fields=fields)[2].decode()
+    assert f"curl http://cars.example.org{prefix}/healthz" in page
+    assert "forged" not in page
+
+
+@pytest.mark.parametrize("prefix", ["", "/cars"])
+def test_tensors_are_passed_on_though_they_are_large(proxy, server, prefix):
+    latents = np.random.default_rng(7).standard_normal((300, 100), np.float32).tobytes()
+    fields = {"Content-Type": "application/octet-stream"}
+    path = "/v2/models/cars-dcgan/infer"
+    status, _, body = request(proxy, "POST", prefix + path, latents, fields)
+    assert status == 200
+    assert body == request(server, "POST", path, latents, fields)[2]
+    too_long = {**fields, "Content-Length": str(17 * 2**20)}
+    assert request(proxy, "POST", prefix + path, bytes(2**15), too_long)[0] == 413
+
+
+@pytest.mark.parametrize("prefix", ["", "/cars"])
+def test_photographs_are_passed_on_though_they_are_large(proxy, prefix):
+    body, kind = encode_multipart_formdata({"photo": ("car.png", bytes(100_000))})
+    told = request(proxy, "POST", f"{prefix}/v1/restore", body, {"Content-Type": kind})
+    assert_problem(told, 400)
+    assert json.loads(told[2])["field"] == "photo"  # the server has read it: it is no picture
+
+
 def test_body_over_the_limit_is_refused(proxy):
-    assert_problem(post(proxy, {"n": 1, "seed": 1, "format": "png" + " " * 70_000}), 413)
+    too_long = {"Content-Length": str(70_000)}
+    assert_problem(request(proxy, "POST", "/v1/other", bytes(70_000)), 413)
+    assert_problem(request(proxy, "POST", "/v1/images/7.png", bytes(2**15), too_long), 413)
 
 
 def test_chunked_body_over_the_limit_never_reaches_the_server(proxies):
     chunks = iter([b'{"n": 1}', b" " * 70_000])
-    assert_problem(request(proxies["nginx"], "POST", "/v1/images", chunks), 413)
+    assert_problem(request(proxies["nginx"], "POST", "/v1/other", chunks), 413)
+
+
+@pytest.mark.parametrize("prefix", ["", "/cars"])
+def test_latents_are_passed_on_though_they_are_large(proxy, server, prefix):
+    file = io.BytesIO()
+    np.save(file, np.random.default_rng(7).standard_normal((300, 100), np.float32))
+    fields = {"Content-Type": "application/x-npy"}
+    path = "/v1/images?format=npy"
+    status, _, body = request(proxy, "POST", prefix + path, file.getvalue(), fields)
+    assert status == 200
+    assert body == request(server, "POST", path, file.getvalue(), fields)[2]
+    too_long = {**fields, "Content-Length": str(17 * 2**20)}
+    assert request(proxy, "POST", prefix + path, bytes(2**15), too_long)[0] == 413
 
 
 def test_head_over_the_limit_is_refused(proxy):
@@ -185,7 +230,7 @@ def test_what_is_not_for_the_public_is_not_shown(proxy, path):
 )
 def test_request_that_does_not_go_on_is_ended_by_the_proxy(proxy, server, begun):
     host, port = proxy.split(":")
-    with socket.create_connection((host, int(port)), timeout=60) as slow:
+    with socket.create_connection((host, int(port)), PATIENCE_S) as slow:
         slow.sendall(begun)
         rest = b""
         with suppress(ConnectionResetError):
@@ -200,7 +245,7 @@ def test_slow_reader_is_the_proxys(proxies, server):
     body = b'{"n": 4096, "seed": 5, "format": "npy"}'
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        slow.settimeout(60)
+        slow.settimeout(PATIENCE_S)
         slow.connect((host, int(port)))
         before = sent(server)
         slow.sendall(

@@ -9,7 +9,15 @@ import tempfile
 import pytest
 
 from server import boot
-from server.boot import allowed_files, bind_of, curl_arguments, fault_of_temporary_files
+from server.boot import (
+    allowed_files,
+    bind_of,
+    binds_of,
+    curl_arguments,
+    fault_of_address,
+    fault_of_temporary_files,
+    grpc_address,
+)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +31,21 @@ from server.boot import allowed_files, bind_of, curl_arguments, fault_of_tempora
 )
 def test_address_to_listen_at(host, bind):
     assert bind_of(host, 8000) == bind
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "binds"),
+    [
+        ("0.0.0.0", 0, ["0.0.0.0:8000"]),
+        ("0.0.0.0", 9100, ["0.0.0.0:8000", "0.0.0.0:9100"]),
+        ("::", 9100, ["[::]:8000", "[::]:9100"]),
+        ("unix:/run/cars.sock", 9100, ["unix:/run/cars.sock", "127.0.0.1:9100"]),
+    ],
+)
+def test_metrics_are_where_callers_are_and_on_this_host_where_these_have_a_unix_socket(
+    host, port, binds
+):
+    assert binds_of(host, 8000, port) == binds
 
 
 @pytest.mark.parametrize(
@@ -60,7 +83,7 @@ def within(soft, hard, wanted):
 @pytest.mark.parametrize(
     ("soft", "hard", "wanted", "allowed", "left"),
     [
-        (200, 400, 100, 100, 200),
+        (200, 400, 100, 200, 200),
         (200, 400, 300, 300, 300),
         (200, 400, 900, 400, 400),
         (200, 200, 900, 200, 200),
@@ -87,3 +110,20 @@ def test_folder_of_temporary_files_that_is_too_long_for_sockets_is_told(monkeypa
     assert fault_of_temporary_files() == ""
     monkeypatch.setattr(tempfile, "tempdir", fits + "t")
     assert f"TMPDIR is '{fits}t'; wanted a path of at most 63 bytes" in fault_of_temporary_files()
+
+
+def test_calls_by_grpc_come_to_the_same_host():
+    assert grpc_address("::1", 9000) == "[::1]:9000"
+    assert grpc_address("0.0.0.0", 9000) == "0.0.0.0:9000"
+    assert grpc_address("unix:/run/cars.sock", 9000) == "127.0.0.1:9000"
+
+
+def test_address_is_free_or_it_is_told_why_not():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert "in use" in fault_of_address("127.0.0.1", port)
+        assert "in use" in fault_of_address("unix:/run/cars.sock", port)
+    assert fault_of_address("127.0.0.1", port) == ""
+    assert fault_of_address("192.0.2.1", port)  # no address of this host

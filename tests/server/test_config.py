@@ -29,7 +29,7 @@ def test_empty_variable_means_the_default():
         ("CARFRONT_PORT", "http", "a whole number"),
         ("CARFRONT_PORT", "70000", "1 to 65535"),
         ("CARFRONT_PROVIDER", "tpu", "one of auto, openvino, cpu, cuda"),
-        ("CARFRONT_PRECISION", "int4", "one of auto, bf16, f16, int8, f32"),
+        ("CARFRONT_PRECISION", "int4", "one of auto, bf16, f16, int8, f32, exact"),
         ("CARFRONT_MAX_BATCH_SIZE", "-1", "0 to 4096"),
         ("CARFRONT_MAX_QUEUE_ROWS", "10", "4096 to"),
         ("CARFRONT_LOG_LEVEL", "loud", "one of debug"),
@@ -38,6 +38,8 @@ def test_empty_variable_means_the_default():
         ("CARFRONT_SERVE", "../cars", "all, or name or name/version"),
         ("CARFRONT_SERVE", "cars/new", "name/version with a number"),
         ("CARFRONT_POLL_S", "-1", "0 to 86400"),
+        ("CARFRONT_METRICS_PORT", "65536", "0 to 65535"),
+        ("CARFRONT_METRICS_PORT", "8000", "another port than CARFRONT_PORT"),
     ],
 )
 def test_bad_value_names_variable_value_and_wish(variable, value, wanted):
@@ -71,6 +73,28 @@ def test_token_may_have_any_letters():
         config = ServerConfig.from_env({"CARFRONT_ADMIN_TOKEN": token})
         assert config.admin_token == token
         assert token not in repr(config)
+
+
+def test_metrics_have_any_port_beside_a_unix_socket():
+    both = {"CARFRONT_HOST": "unix:/run/cars.sock", "CARFRONT_METRICS_PORT": "8000"}
+    assert ServerConfig.from_env(both).metrics_port == 8000
+
+
+@pytest.mark.parametrize("other", ["CARFRONT_PORT", "CARFRONT_METRICS_PORT"])
+def test_port_of_grpc_is_no_other_ones(other):
+    assert ServerConfig.from_env({"CARFRONT_GRPC_PORT": ""}).grpc_port == 0
+    with pytest.raises(ConfigError) as error:
+        ServerConfig.from_env({other: "9000", "CARFRONT_GRPC_PORT": "9000"})
+    wanted = "another port than CARFRONT_PORT and CARFRONT_METRICS_PORT"
+    assert str(error.value) == f"CARFRONT_GRPC_PORT is 9000; wanted {wanted}"
+    beside = {"CARFRONT_HOST": "unix:/run/cars.sock", "CARFRONT_GRPC_PORT": "8000"}
+    assert ServerConfig.from_env(beside).grpc_port == 8000
+
+
+def test_file_of_keys_is_a_path(tmp_path):
+    assert ServerConfig().api_keys_file is None
+    config = ServerConfig.from_env({"CARFRONT_API_KEYS_FILE": "/etc/keys"})
+    assert config.api_keys_file == Path("/etc/keys")
 
 
 def test_other_programs_variables_are_left_alone():

@@ -1,6 +1,7 @@
 """The processors of this process and of its threads, and quotas as cgroups write them down."""
 
 import os
+import platform
 import threading
 
 import pytest
@@ -81,3 +82,20 @@ def test_patient_thread_is_scheduled_as_a_batch_job_and_the_others_as_before():
     thread.join()
     assert policies == [os.SCHED_BATCH, os.SCHED_BATCH, os.SCHED_OTHER, os.SCHED_BATCH]
     assert os.sched_getscheduler(0) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("flags\t\t: fpu smep avx2 sse2 fma amx_bf16 pni ssse3\n", "amx_bf16 avx2 fma sse2 ssse3"),
+        ("Features\t: fp asimd sve2 crc32 i8mm sme\n", "asimd i8mm sme sve2"),
+        ("model name\t: a car\n", ""),
+        (None, ""),
+    ],
+    ids=["x86", "Arm", "unknown", "no file"],
+)
+def test_kind_of_processor_is_its_vector_instructions(tmp_path, monkeypatch, text, names):
+    monkeypatch.setattr(cpus, "PROCESSORS", tmp_path / "cpuinfo")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text * 2)
+    assert cpus.vector_instructions() == f"{platform.machine()} {names}".rstrip()

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from server.progress import Progress, threads_of
+from tests.patience import PATIENCE_S
 
-BUSY = "while True: pass"
+BUSY = "print(flush=True)\nwhile True: pass"
 ASLEEP = "import time; print(flush=True); time.sleep(600)"
 
 
@@ -34,7 +35,7 @@ def start():
 
 def settles(progress, pid, wanted):
     """Whether looks at the process come out as ``wanted`` in the end."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while progress.made(threads_of(pid)) is not wanted:
         if time.monotonic() > deadline:
             return False
@@ -52,6 +53,7 @@ def test_process_that_sleeps_makes_no_progress(start):
 
 def test_process_that_runs_makes_progress(start):
     process, progress = start(BUSY), Progress()
+    process.stdout.readline()
     progress.made(threads_of(process.pid))
     assert all(progress.made(threads_of(process.pid)) for _ in range(20))
 
@@ -59,10 +61,9 @@ def test_process_that_runs_makes_progress(start):
 def test_process_that_waits_for_a_processor_makes_progress(start):
     """Of two on one processor one waits; and which one runs is the kernel's choice."""
     one = {os.sched_getaffinity(0).pop()}
-    pinned = [
-        start(f"import os; os.sched_setaffinity(0, {one}); {BUSY}".replace("; while", "\nwhile"))
-        for _ in range(3)
-    ]
+    pinned = [start(f"import os; os.sched_setaffinity(0, {one})\n{BUSY}") for _ in range(3)]
+    for process in pinned:
+        process.stdout.readline()
     looks = [(Progress(), process.pid) for process in pinned]
     for progress, pid in looks:
         progress.made(threads_of(pid))

@@ -16,7 +16,8 @@ from training.config import TrainConfig
         ({"limit_images": 0}, "limit_images is 0"),
         ({"seed": -1}, "seed is -1"),
         ({"learning_rate": 0.0}, "learning_rate is 0.0"),
-        ({"decay_from": 5}, "decay_from, decay_to is 5 to 0; wanted epochs in order"),
+        ({"decay_from": 5, "epochs": 5}, "decay_from, decay_to is 5 to 5; wanted epochs in order"),
+        ({"decay_to": -1}, "wanted epochs in order"),
         ({"decay_from": 5, "decay_to": 5}, "wanted epochs in order"),
         ({"decay_from": -1, "decay_to": 5}, "wanted epochs in order"),
         ({"beta_1": 1.0}, "beta_1 is 1.0"),
@@ -26,6 +27,13 @@ from training.config import TrainConfig
         ({"crop_margin": -0.1}, "crop_margin is -0.1; wanted 0 to 1"),
         ({"split": "validation"}, "split is validation; wanted one of train, test, both"),
         ({"views": "rear"}, "views is rear; wanted one of front, front-side"),
+        ({"r1_every": 0, "r1_weight": 1.0}, "r1_every is 0; wanted 1 or more"),
+        ({"r1_every": 16}, "r1_every is 16; wanted 1, .* means nothing to a run without"),
+        ({"loss": "least-squares"}, "loss is least-squares; wanted one of cross-entropy, hinge"),
+        ({"loss": "hinge", "label_smoothing": 0.0}, "it means nothing to the hinge loss"),
+        ({"strategy": "both"}, "strategy is both; wanted one of single, mirrored"),
+        ({"choose_by": "taste"}, "choose_by is taste; wanted swd, features, or an epoch"),
+        ({"keep_every": -1}, "keep_every is -1; wanted 0 or more"),
         ({"data": "boats"}, "data is boats; wanted one of cifar10-cars"),
     ],
 )
@@ -36,6 +44,14 @@ def test_bad_setting_is_named_with_its_value_and_the_wish(settings, told):
 
 def test_command_line_has_the_same_defaults():
     assert parse(["--out", "run"]) == TrainConfig(out=Path("run"))
+
+
+def test_help_has_an_example(capsys):
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    told = capsys.readouterr().out
+    assert "examples: python -m training --out build/runs/first" in told
+    assert "(default: 60)" in told
 
 
 def test_bad_command_line_ends_with_the_reason(capsys):
@@ -59,6 +75,25 @@ def test_rates_fall_evenly_between_two_epochs():
     assert TrainConfig(out=Path("run")).rate_factor(10_000) == 1.0
 
 
+def test_rates_fall_until_the_last_epoch_unless_told_otherwise():
+    config = TrainConfig(out=Path("run"), epochs=80, decay_from=40)
+    assert config.recipe()["decay_to"] == 80
+    assert config.rate_factor(40) == 1.0
+    assert config.rate_factor(80) == pytest.approx(1 / 40)
+
+
+def test_exported_epoch_is_no_part_of_the_recipe():
+    one = TrainConfig(out=Path("a"), choose_by="features", keep_every=5)
+    assert one.recipe() == TrainConfig(out=Path("a")).recipe()
+
+
+def test_settings_that_mean_nothing_beside_others_are_no_part_of_the_recipe():
+    recipe = TrainConfig(out=Path("run"), loss="hinge").recipe()
+    assert not {"label_smoothing", "r1_every"} & set(recipe)
+    lazy = TrainConfig(out=Path("run"), r1_weight=1.0, r1_every=16).recipe()
+    assert (lazy["r1_every"], lazy["label_smoothing"]) == (16, 0.1)
+
+
 def test_size_is_part_of_the_recipe():
     assert TrainConfig(out=Path("run"), size=64).recipe()["size"] == 64
 
@@ -67,7 +102,7 @@ def test_settings_of_other_data_sets_are_no_part_of_the_recipe():
     recipe = TrainConfig(out=Path("run"), data="stanford-cars", crop_margin=0.1).recipe()
     assert (recipe["crop_margin"], recipe["split"]) == (0.1, "both")
     assert "views" not in recipe
-    assert not {"crop_margin", "split", "views"} & set(TrainConfig(out=Path("run")).recipe())
+    assert not {"crop_margin", "views"} & set(TrainConfig(out=Path("run")).recipe())
 
 
 @pytest.mark.parametrize("setting", [{"crop_margin": 0.1}, {"split": "test"}])

@@ -90,7 +90,7 @@ def test_losses_are_keras_own_binary_cross_entropy(images):
 def test_penalty_is_half_the_weight_times_the_squared_gradient_of_the_logits(images):
     model = gan(r1_weight=10.0)
     dropout = model.dropout_state.numpy()
-    _, penalty = model._judge_real(images)
+    _, penalty = model._judge_real(images, True)
     model.dropout_state.assign(dropout)
     eps = 1e-2
     direction = tf.random.stateless_normal(images.shape, (1, 2))
@@ -104,7 +104,23 @@ def test_penalty_is_half_the_weight_times_the_squared_gradient_of_the_logits(ima
     assert float(tf.reduce_sum(there - logits)) / eps == pytest.approx(slope, rel=0.1)
     squares = tf.reduce_sum(gradient**2, axis=(1, 2, 3))
     assert float(penalty) == pytest.approx(5.0 * float(tf.reduce_mean(squares)), rel=1e-4)
-    assert float(gan()._judge_real(images)[1]) == 0
+    assert float(model._judge_real(images, False)[1]) == 0
+
+
+def test_lazy_penalty_comes_every_few_steps_and_counts_as_often_as_it_was_left_out(images):
+    model = gan(r1_weight=10.0, r1_every=4)
+    every = gan(r1_weight=10.0)
+    weighed = float(model._judge_real(images, True)[1])
+    assert weighed == pytest.approx(4 * float(every._judge_real(images, True)[1]), rel=1e-5)
+    penalized = []
+    for step in range(9):
+        model.step.assign(step)
+        penalized += [step] if model._is_penalized() else []
+    assert penalized == [0, 4, 8]
+
+
+def test_run_without_a_penalty_never_has_one():
+    assert not gan()._is_penalized()
 
 
 def test_two_time_scales_are_two_rates():

@@ -8,13 +8,14 @@ import pytest
 from training.interrupt import Interrupt
 
 
-def test_first_is_noted_and_told_and_the_second_raises(capsys):
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_first_is_noted_and_told_and_the_second_raises(number, capsys):
+    before = signal.getsignal(number)
     with Interrupt() as interrupt:
         assert not interrupt.requested
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert interrupt.requested
         assert "stopping after this epoch" in capsys.readouterr().err
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before

@@ -1,6 +1,7 @@
 """A run trains on real photographs, goes on where it was killed, and stops when it diverges."""
 
 import csv
+import itertools
 import json
 import os
 import signal
@@ -16,15 +17,20 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.mounts import full
+from tests.patience import PATIENCE_S
 from training.__main__ import main
 from training.batches import Batches
-from training.callbacks import Diverged, sample_latents
+from training.callbacks import AfterEachEpoch, Diverged, sample_latents
 from training.checkpoints import Checkpoints
-from training.config import TrainConfig
+from training.choice import NotKept
+from training.cluster import ALONE
+from training.config import MEASURES, TrainConfig
+from training.data import load_images
 from training.evaluation.swd import SwdResult
+from training.exchange import Exchange
 from training.gan import DCGAN
 from training.hardware import choose_policy
-from training.interrupt import Stopped
+from training.interrupt import Interrupt, Stopped
 from training.lineage import note_code, trained_with
 from training.run_directory import RunMismatch
 from training.samples import grid, to_uint8
@@ -51,11 +57,15 @@ def few_statistics(monkeypatch):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, photographs):
-    """A run of two epochs that nobody interrupted."""
+    """A run of two epochs that nobody interrupted, on photographs from a folder."""
     with pytest.MonkeyPatch.context() as patch:
         measure_few_statistics(patch)
+        patch.setenv("CARFRONT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folder = tmp_path_factory.mktemp("photographs")
+        for n, image in enumerate(photographs[:32]):
+            Image.fromarray(image).save(folder / f"{n:02}.png")
         out = tmp_path_factory.mktemp("runs") / "whole"
-        train(config(out), photographs[:32])
+        train(config(out), load_images("folder", folder))
     return out
 
 
@@ -77,9 +87,10 @@ def history(run):
 def test_run_leaves_model_facts_history_and_pictures(whole):
     facts = json.loads((whole / "run.json").read_text())
     assert facts["data"]["images"] == 32
+    assert facts["data"]["layout"] == "folder of images: 32 images"
     assert facts["steps"] == 8
     assert facts["recipe"]["policy"] == "float32"
-    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", "swd"}
+    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", *MEASURES}
     rows = history(whole)
     assert [row["epoch"] for row in rows] == ["1", "2"]
     for name in ("epoch-0001", "epoch-0002", "final"):
@@ -116,7 +127,7 @@ def test_killed_run_goes_on_from_its_last_epoch(tmp_path):
         *("--statistics-passes", "1", "--swd-images", "16"),
     ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + PATIENCE_S
     while not (tmp_path / "checkpoints" / "ckpt-2.index").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -213,7 +224,7 @@ def test_film_has_a_frame_an_epoch(whole):
 def test_epoch_of_the_smallest_distance_is_exported(distances, tmp_path, photographs, monkeypatch):
     told = iter(distances)
     monkeypatch.setattr(
-        "training.callbacks.sliced_wasserstein", lambda real, fake: SwdResult({32: next(told)}, 16)
+        "training.choice.sliced_wasserstein", lambda real, fake: SwdResult({32: next(told)}, 16)
     )
     train(config(tmp_path), photographs[:32])
     facts = json.loads((tmp_path / "run.json").read_text())
@@ -234,6 +245,91 @@ def sheet(run, name):
 
 def grid_of(images):
     return np.asarray(grid(images, columns=10)).astype(int)
+
+
+def test_other_measure_exports_its_own_best_epoch_without_training_again(
+    tmp_path, photographs, monkeypatch
+):
+    swd, features = iter((5.0, 9.0)), iter((9.0, 5.0))
+    monkeypatch.setattr(
+        "training.choice.sliced_wasserstein", lambda *_: SwdResult({32: next(swd)}, 16)
+    )
+    monkeypatch.setattr("training.choice.frechet_distance", lambda *_: next(features))
+    train(config(tmp_path), photographs[:32])
+    checkpoint = (tmp_path / "checkpoints" / "ckpt-2.index").stat().st_mtime_ns
+    epochs = {}
+    for measure in MEASURES:
+        train(config(tmp_path, choose_by=measure), photographs[:32])
+        facts = json.loads((tmp_path / "run.json").read_text())
+        epochs[measure] = facts["exported_epoch"]
+        assert (facts["chosen_by"], facts["metrics"][measure]) == (measure, 5.0)
+    assert epochs == {"swd": 1, "features": 2}
+    assert (tmp_path / "checkpoints" / "ckpt-2.index").stat().st_mtime_ns == checkpoint
+
+
+def test_epoch_that_was_kept_is_exported_and_another_one_is_refused(tmp_path, photographs):
+    train(config(tmp_path, epochs=3, keep_every=2), photographs[:16])
+    train(config(tmp_path, epochs=3, keep_every=2, choose_by="2"), photographs[:16])
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["exported_epoch"], facts["steps"]) == (2, 6)
+    with pytest.raises(NotKept, match=r"did not keep epoch 1 for --choose-by; it kept 2, 3"):
+        train(config(tmp_path, epochs=3, keep_every=2, choose_by="1"), photographs[:16])
+    assert json.loads((tmp_path / "run.json").read_text()) == facts
+
+
+def test_run_that_was_never_measured_by_features_says_by_what_it_was(tmp_path, photographs):
+    train(config(tmp_path, epochs=1), photographs[:16])
+    (tmp_path / "best" / "best-features.npz").unlink()  # as in a run that is older than these
+    with pytest.raises(NotKept, match=r"was measured by features; another --choose-by is: swd"):
+        train(config(tmp_path, epochs=1, choose_by="features"), photographs[:16])
+
+
+@pytest.mark.parametrize("settings", [{"loss": "hinge"}, {"r1_weight": 1.0, "r1_every": 3}])
+def test_interrupted_run_of_another_recipe_ends_with_the_same_weights(
+    settings, tmp_path, photographs
+):
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(config(one, **settings), photographs[:32])
+    train(config(two, epochs=1, **settings), photographs[:32])
+    train(config(two, epochs=2, **settings), photographs[:32])
+    wanted, found = weights(one), weights(two)
+    for name, value in wanted.items():
+        if "save_counter" not in name:
+            np.testing.assert_array_equal(value, found[name], err_msg=name)
+
+
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_steps_are_those_of_the_epochs(wanted, tmp_path, photographs):
+    train(config(tmp_path, epochs=1), photographs[:32])
+    train(config(tmp_path, epochs=wanted), photographs[:32])
+    facts = json.loads((tmp_path / "run.json").read_text())
+    assert (facts["epochs"], facts["steps"]) == (wanted, 4 * wanted)
+
+
+def test_lines_within_an_epoch_tell_how_far_it_is_where_no_bar_does(
+    whole, photographs, monkeypatch, tmp_path, capsys
+):
+    clock = itertools.count(step=20.0)  # seconds, more at every look
+    checkpoints = Checkpoints(tmp_path, DCGAN(config(tmp_path), "float32"))
+    after = AfterEachEpoch(
+        config(tmp_path),
+        photographs[:32],
+        checkpoints,
+        Interrupt(),
+        Exchange(tf.distribute.get_strategy(), ALONE),
+        within=True,
+        now=clock.__next__,
+    )
+    after.set_model(checkpoints.gan)
+    after.on_epoch_begin(1)
+    for batch in range(4):
+        after.on_train_batch_end(batch, {"g_loss": 0.5})
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition("  ")[0] for line in lines] == [
+        "epoch 2/2, batch 2/4",
+        "epoch 2/2, batch 4/4",
+    ]
+    assert all("g_loss 0.500" in line and "images/s" in line for line in lines)
 
 
 def test_without_measurements_the_last_epoch_is_exported(tmp_path, photographs):
@@ -271,7 +367,7 @@ def test_best_epoch_whose_checkpoint_was_never_written_counts_as_reached(
 
     with monkeypatch.context() as patch:
         patch.setattr("training.checkpoints.Checkpoints.save", killed)
-        patch.setattr("training.callbacks.sliced_wasserstein", lambda *_: SwdResult({32: 0.0}, 16))
+        patch.setattr("training.choice.sliced_wasserstein", lambda *_: SwdResult({32: 0.0}, 16))
         with pytest.raises(KeyboardInterrupt):
             train(config(tmp_path, epochs=2), photographs[:16])
     with pytest.raises(RunMismatch, match="has reached epoch 2, and --epochs is 1"):
@@ -293,7 +389,7 @@ def test_kill_between_an_epochs_checkpoint_and_its_report_leaves_a_run_that_can_
             train(config(tmp_path, epochs=1), photographs[:16])
     train(config(tmp_path, epochs=1), photographs[:16])
     facts = json.loads((tmp_path / "run.json").read_text())
-    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", "swd"}
+    assert set(facts["metrics"]) == {"d_loss", "g_loss", "d_real", "d_fake", *MEASURES}
 
 
 def test_kill_while_the_model_is_written_leaves_no_facts_of_another_model(
@@ -365,12 +461,18 @@ def test_discriminator_that_has_won_is_told(tmp_path, photographs, monkeypatch, 
     assert "--discriminator-learning-rate" in told
 
 
-def test_full_disk_ends_a_training_in_a_sentence(tmp_path, photographs, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("left", "what"),
+    [(8_000_000, "the averaged generator"), (24_000_000, "the checkpoint")],
+)
+def test_full_disk_ends_a_training_in_a_sentence(
+    tmp_path, photographs, monkeypatch, capsys, left, what
+):
     monkeypatch.setattr("training.__main__.load_images", lambda *_, **__: photographs[:16])
     few = ["--batch-size", "8", "--swd-images", "8", "--statistics-passes", "1", "--epochs", "1"]
-    with full(tmp_path, left=8_000_000):
+    with full(tmp_path, left=left):
         assert main(["--out", str(tmp_path / "run"), *few]) == 1
     told = capsys.readouterr().err
-    assert told.startswith("error: the checkpoint of epoch 1 cannot be written: ")
+    assert told.startswith(f"error: {what} of epoch 1 cannot be written: ")
     assert "No space left on device" in told
     assert told.count("\n") == 1

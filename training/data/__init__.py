@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from training.data import cifar10, compcars_surveillance, compcars_web, folder, stanford_cars
-from training.data.cache import digest
-from training.data.layout import DataError, Images, Photo, found_in, wrong_layout
+from training.data.cache import digest, layout_of
+from training.data.layout import DataError, Images, Photo, Photos, found_in, wrong_layout
 from training.data.photographs import load_photographs
 
-__all__ = ["SIZES", "SOURCES", "SPLITS", "VIEWS", "DataError", "Images", "digest", "load_images"]
+__all__ = [
+    "SIZES",
+    "SOURCES",
+    "SPLITS",
+    "VIEWS",
+    "DataError",
+    "Images",
+    "digest",
+    "layout_of",
+    "load_images",
+]
 
 SIZES = (32, 64, 128)
 SPLITS = ("train", "test", "both")
@@ -29,7 +39,7 @@ SAMPLE = 100
 class Source:
     """A data set: how its photographs are listed, and which settings mean something to it."""
 
-    photos: Callable[..., list[Photo]] | None = None
+    photos: Callable[..., Photos] | None = None
     """The function that lists the photographs; None for a source with a loader of its own.
 
     It takes the data set's directory, and ``choices`` by name.
@@ -50,7 +60,7 @@ class Source:
 
 
 SOURCES: dict[str, Source] = {
-    "cifar10-cars": Source(),
+    "cifar10-cars": Source(choices=("split",)),
     "compcars-surveillance": Source(
         compcars_surveillance.photos, compcars_surveillance.LAYOUT, choices=("split",)
     ),
@@ -76,6 +86,8 @@ def load_images(
 ) -> Images:
     """Return the data set ``name`` as uint8 [N, size, size, 3], RGB.
 
+    The layout that was recognised, and what is missing or left out, is told on stderr.
+
     Raises:
         DataError: there is no such data set, ``path`` has another layout, too many files cannot be
             read, no source can be reached, or the digest is wrong.
@@ -87,10 +99,15 @@ def load_images(
     settings = {"size": size} | {name: given[name] for name in source.settings}
     try:
         if name == "cifar10-cars":
-            return cifar10.load(path, limit, size)
+            return cifar10.load(path, limit, size, split)
         root = _folder_of(name, path)
         photos = _list(source, root, settings)
-        images = load_photographs(name, root, photos[:limit], settings, crop_margin)
+        print(photos.layout, file=sys.stderr)
+        for note in photos.notes:
+            print(f"{name}: {note}", file=sys.stderr)
+        sys.stderr.flush()
+        chosen = photos[:limit]
+        images = load_photographs(name, root, chosen, settings, crop_margin, photos.layout)
         if source.left_out and (told := source.left_out(root, photos)):
             print(f"{name}: {told}", file=sys.stderr, flush=True)
     except OSError as error:  # for example, a directory may not be read or the disk is full
@@ -109,7 +126,7 @@ def _folder_of(name: str, path: Path | None) -> Path:
     return path
 
 
-def _list(source: Source, root: Path, settings: dict[str, Any]) -> list[Photo]:
+def _list(source: Source, root: Path, settings: dict[str, Any]) -> Photos:
     """Return the photographs that the ``settings`` choose, after checking that some exist."""
     assert source.photos is not None, "cifar10-cars has its own way"
     photos = source.photos(root, **{name: settings[name] for name in source.choices})

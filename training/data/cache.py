@@ -40,11 +40,15 @@ def digest(images: Images) -> str:
     return known["sha256"] if known else _sha256(np.ascontiguousarray(images))
 
 
+def layout_of(images: Images) -> str | None:
+    """Return the layout in which the images' data set was recognised; None if it has only one."""
+    layout = _sidecar_of(images).get("layout")
+    return None if layout is None else str(layout)
+
+
 def key(source: str, root: Path, photos: list[Photo], settings: dict[str, Any]) -> str:
     """Return the key of the ``photos``, as their files are now, prepared with ``settings``."""
-    files = [
-        (photo.file.relative_to(root).as_posix(), photo.box, _stamp(photo.file)) for photo in photos
-    ]
+    files = [(photo.name(root), photo.box, _stamp(photo.file)) for photo in photos]
     content = json.dumps([PREPARATION, source, settings, files], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -79,6 +83,17 @@ def write(path: Path, facts: dict[str, Any], size: int, images: Iterable[Images]
         file.seek(0)
         _write_header(file, (count, size, size, 3))  # NumPy pads both headers to one length
     sidecar = {**facts, "shape": [count, size, size, 3], "sha256": sha256.hexdigest()}
+    _write_sidecar(path, sidecar)
+
+
+def note_layout(path: Path, layout: str) -> None:
+    """Note the ``layout`` of the data set in the sidecar of ``path``, unless it is there."""
+    sidecar = _sidecar(path)
+    if sidecar.get("layout") != layout:
+        _write_sidecar(path, sidecar | {"layout": layout})
+
+
+def _write_sidecar(path: Path, sidecar: dict[str, Any]) -> None:
     with replacing(path.with_suffix(".json")) as file:
         file.write(json.dumps(sidecar, indent=2).encode() + b"\n")
 

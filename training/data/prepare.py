@@ -13,12 +13,16 @@ which is squeezed: the whole car is always in the image. A photograph without a 
 square.
 """
 
+import io
+import stat
 import warnings
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from training.data import parquet
 from training.data.layout import Box, Images, Photo
 
 Region = tuple[float, float, float, float]
@@ -93,7 +97,7 @@ def _span(start: float, end: float, length: float, limit: int) -> tuple[float, f
 
 
 def _read(photo: Photo, size: int, crop_margin: float) -> Prepared:
-    with Image.open(photo.file) as image:
+    with Image.open(_content(photo)) as image:
         region = cut(photo.box, *image.size, crop_margin)
         kinds = _kinds(image)
         region = _decode_small(image, region, size)
@@ -106,6 +110,20 @@ def _read(photo: Photo, size: int, crop_margin: float) -> Prepared:
         small = small.transpose(UPRIGHT[way_up])
         kinds.append("rotated by EXIF")
     return Prepared(np.asarray(small), tuple(kinds))
+
+
+def _content(photo: Photo) -> Path | io.BytesIO:
+    """Return the photograph's file, or its content in a Parquet file.
+
+    Raises:
+        Unusable: it is a pipe or the like, whose opening would wait for its other end.
+    """
+    mode = photo.file.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise Unusable("it is a pipe, a socket or a device")
+    if photo.row is None:
+        return photo.file
+    return io.BytesIO(parquet.image(photo.file, photo.row))
 
 
 def _decode_small(image: Image.Image, region: Region, size: int) -> Region:

@@ -29,7 +29,7 @@ class Report:
             DataError: more than 1 % of the files cannot be read; the report so far is written.
         """
         self._seen += 1
-        name = photo.file.relative_to(self._root).as_posix()
+        name = photo.name(self._root)
         for kind in prepared.kinds:
             self._kinds[kind].append(name)
         if prepared.pixels is not None:

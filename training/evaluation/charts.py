@@ -34,13 +34,16 @@ class Axes:
     title: str
     x: str
     y: str
+    whole_x: bool = False
+    """Whether only whole numbers have a meaning along the x axis, as of epochs."""
 
 
 def line_chart(axes: Axes, lines: Sequence[Series], from_zero: bool = True) -> str:
     """Return a chart of up to two ``lines`` over a common axis."""
     x_low, x_high = _range([x for line in lines for x in line.x])
     y_low, y_high = _range([y for line in lines for y in line.y])
-    plot = _Plot(x_low, x_high, min(0.0, y_low) if from_zero else y_low, y_high)
+    y_low = min(0.0, y_low) if from_zero else y_low
+    plot = _Plot(x_low, x_high, y_low, y_high, x_step=1.0 if axes.whole_x else 0.0)
     drawn = [
         f'<polyline class="series-{k}" points="{plot.points(line)}"/>'
         for k, line in enumerate(lines)
@@ -89,6 +92,8 @@ class _Plot:
     y_low: float
     y_high: float
     x_ticks: bool = True
+    x_step: float = 0.0
+    """The smallest step from tick to tick along the x axis."""
 
     def at_x(self, value: float) -> float:
         part = (value - self.x_low) / (self.x_high - self.x_low)
@@ -103,9 +108,12 @@ class _Plot:
         return " ".join(f"{self.at_x(x):.1f},{self.at_y(y):.1f}" for x, y in pairs)
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about ``count`` round numbers from ``low`` to ``high``, by steps of 1, 2, 5 x 10^k."""
-    rough = (high - low) / count
+def ticks(low: float, high: float, count: int = 5, least: float = 0.0) -> list[float]:
+    """Return about ``count`` round numbers from ``low`` to ``high``, by steps of 1, 2, 5 x 10^k.
+
+    The steps are ``least`` or more.
+    """
+    rough = max((high - low) / count, least)
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * k for k in (1, 2, 5, 10) if power * k >= rough * 0.999)
     first = math.ceil(low / step - 1e-9)
@@ -127,7 +135,7 @@ def _grid(plot: _Plot) -> list[str]:
         y = plot.at_y(value)
         parts.append(f'<line class="faint" x1="{LEFT}" y1="{y:.1f}" x2="{right}" y2="{y:.1f}"/>')
         parts.append(_text(LEFT - 6, y + 4, f"{value:.6g}", "end"))
-    along = ticks(plot.x_low, plot.x_high) if plot.x_ticks else []
+    along = ticks(plot.x_low, plot.x_high, least=plot.x_step) if plot.x_ticks else []
     parts += [_text(plot.at_x(x), foot + 15, f"{x:.6g}", "middle") for x in along]
     return [*parts, f'<line class="ink" x1="{LEFT}" y1="{foot}" x2="{right}" y2="{foot}"/>']
 

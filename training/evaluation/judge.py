@@ -5,7 +5,7 @@ the fewer images there are. So the photographs are cut into two random halves, a
 generated images, and every distance is taken between halves. The baseline is the distance of one
 half of the photographs from the other. The generator's number is the mean of the distances of its
 two halves, each from one half of the photographs. All three comparisons have the same number of
-images.
+images. Where photographs were held out of the training, they are the second half.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.evaluation import classifier
 from training.evaluation.colour import colour
 from training.evaluation.distances import Progress
 from training.evaluation.diversity import Diversity, diversity
 from training.evaluation.feature_distances import frechet_distance, kernel_distance
 from training.evaluation.inception import features
 from training.evaluation.memorisation import Memorisation, memorisation
+from training.evaluation.neighbours import overlap
 from training.evaluation.swd import sliced_wasserstein
 
 Images = NDArray[np.uint8]
@@ -33,6 +35,24 @@ class Pair(NamedTuple):
 
     generated: float
     baseline: float
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How the classifier's features of the images are like those of the photographs."""
+
+    frechet: Pair
+    """The Frechet distance of the features."""
+    precision: Pair
+    recall: Pair
+    coverage: Pair
+    """The three shares of ``neighbours.Overlap``."""
+    cars: Pair
+    """The share of images, and of photographs, that the classifier takes for cars."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the measures by their names."""
+        return {name: getattr(self, name)._asdict() for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True)
@@ -49,6 +69,7 @@ class Judgement:
     diversity: Diversity
     real_diversity: Diversity
     memorisation: Memorisation
+    likeness: Likeness
     fid: Pair | None = None
     """The Frechet distance; None without InceptionV3."""
     kid: Pair | None = None
@@ -60,6 +81,7 @@ class Judgement:
         levels = {str(size): pair._asdict() for size, pair in self.swd_levels.items()}
         return {
             "images_per_half": self.images,
+            "classifier": self.likeness.as_json(),
             "swd_x1e3": {"mean": self.swd._asdict(), "levels": levels},
             "fid": self.fid and self.fid._asdict(),
             "kid_x1e3": self.kid and self.kid._asdict(),
@@ -98,7 +120,7 @@ def judge(
     ``held_out`` are photographs that were not trained on, None without such. ``inception`` is the
     network for FID and KID, None without one.
     """
-    real, fake = _halves(photographs, generated, seed)
+    real, fake = _halves(photographs, held_out, generated, seed)
     distances = _in_halves(real, fake, lambda a, b: sliced_wasserstein(a, b, seed), step("SWD"))
     levels = {size: _pair([d.levels[size] for d in distances]) for size in distances[0].levels}
     tints = _in_halves(real, fake, lambda a, b: colour(a).difference(colour(b)))
@@ -113,25 +135,50 @@ def judge(
         memorisation=memorisation(
             generated, photographs, held_out, seed, step("nearest photographs")
         ),
+        likeness=_likeness(real, fake, step),
         fid=fid,
         kid=kid,
     )
 
 
 def _halves(
-    photographs: Images, generated: Images, seed: int
+    photographs: Images, held_out: Images | None, generated: Images, seed: int
 ) -> tuple[tuple[Images, Images], tuple[Images, Images]]:
     """Cut both sets into halves, all four of one size; the photographs, being sorted, at random.
 
     Raises:
         ValueError: there are fewer than 4 images or fewer than 4 photographs.
     """
-    count = min(len(photographs), len(generated)) // 2
+    order = np.random.default_rng(seed).permutation(len(photographs))
+    if held_out is None:
+        middle = len(photographs) // 2
+        halves = (photographs[order[:middle]], photographs[order[middle:]])
+    else:
+        other = np.random.default_rng(seed).permutation(len(held_out))
+        halves = (photographs[order], held_out[other])
+    count = min(*map(len, halves), len(generated) // 2)
     if count < 2:
         raise ValueError(f"{len(generated)} images and {len(photographs)} photographs; wanted 4")
-    order = np.random.default_rng(seed).permutation(len(photographs))
-    real = (photographs[order[:count]], photographs[order[count : 2 * count]])
+    real = (halves[0][:count], halves[1][:count])
     return real, (generated[:count], generated[count : 2 * count])
+
+
+def _likeness(real: tuple[Images, Images], fake: tuple[Images, Images], step: Step) -> Likeness:
+    """Return the measures by the classifier's features."""
+    network = classifier.load()
+    together = np.concatenate((*real, *fake))
+    seen, cars = classifier.judge(network, together, step("classifier"))
+    parts = np.split(seen, 4)
+    halves = (parts[0], parts[1]), (parts[2], parts[3])
+    shares = [float(part.mean()) for part in np.split(cars, 2)]
+    overlaps = _in_halves(*halves, overlap, step("neighbours"))
+    return Likeness(
+        frechet=_pair(_in_halves(*halves, frechet_distance)),
+        precision=_pair([found.precision for found in overlaps]),
+        recall=_pair([found.recall for found in overlaps]),
+        coverage=_pair([found.coverage for found in overlaps]),
+        cars=Pair(shares[1], shares[0]),
+    )
 
 
 def _in_halves(

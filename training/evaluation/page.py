@@ -33,7 +33,8 @@ svg polyline { fill: none; stroke-width: 1.8; }
 .series-0 { stroke: var(--first); } .series-1 { stroke: var(--second); }
 .bar-0 { fill: var(--first); } .bar-1 { fill: var(--second); }
 @media (max-width: 40rem) { th.means { display: none; } td.means { grid-column: 1 / -1; }
-  tr { display: grid; grid-template-columns: 1fr 5rem 6.8rem; } th { font-size: 0.9rem; }
+  tr { display: grid; grid-template-columns: 1fr 5.8rem 6.8rem; column-gap: 0.8rem; }
+  th { font-size: 0.9rem; }
   th, td { padding-right: 0; } td.means { padding-top: 0; } }
 """
 

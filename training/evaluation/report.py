@@ -53,6 +53,15 @@ class Report:
         for size, pair in found.swd_levels.items():
             says = "shapes and colours" if size == min(found.swd_levels) else "details"
             rows.append(_row(f"SWD, {size} pixels", pair, says))
+        like = found.likeness
+        rows.append(_row("features", like.frechet, "Frechet distance; smaller is better"))
+        for name, pair, says in (
+            ("precision", like.precision, "share that looks like some photograph"),
+            ("recall", like.recall, "share of photographs that could be drawn"),
+            ("coverage", like.coverage, "share of photographs with an image near them"),
+            ("cars", like.cars, "share that a classifier of ten classes takes for cars"),
+        ):
+            rows.append((name, f"{pair.generated:.1%}", f"{pair.baseline:.1%}", says))
         if found.fid and found.kid:
             rows.append(_row("FID", found.fid, "Keras's InceptionV3: compares only with its like"))
             rows.append(_row("KID x 1,000", found.kid, "the same, whatever the number of images"))

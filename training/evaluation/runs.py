@@ -35,6 +35,19 @@ class Run:
     def name(self) -> str:
         return self.folder.resolve().name
 
+    @property
+    def results(self) -> Path:
+        """The folder for the results of an evaluation."""
+        return self.folder / "evaluation"
+
+    def latents(self, count: int, seed: int) -> NDArray[np.float32]:
+        """Return the latents of ``count`` images, float32 [count, latent_dim]."""
+        rng = np.random.default_rng(seed)
+        shape = (count, self.facts["latent_dim"])
+        if self.facts.get("latent_distribution") == "uniform":
+            return rng.uniform(-1, 1, shape).astype(np.float32)
+        return rng.standard_normal(shape, np.float32)
+
     def photographs(self, data_path: Path | None) -> Images:
         """Return the photographs that the run was trained on, uint8 [N, size, size, 3].
 
@@ -75,8 +88,7 @@ class Run:
         """
         import tensorflow as tf
 
-        rng = np.random.default_rng(seed)
-        latents = rng.standard_normal((count, self.facts["latent_dim"]), np.float32)
+        latents = self.latents(count, seed)
         try:
             model = tf.saved_model.load(str(self.folder / "saved_model"))
             signature = model.signatures["serving_default"]
@@ -110,10 +122,23 @@ def open_run(folder: Path) -> Run:
         )
     try:
         facts = json.loads(path.read_text())
+    except ValueError as error:
+        raise RunError(f"{path} is damaged ({type(error).__name__}: {error})") from error
+    return Run(folder, checked_facts(facts, path))
+
+
+def checked_facts(facts: Any, path: Path) -> dict[str, Any]:
+    """Return the facts of a training, which are in ``path``, if an evaluation can rely on them.
+
+    Raises:
+        RunError: some are missing, or the data set is none of ours.
+    """
+    try:
         needed = (facts["recipe"], facts["data"]["name"], facts["data"]["sha256"])
         _ = (*needed, facts["data"]["images"], facts["latent_dim"], facts["epochs"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({type(error).__name__}: {error})") from error
     if facts["data"]["name"] not in SOURCES:
         raise RunError(f"{path}: no data set is called {facts['data']['name']!r}")
-    return Run(folder, facts)
+    checked: dict[str, Any] = facts
+    return checked

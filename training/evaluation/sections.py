@@ -25,6 +25,7 @@ HISTORY = {
         {"d_real": "on photographs", "d_fake": "on generated"},
     ),
     "Distance to the photographs": ("SWD x 1,000", {"swd": "generated"}),
+    "Distance of features": ("Frechet distance", {"features": "generated"}),
 }
 """The charts of the training by title: the unit, and the columns of ``history.csv`` with names."""
 
@@ -61,10 +62,16 @@ def _subtitle(report: Report) -> str:
 
 
 def _how(report: Report) -> str:
+    others = (
+        "photographs held out of training"
+        if report.judgement.memorisation.held_out
+        else "other photographs"
+    )
     return (
-        "The photographs' column is what photographs reach against other photographs: both "
+        f"The photographs' column is what photographs reach against {others}: both "
         f"sets are cut into halves of {report.judgement.images:,}, and every distance is taken "
-        "between two halves. A perfect generator would reach that number, not 0."
+        "between two halves. A perfect generator would reach that number, not 0. The features are "
+        "those of a small classifier of CIFAR-10's ten classes, which is in the repository."
     )
 
 
@@ -166,7 +173,7 @@ def _training(report: Report) -> list[str]:
             line for column, name in columns.items() if (line := _line(report, column, name)).x
         ]
         if lines:
-            drawn = line_chart(Axes(title, "epoch", unit), lines)
+            drawn = line_chart(Axes(title, "epoch", unit, whole_x=True), lines)
             charts.append(figure(drawn, title))
     return [heading("How it was trained"), beside(charts)] if charts else []
 

@@ -1,7 +1,8 @@
 """Loaded by Python at its start where this folder is on the path: ONNX Runtime fails on demand.
 
-Whoever writes ``hang``, ``raise`` or ``memory`` into the file that ``SABOTAGE`` names has the next
-batch of any engine do so, once; the file is gone then.
+Whoever writes ``hang``, ``raise``, ``memory`` or ``slow`` into the file that ``SABOTAGE`` names has
+the next batch of any engine do so, once, or take 2 s; the file is gone then. A batch draws for
+callers: those with which a session is proven or warmed up, in the loader's threads, take no order.
 
 While the file beside it that ends in ``.hold`` says ``import`` or ``load``, an engine waits before
 it has ONNX Runtime or opens a model; the one that ends in ``.held`` has the pid of who waits.
@@ -22,6 +23,8 @@ from pathlib import Path
 FILE = Path(os.environ["SABOTAGE"])
 SPIN_S = 8
 """The seconds for which a load may hold Python's lock."""
+SLOW_S = 2
+"""The seconds that a slow batch takes at least."""
 
 
 class Saboteur(MetaPathFinder):
@@ -52,7 +55,8 @@ def spoil(session):
         init(self, *args, **kwargs)
 
     def run_or_fail(self, *args, **kwargs):
-        if how := taken_order():
+        draws_for_callers = threading.current_thread().name.startswith("stream")
+        if draws_for_callers and (how := taken_order()):
             fail(how)
         return run(self, *args, **kwargs)
 
@@ -107,6 +111,9 @@ def fail(how):
     """Do it."""
     if how == "hang":
         threading.Event().wait()
+    if how == "slow":
+        time.sleep(SLOW_S)
+        return
     if how == "memory":
         raise MemoryError("no memory, says the sabotage")
     raise RuntimeError(f"{how}, says the sabotage")

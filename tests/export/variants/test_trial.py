@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,20 +12,24 @@ from export.contents import Proven, write_contents
 from export.errors import VariantRefused
 from export.head import add_head
 from export.reference import once
+from export.rows import RowFacts
 from export.run import read_run
-from export.variants import CANDIDATES, Candidate, trial
+from export.variants import CANDIDATES, Candidate, exact, trial
+from export.variants.exact import proof
 from export.variants.trial import Bench, try_out
 from server.bundle.files import load_bundle
+from server.runtime.open_session import open_session
 from server.runtime.plans import Plan, SessionError, choose_plans
-from server.runtime.session import open_session, self_test
+from server.runtime.session import self_test
 
 FP16 = next(candidate for candidate in CANDIDATES if candidate.name == "fp16")
+EXACT = next(candidate for candidate in CANDIDATES if candidate.name == "exact")
 CPU = Plan("cpu", "int8")
 
 
 @pytest.fixture
 def bench(converted, model_path, reference, probes):
-    return Bench(converted, model_path, reference, probes, 1, 1, lambda model: None)
+    return Bench(converted, model_path, reference, probes, 1, 1, lambda model: None, RowFacts(100))
 
 
 @pytest.fixture
@@ -46,11 +51,11 @@ def candidate(build):
     return Candidate("int8", "int8", build, meant_for=(CPU,))
 
 
-def unchanged(floats, _dim, _scratch):
+def unchanged(floats, _facts, _scratch):
     return add_head(floats), "nothing"
 
 
-def brighter(floats, _dim, _scratch):
+def brighter(floats, _facts, _scratch):
     """Every image a twentieth too bright."""
     model = onnx.ModelProto()
     model.CopyFrom(floats)
@@ -92,6 +97,33 @@ def test_shipped_only_where_it_is_faster(bench, tmp_path, speeds, speed, shipped
     assert found.told == [f"cpu/int8: {speed:.2f} times as fast as cpu/f32"]
 
 
+@pytest.fixture
+def brief(monkeypatch):
+    """The widest ranges alone, and one image of ONNX's evaluator, which takes seconds."""
+    monkeypatch.setattr(exact, "FINENESSES", exact.FINENESSES[2:])
+    monkeypatch.setattr(exact, "TRIAL_SEEDS", exact.TRIAL_SEEDS[:64])
+    monkeypatch.setattr(proof, "REFERENCE_ROWS", 1)
+
+
+def test_slower_candidate_is_shipped_for_bytes_that_are_the_same_everywhere(
+    bench, tmp_path, speeds, brief
+):
+    speeds(exact=0.5, fp32=1.0)
+    found = try_out(EXACT, bench, tmp_path)
+    assert found.plans == ["openvino/exact", "cpu/exact"], found.told
+    assert found.told[0].startswith("the same bytes however it was run")
+    assert "cpu/exact: 0.50 times as fast as cpu/f32" in found.told
+    assert "of 2^24" in found.done
+
+
+def test_candidate_whose_bytes_differ_is_not_shipped(bench, tmp_path, speeds, brief):
+    """The graph in float32, whose sums every provider adds in another order."""
+    speeds(exact=2.0, fp32=1.0)
+    found = try_out(replace(EXACT, build=unchanged), bench, tmp_path)
+    assert not found.shipped
+    assert any("images are other bytes" in text for text in found.told)
+
+
 def test_candidate_that_gives_up_is_told_and_not_shipped(bench, tmp_path):
     def refuse(*_):
         raise VariantRefused("no layer stays within the limits")
@@ -99,6 +131,15 @@ def test_candidate_that_gives_up_is_told_and_not_shipped(bench, tmp_path):
     found = try_out(candidate(refuse), bench, tmp_path)
     assert (found.shipped, found.told) == (False, ["no layer stays within the limits"])
     assert str(found) == "int8: not shipped\n  no layer stays within the limits"
+
+
+def test_candidate_that_cannot_be_made_of_a_graph_is_told_and_not_shipped(bench, tmp_path):
+    def stumble(*_):
+        raise KeyError("axis")
+
+    found = try_out(candidate(stumble), bench, tmp_path)
+    assert not found.shipped
+    assert found.told == ["it cannot be made of this graph (KeyError: 'axis')"]
 
 
 def test_reference_is_drawn_once_for_the_same_latents(probes):

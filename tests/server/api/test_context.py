@@ -12,6 +12,7 @@ from server.api.generate import Timings
 from server.errors import InvalidRequest
 from server.observability import metrics
 from server.observability.tracing import Tracer
+from server.worker.peer import WAITED
 from server.worker.request_terms import RequestTerms
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -59,16 +60,46 @@ def test_answer_names_its_request():
     assert ask(environ_of())[1] != ask(environ_of())[1]
 
 
-def test_request_is_counted_by_its_method_route_and_status():
-    labels = {"method": "GET", "route": "/<seed>", "status": "418"}
+def value_of(name, **labels):
+    return metrics.REGISTRY.get_sample_value(name, labels) or 0
 
-    def count():
-        name = "http_server_request_duration_seconds_count"
-        return metrics.REGISTRY.get_sample_value(name, labels) or 0
 
-    before = count()
+def test_request_is_counted_by_its_route_and_status():
+    labels = {"route": "/<seed>", "status": "418"}
+    before = value_of("http_server_requests_total", **labels)
     ask(environ_of(), status="418 I'm a teapot", route="/<seed>")
-    assert count() == before + 1
+    assert value_of("http_server_requests_total", **labels) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("route", "status", "images", "told"),
+    [
+        ("/<seed>", "200 OK", 1, ("/<seed>", "single")),
+        ("/<seed>", "200 OK", 2, ("/<seed>", "bulk")),
+        ("/<seed>", "200 OK", 512, ("/<seed>", "bulk")),
+        ("/<seed>", "304 Not Modified", 0, ("any", "page")),
+        ("/<seed>", "503 Service Unavailable", 0, ("any", "error")),
+        ("/<seed>", "500 Internal Server Error", 1, ("any", "error")),
+        ("/", "200 OK", 0, ("any", "page")),
+        ("/v1/restore", "200 OK", 0, ("/v1/restore", "bulk")),
+        ("/readyz", "503 Service Unavailable", 0, ("any", "probe")),
+    ],
+)
+def test_durations_are_kept_apart_by_what_was_answered(route, status, images, told):
+    labels = dict(zip(("route", "kind"), told, strict=True))
+    name = "http_server_request_duration_seconds_count"
+    before = value_of(name, **labels)
+    timings = Timings(0.0, 0.0, 0.0, images) if images else None
+    ask(environ_of(), status=status, route=route, timings=timings)
+    assert value_of(name, **labels) == before + 1
+
+
+def test_the_wait_before_a_request_is_picked_up_counts():
+    labels = {"route": "any", "kind": "page"}
+    name = "http_server_request_duration_seconds_sum"
+    before = value_of(name, **labels)
+    ask(environ_of() | {WAITED: 1000.0})
+    assert 1000.0 <= value_of(name, **labels) - before < 2000.0
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ import json
 
 import pytest
 
+from server.api.caching import entity_tag
 from server.api.context import CONTEXT, RequestContext
 from server.api.fast_path import FastPath
 from server.api.generate import EncodedAnswer, Timings
 from server.api.images import MANY, ROUTE
+from server.api.parameters import ImageParameters
 from server.errors import ERROR, InferenceFailed, ProtocolError
-from server.ipc.messages import SeedRange
+from server.ipc.catalog import READY, Entry
+from server.ipc.sources import SeedRange
 
 
 def get(path):
@@ -31,12 +34,12 @@ def post(body, **more):
 @pytest.mark.parametrize(
     ("environ", "route", "asked"),
     [
-        (get("/v1/images/7.png"), ROUTE, (SeedRange(7, 1), None, None)),
-        (post({"n": 2, "seed": 7, "format": "npy"}), MANY, (SeedRange(7, 2), None, None)),
+        (get("/v1/images/7.png"), ROUTE, (SeedRange(7, 1), None, None, None)),
+        (post({"n": 2, "seed": 7, "format": "npy"}), MANY, (SeedRange(7, 2), None, None, None)),
         (
-            post({"seed": 7, "model": "cars", "version": "2"}),
+            post({"seed": 7, "model": "cars", "version": "2", "class": 3}),
             MANY,
-            (SeedRange(7, 1), "cars", "2"),
+            (SeedRange(7, 1), "cars", "2", 3),
         ),
     ],
     ids=["get", "post", "post-model"],
@@ -53,12 +56,15 @@ def test_plain_request_is_answered_here(environ, route, asked):
     "environ",
     [
         get("/v1/images/-7.png"),
+        get("/v1/images/7.png") | {"QUERY_STRING": "truncation=0.7"},
         get("/v1/images//7.png"),
         get("//v1/images/7.png"),
         get("/v1/images/7.jpg"),
         get("/v1/images/.png"),
         get("/v1/images/"),
         get("/metrics"),
+        get("/v1/images/7.png") | {"QUERY_STRING": "scale=2"},
+        get("/v1/images/7"),
         {"REQUEST_METHOD": "HEAD", "PATH_INFO": "/v1/images/7.png"},
         post({"seed": 1}, PATH_INFO="/v2/repository/index"),
         post({"seed": 1}, CONTENT_TYPE="application/json; charset=utf-8"),
@@ -81,6 +87,8 @@ def test_anything_else_is_left_to_flask_with_its_whole_body(environ):
     ("environ", "status", "field"),
     [
         (get(f"/v1/images/{2**64}.png"), 400, "seed"),
+        (post({"class": True}), 400, "class"),
+        (post({"class": ["cat", "dog"]}), 400, "class"),
         (post({"n": 0}), 400, "n"),
         (post({"n": 1, "color": "red"}), 400, "color"),
         (post({"\ud800": "red"}), 400, "\\ud800"),
@@ -88,6 +96,7 @@ def test_anything_else_is_left_to_flask_with_its_whole_body(environ):
         (post(b"{"), 400, "body"),
         (post(b""), 400, "body"),
         (post({}, HTTP_CONTENT_ENCODING="gzip"), 415, "Content-Encoding"),
+        (post({}, HTTP_ACCEPT="text/html"), 406, "Accept"),
     ],
 )
 def test_what_is_amiss_in_a_plain_request_is_told_here(environ, status, field):
@@ -111,17 +120,31 @@ ERRORS = {13: InferenceFailed(), 14: ZeroDivisionError()}
 """Seeds that cannot be drawn, and why."""
 
 
+CARS = Entry("cars", "1", READY, key=7)
+TAG = entity_tag(7, "cpu/f32", SeedRange(7, 1), ImageParameters())
+
+
 class Images:
     """Stand in for an ``ImageService``."""
+
+    most_images = 4096
+    begin = None
 
     def __init__(self):
         self.asked = []
 
-    def answer(self, source, terms, form, name, version):
-        self.asked.append((source, name, version))
+    def answer(self, source, terms, form, name, version, named):
+        self.asked.append((source, name, version, named))
         if error := ERRORS.get(source.seed):
             raise error
-        return EncodedAnswer(b"picture", "cars/1", Timings(0.001, 0.002, 0.003))
+        took = Timings(0.001, 0.002, 0.003)
+        return EncodedAnswer(b"picture", "cars/1", "cpu/f32", took, CARS)
+
+    def find(self, name, version):
+        return CARS
+
+    def plans_of(self, model):
+        return ["cpu/f32"]
 
 
 def ask(environ, app=None, images=None):
@@ -133,19 +156,49 @@ def ask(environ, app=None, images=None):
     return status, fields, body
 
 
-@pytest.mark.parametrize("environ", [get("/v1/images/7.png"), post({"seed": 7})])
-def test_answer_is_the_image_with_what_is_known_of_it(environ):
+@pytest.mark.parametrize(
+    ("environ", "caching"),
+    [
+        (get("/v1/images/7.png"), [("ETag", TAG), ("Cache-Control", "public, max-age=60")]),
+        (
+            get("/v1/images/7.png") | {"HTTP_IF_NONE_MATCH": '"other"'},
+            [("ETag", TAG), ("Cache-Control", "public, max-age=60")],
+        ),
+        (post({"seed": 7}), []),
+    ],
+    ids=["get", "get-with-another", "post"],
+)
+def test_answer_is_the_image_with_what_is_known_of_it(environ, caching):
     assert ask(environ) == (
         "200 OK",
         [
             ("Content-Type", "image/png"),
             ("Content-Length", "7"),
             ("Carfront-Model", "cars/1"),
+            ("Carfront-Plan", "cpu/f32"),
             ("Carfront-Seed", "7"),
             ("Server-Timing", "queue;dur=1.000, infer;dur=2.000, encode;dur=3.000"),
+            *caching,
         ],
         b"picture",
     )
+
+
+def test_caller_that_has_the_image_is_told_so_and_nothing_is_drawn():
+    images = Images()
+    environ = get("/v1/images/7.png") | {"HTTP_IF_NONE_MATCH": f'"other", W/{TAG}'}
+    fields = [("ETag", TAG), ("Cache-Control", "public, max-age=60")]
+    assert ask(environ, images=images) == ("304 Not Modified", fields, b"")
+    assert not images.asked
+    assert environ[CONTEXT].route == ROUTE
+
+
+@pytest.mark.parametrize(
+    "more", [{"HTTP_X_REQUEST_TIMEOUT_MS": "soon"}, {"HTTP_CARFRONT_PRIORITY": "urgent"}]
+)
+def test_terms_of_a_caller_that_has_the_image_are_checked_too(more):
+    environ = get("/v1/images/7.png") | {"HTTP_IF_NONE_MATCH": TAG} | more
+    assert ask(environ)[0] == "400 Bad Request"
 
 
 @pytest.mark.parametrize("environ", [get("/v1/images/13.png"), post({"seed": 13})])
@@ -155,6 +208,7 @@ def test_error_of_ours_is_told_here(environ):
     assert json.loads(body)["instance"] == environ["PATH_INFO"]
     assert dict(fields)["Content-Type"] == "application/problem+json"
     assert dict(fields)["Content-Length"] == str(len(body))
+    assert dict(fields)["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("environ", [get("/v1/images/14.png"), post({"seed": 14})])

@@ -27,7 +27,7 @@ def check_form(response, path):
     [
         ("GET", "/v1/nothing", {}, 404, "path is '/v1/nothing'; wanted one of those that GET / "),
         ("GET", "/v2/nothing", {}, 404, "path is '/v2/nothing'; wanted one of"),
-        ("GET", "/v2", {}, 404, "path is '/v2'; wanted one of"),
+        ("PUT", "/v2", {}, 405, "method is 'PUT'; wanted GET or HEAD or OPTIONS"),
         ("PUT", "/v1/images/7.png", {}, 405, "method is 'PUT'; wanted GET or HEAD or OPTIONS"),
         ("GET", "/v2/repository/index", {}, 405, "method is 'GET'; wanted OPTIONS or POST"),
         ("POST", "/v1/images", {"data": "{}"}, 415, "Content-Type is ''; wanted application/json"),
@@ -44,14 +44,20 @@ def test_what_is_refused_is_told_in_our_words(http, method, path, kwargs, status
     assert (status == 405) == ("Allow" in response.headers)
 
 
-@pytest.mark.parametrize("path", ["/v1/images", "/v2/repository/index"])
-def test_compressed_body_is_a_415_until_it_is_read(http, path):
-    headers = {"Content-Encoding": "gzip"}
+@pytest.mark.parametrize(
+    ("path", "coding", "wanted"),
+    [
+        ("/v1/images", "gzip", "identity"),
+        ("/v2/repository/index", "br", "gzip, deflate or identity"),
+    ],
+)
+def test_body_in_a_coding_that_is_not_read_is_a_415(http, path, coding, wanted):
+    headers = {"Content-Encoding": coding}
     response = http.post(path, data=b"\x1f\x8b", headers=headers, **JSON)
     assert response.status_code == 415
     told = check_form(response, path)
-    assert told == "Content-Encoding is 'gzip'; wanted identity"
-    assert response.headers["Accept-Encoding"] == "identity"
+    assert told == f"Content-Encoding is '{coding}'; wanted {wanted}"
+    assert response.headers["Accept-Encoding"] == wanted.replace(" or", ",")
 
 
 VERSIONED = "/v1/models/cars-dcgan/versions/1/images/7.png"

@@ -1,11 +1,13 @@
 """The repository's calls: whose body counts, who may do what, and what is told."""
 
+import gzip
 from dataclasses import replace
 
 import pytest
 
 from server.app import create_app
 from server.config import ServerConfig
+from server.errors import LoadFailed
 
 ADMIN = {"Authorization": "Bearer s3cret"}
 ANY_TYPE = [None, "application/x-www-form-urlencoded", "text/plain", "application/json", "nonsense"]
@@ -82,6 +84,29 @@ def test_bundle_that_a_caller_would_alter_is_not_loaded_as_it_is(http, client, n
     assert response.status_code == 400
     assert response.json["error"].startswith("parameters is ")
     assert not client.done
+
+
+def test_compressed_body_is_read(http):
+    body = gzip.compress(b'{"ready": true}')
+    fields = {"Content-Encoding": "gzip"}
+    listed = http.post("/v2/repository/index", data=body, headers=fields)
+    assert [x["version"] for x in listed.json] == ["1"]
+    assert http.post("/v2/repository/index", data=b"{}", headers=fields).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [("lorries", {}, 404), ("cars-dcgan", {"version": "9"}, 404), ("vans", {}, 400)],
+)
+def test_load_of_what_the_repository_has_not_is_a_404(
+    http, client, monkeypatch, path, body, status
+):
+    def fail(*_):
+        raise LoadFailed("there is no such bundle")
+
+    monkeypatch.setattr(client, "administer", fail)
+    asked = {"headers": ADMIN, "json": {"parameters": body}}
+    assert http.post(f"/v2/repository/models/{path}/load", **asked).status_code == status
 
 
 def test_parameters_that_all_clients_send_are_no_matter(http, client):

@@ -286,8 +286,9 @@ def test_request_that_cannot_be_done_in_time_is_refused_where_nothing_waits_too(
     with pytest.raises(QueueFull) as full:
         add(batcher, 1000, deadline=9.0)
     assert full.value.queue.retry_after_s == pytest.approx(1.0)
-    assert "0 images are waiting (limit 16384), but the wanted ones take about 10.0 s" in str(
-        full.value
+    assert str(full.value) == (
+        "0 images are waiting (limit 16384), but the wanted ones take about 10.0 s; "
+        "allow more time, or ask for fewer"
     )
     add(batcher, 1000, deadline=10.5)
 

@@ -9,18 +9,24 @@ from itertools import pairwise
 from pathlib import Path
 
 import gevent
+import numpy as np
 import pytest
 import tests_engine
 from tests_engine import Notes, picture, running, serving, until
 
+from server.bundle.classes import OWN
+from server.bundle.latents import latents
 from server.engine import worker_connections
 from server.engine.batcher import QueuedRequest
 from server.engine.engine import FAILURES, TELL_S, Engine
+from server.engine.shutdown import CONNECT_S
 from server.errors import InferenceFailed
 from server.ipc.arena import Arena
 from server.ipc.engine_socket import listen, send_hello
-from server.ipc.messages import MAX_PACKET, Changed, SeedRange, Submit, pack, unpack
+from server.ipc.messages import MAX_PACKET, Changed, Submit, pack, unpack
+from server.ipc.sources import Latents, SeedRange, Seeds
 from server.worker.request_terms import RequestTerms
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -48,21 +54,76 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
     client = tests_engine.connect(path)
     with running(path) as engine:
         until(lambda: client.ready)
+        until(lambda: engine._connections.open)
         engine.stop()
-        with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+        with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
         client.close()
 
 
+def test_seeds_of_a_model_of_uniform_latents_are_drawn_from_them(path):
+    client = tests_engine.connect(path)
+    with running(path) as engine:
+        engine.served.distribution = "uniform"
+        until(lambda: client.ready)
+        with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
+            images = generated.images.copy()
+        client.close()
+    assert (images == picture(latents([4, 5], 8, "uniform"))).all()
+
+
+def of_class(latents, classes):
+    """Stand in for a conditional generator: a picture that tells its class."""
+    level = classes.astype(np.uint8)[:, None, None, None]
+    return np.broadcast_to(level, (len(latents), 4, 4, 3))
+
+
+def test_rows_of_one_batch_have_the_classes_that_their_requests_name(path):
+    arena = Arena.create(2**16)
+    sent = [(6, 3, OWN), (6, 2, 4), (2**64 - 2, 2, OWN), (0, 1, 0)]
+    with running(path, (of_class,), class_count=5) as engine, connect(path) as worker:
+        send_hello(worker, arena)
+        key = engine.served.key
+        asked = [
+            Submit(i, key, seed, 1024 * i, rows, float("inf"), False, False, class_id=number)
+            for i, (seed, rows, number) in enumerate(sent)
+        ]
+        for packet in pack(asked):
+            worker.send(packet)
+        assert list(unpack(worker.recv(MAX_PACKET))) == [Changed()]
+        assert len(list(unpack(worker.recv(MAX_PACKET)))) == len(sent)
+        assert engine.notes.batches == [8]
+    shape = engine.served.shape
+    found = [arena.images(shape, 1024 * i, n)[:, 0, 0, 0] for i, (_, n, _) in enumerate(sent)]
+    assert [x.tolist() for x in found] == [[1, 2, 3], [4, 4], [4, 0], [0]]
+    arena.close()
+
+
+@pytest.mark.parametrize(
+    "source", [SeedRange(6, 3), Seeds([6, 1, 0]), Latents(np.zeros((3, 8), np.float32))]
+)
+def test_rows_have_the_classes_that_their_request_names_for_each(source, path, monkeypatch):
+    monkeypatch.setattr("server.worker.model_fit.class_ids", lambda names, named, _: named)
+    client = tests_engine.connect(path)
+    named = np.array([4, 0, 2], np.int32)
+    with running(path, (of_class,), class_count=5):
+        until(lambda: client.ready)
+        with client.generate(source, RequestTerms(PATIENCE_S), named=named) as generated:
+            assert generated.images[:, 0, 0, 0].tolist() == [4, 0, 2]
+        client.close()
+
+
 def test_engine_that_was_orphaned_while_it_loaded_serves_the_workers_that_wait(path):
-    engine = Engine(path, 1, Notes(), parent=0)
+    now = 0.0
+    engine = Engine(path, 1, Notes(), clock=lambda: now, parent=0)
     engine.add(serving([picture]))
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(engine.serve)
         client = tests_engine.connect(path)
         until(lambda: client.ready)
-        with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+        with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
+        now = CONNECT_S
         client.close()
         until(ended.done)
         ended.result()
@@ -76,7 +137,7 @@ def test_replaced_engine_sends_its_workers_to_the_new_one(path):
         with running(path) as new:
             old.stop()
             until(lambda: new._connections.open)
-            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+            with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             assert new.notes.batches == [2]
             client.close()
@@ -97,7 +158,7 @@ def test_worker_is_told_of_a_catalog_that_changed_before_the_engine_saw_it(path)
         send_hello(worker, arena)
         engine.announce()
         ended = pool.submit(engine.serve)
-        worker.settimeout(10)
+        worker.settimeout(PATIENCE_S)
         try:
             assert list(unpack(worker.recv(MAX_PACKET))) == [Changed()]
         finally:
@@ -139,7 +200,7 @@ def test_engine_that_fails_request_after_request_is_given_up(path):
         for seed in range(times):
             with (
                 pytest.raises(InferenceFailed),
-                client.generate(SeedRange(seed, 1), RequestTerms(10)),
+                client.generate(SeedRange(seed, 1), RequestTerms(PATIENCE_S)),
             ):
                 pass
 
@@ -148,7 +209,7 @@ def test_engine_that_fails_request_after_request_is_given_up(path):
         until(lambda: client.ready)
         fails(FAILURES - 1)
         works.append(True)
-        with client.generate(SeedRange(4, 2), RequestTerms(10)):
+        with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)):
             works.clear()
         fails(FAILURES - 1)
         assert not ended.done()
@@ -167,19 +228,19 @@ def test_engine_whose_socket_was_removed_listens_anew(path):
         until(path.exists)
         second = tests_engine.connect(path)
         for client in (first, second):
-            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+            with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
             client.close()
 
 
 def remove(folder):
-    """Remove an engine's directory."""
-    shutil.rmtree(folder)
+    """Remove an engine's directory, in which the engine makes no socket meanwhile."""
+    shutil.rmtree(folder.rename(folder.with_name("gone")))
 
 
 def replace_by_a_file(folder):
     """Have a file in the place of an engine's directory."""
-    shutil.rmtree(folder)
+    remove(folder)
     folder.touch()
 
 
@@ -206,7 +267,7 @@ def test_engine_serves_on_whatever_happens_to_its_directory_and_is_found_again(
         harm(path.parent)
         for _ in range(3):
             looked_again()
-            with client.generate(SeedRange(4, 2), RequestTerms(10)) as generated:
+            with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
                 assert generated.images.shape == (2, 4, 4, 3)
         told = [x for x in caplog.records if x.name == worker_connections.__name__]
         assert len(told) == 1, "it says so again and again"
@@ -233,10 +294,10 @@ def test_stranger_on_the_socket_harms_nobody(path):
     with running(path):
         stranger = connect(path)
         stranger.send(b"who is there?")
-        stranger.settimeout(10)
+        stranger.settimeout(PATIENCE_S)
         assert stranger.recv(10) == b""
         connect(path).close()
-        with client.generate(SeedRange(1, 1), RequestTerms(10)) as generated:
+        with client.generate(SeedRange(1, 1), RequestTerms(PATIENCE_S)) as generated:
             assert generated.images.shape == (1, 4, 4, 3)
         stranger.close()
     client.close()
@@ -247,7 +308,7 @@ def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
     client = tests_engine.connect(path)
 
     def draw(seed):
-        with client.generate(SeedRange(seed, 1), RequestTerms(60)):
+        with client.generate(SeedRange(seed, 1), RequestTerms(PATIENCE_S)):
             pass
 
     with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
@@ -255,28 +316,28 @@ def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
         calls = [gevent.spawn(draw, 0)]
         until(lambda: engine.served.batcher.rows == 1)
         calls += [gevent.spawn(draw, 1), gevent.spawn(draw, 2)]
-        gevent.joinall(calls, timeout=10, raise_error=True)
+        gevent.joinall(calls, timeout=PATIENCE_S, raise_error=True)
         assert engine.notes.batches == [3]
         client.close()
 
 
 def test_while_one_batch_runs_the_next_is_gathered_and_runs_too(path):
     """A device of which each run ends only when another has begun: one at a time would be stuck."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=PATIENCE_S)
 
     def device(latents):
         both.wait()
         return picture(latents)
 
     def draw(seed):
-        with client.generate(SeedRange(seed, 16), RequestTerms(20)) as generated:
+        with client.generate(SeedRange(seed, 16), RequestTerms(PATIENCE_S)) as generated:
             return generated.images.shape
 
     client = tests_engine.connect(path)
     with running(path, [device, device], max_batch_size=16) as engine:
         until(lambda: client.ready)
         calls = [gevent.spawn(draw, 100 * k) for k in range(6)]
-        gevent.joinall(calls, timeout=20, raise_error=True)
+        gevent.joinall(calls, timeout=PATIENCE_S, raise_error=True)
         assert engine.notes.batches == [16] * 6
     client.close()
 
@@ -286,11 +347,11 @@ def test_batch_that_hangs_is_seen_while_it_does(path):
 
     def model(latents):
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(PATIENCE_S)
         return picture(latents)
 
     def draw():
-        with client.generate(SeedRange(1, 1), RequestTerms(10)) as generated:
+        with client.generate(SeedRange(1, 1), RequestTerms(PATIENCE_S)) as generated:
             return generated.images.copy()
 
     client = tests_engine.connect(path)

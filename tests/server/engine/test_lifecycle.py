@@ -12,23 +12,27 @@ from broken_bundles import BROKEN
 from tests_engine import SHAPE, picture
 
 from server.bundle import repository
+from server.bundle.directions import Direction
 from server.bundle.errors import BundleError, BundleUnreadable
-from server.bundle.files import load_bundle
-from server.bundle.manifest import MANIFEST
+from server.bundle.files import floats_key, load_bundle
+from server.bundle.manifest import FLOATS, MANIFEST
 from server.config import ServerConfig
 from server.engine.batcher import Batcher
 from server.engine.draining import RETIRE_S
 from server.engine.lifecycle import Lifecycle
 from server.engine.load_notes import DEATHS, cause_of, witness
-from server.engine.loader import Loaded
+from server.engine.loaded import Loaded
 from server.engine.models import ServedModel
+from server.ipc.arena import SlotShape
 from server.ipc.catalog import LOADING, READY, Catalog, Entry
 from server.ipc.messages import Ask
 from server.runtime.plans import Plan, SessionError
 from tests.clock import Clock
 from tests.full_disk import fill, needs_mount, small_disk
+from tests.patience import PATIENCE_S
 
 PLAN = Plan("cpu", "f32")
+FLOAT_PLAN = Plan("openvino", "f32", "float images", floats=True)
 
 
 class FakeEngine:
@@ -46,7 +50,8 @@ class FakeEngine:
     def remove(self, key):
         if key in self.busy:
             return False
-        self.keys.remove(key)
+        if key in self.keys:
+            self.keys.remove(key)
         return True
 
     def announce(self):
@@ -57,12 +62,19 @@ class Notes:
     def __init__(self):
         self.refusals = {}
         self.serves = []
+        self.draws_floats = []
 
     def serving(self, bundle, plan, failed):
         self.serves.append(bundle.manifest.version)
 
     def retired(self, bundle):
         self.serves.remove(bundle.manifest.version)
+
+    def gradient(self, bundle, plan):
+        raise AssertionError("no version here has one")
+
+    def floats(self, bundle, plan):
+        self.draws_floats.append(bundle.manifest.version)
 
     def refused(self, ref, is_refused):
         self.refusals[ref] = is_refused
@@ -90,6 +102,14 @@ class World:
         """Versions that no runtime draws rightly."""
         self.deadly = set()
         """Versions that end the engine that loads them; not the test, where one would survive."""
+        self.with_floats = set()
+        """Versions that have a graph of float images."""
+        self.float_error = None
+        """The error of opening one."""
+        self.deadly_floats = set()
+        """Versions whose graphs of float images end the engine that opens them; not the test."""
+        self.opens = []
+        """The versions whose graphs were opened."""
         self.killed = set()
         """Versions whose loading has the engine killed; not the test either."""
 
@@ -102,14 +122,34 @@ class World:
             os.kill(os.getpid(), signal.SIGKILL)
         if version in self.broken:
             raise SessionError("its golden images are off by 200 grey levels")
-        served = ServedModel(bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock))
-        return Loaded(served, PLAN, self.failed, self.finish)
+        served = ServedModel(
+            bundle.key, 8, SHAPE, [picture], Batcher(8, 4096, self.clock), plan=str(PLAN)
+        )
+        loaded = Loaded(served, PLAN, self.failed, self.finish)
+        if version in self.with_floats:
+            loaded.on_demand[FLOATS].open = lambda: self.open_floats(bundle)
+        return loaded
+
+    def open_floats(self, bundle):
+        version = bundle.manifest.version
+        self.opens.append(version)
+        if version in self.deadly_floats and multiprocessing.parent_process():
+            os._exit(9)
+        if self.float_error:
+            raise self.float_error
+        key = floats_key(bundle.key)
+        shape = SlotShape(SHAPE.image_shape, "float32")
+        served = ServedModel(
+            key, 8, shape, [picture], Batcher(8, 4096, self.clock), plan="openvino/f32"
+        )
+        return Loaded(served, FLOAT_PLAN, [])
 
     def start(self):
         self.engine_dir.folder.mkdir(exist_ok=True)
         self.lifecycle = Lifecycle(self.config, self.load, self.notes, self.engine_dir, self.clock)
         for loaded in self.lifecycle.start():
-            self.engine.add(loaded.served)
+            for served in loaded.all_served:
+                self.engine.add(served)
         self.lifecycle.serve_on(self.engine)  # without the thread: a test says when to look
         return self
 
@@ -120,7 +160,7 @@ class World:
         """
         engine = multiprocessing.get_context("fork").Process(target=act or self.start)
         engine.start()
-        engine.join(20)
+        engine.join(PATIENCE_S)
         assert engine.exitcode == of
         witness(self.engine_dir, engine.pid, cause_of(of, aborted))
         return self
@@ -139,7 +179,7 @@ class World:
 
     def ask(self, action, name, version=""):
         told = []
-        self.lifecycle._do(Ask(1, action, name, version), told.append)
+        self.lifecycle.do(Ask(1, action, name, version), told.append)
         return told[0]
 
     @property
@@ -149,6 +189,10 @@ class World:
     @property
     def ready(self):
         return [ref for ref, entry in self.catalog.entries.items() if entry.state == READY]
+
+    @property
+    def float_plans(self):
+        return {ref: x.float_plan for ref, x in self.catalog.entries.items() if x.float_plan}
 
     def reason(self, ref):
         return self.catalog.entries[ref].reason
@@ -331,6 +375,17 @@ def test_version_that_is_replaced_in_place_is_served_anew(world):
     assert world.catalog.find().key not in (old, 0)
     world.look(RETIRE_S)
     assert world.engine.keys == [world.catalog.find().key]
+
+
+def test_directions_that_get_names_in_place_are_told_without_a_load(world):
+    world.start()
+    shutil.rmtree(world.models / "tiny" / "1")
+    world.write("1", directions=[Direction("dark to light", [0.5] * 8)])
+    world.look()
+    world.look()
+    assert world.loads == ["tiny/1"]
+    (found,) = world.catalog.find().manifest.directions
+    assert found.name == "dark to light"
 
 
 def test_version_that_is_spoilt_in_place_goes_on_as_it_was(world):
@@ -883,3 +938,154 @@ def test_engine_that_finds_a_full_disk_starts_and_announces_itself_later(world, 
         filler.unlink()
         world.look(after_s=0)
         assert world.ready == ["tiny/1"]
+
+
+def floats_of(world, ref):
+    """Return the key of the float images of a bundle of the repository."""
+    return floats_key(load_bundle(world.models / ref).key)
+
+
+def test_graph_of_float_images_is_opened_when_it_is_asked_for_and_once(world):
+    world.with_floats = {"1"}
+    world.start()
+    assert (world.opens, world.float_plans, len(world.engine.keys)) == ([], {}, 1)
+    assert world.ask("floats", "tiny", "1") == ""
+    assert world.float_plans == {"tiny/1": "openvino/f32"}
+    assert floats_of(world, "tiny/1") in world.engine.keys
+    assert world.engine.announced == 1
+    assert world.ask("floats", "tiny", "1") == ""
+    assert world.opens == world.notes.draws_floats[:1] == ["1"]
+    assert world.engine.announced == 1
+
+
+def test_bundle_without_the_graph_says_so_in_the_catalog(world):
+    world.start()
+    assert world.catalog.find().no_floats == "the bundle has no graph of them"
+    assert world.ask("floats", "tiny", "1") == "the bundle has no graph of them"
+
+
+def test_graph_that_cannot_be_opened_is_told_and_not_tried_again(world, caplog):
+    world.with_floats = {"1"}
+    world.start()
+    world.float_error = SessionError("its golden images are off by 9 grey levels")
+    for _ in range(2):
+        assert "off by 9" in world.ask("floats", "tiny", "1")
+    assert world.opens == ["1"]
+    assert "off by 9" in world.catalog.find().no_floats
+    assert (world.ready, len(world.engine.keys)) == (["tiny/1"], 1)
+    assert "float images of tiny/1 cannot be had" in caplog.text
+    world.float_error = None
+    assert world.ask("load", "tiny", "1") == ""
+    assert world.catalog.find().no_floats == ""
+    assert world.ask("floats", "tiny", "1") == ""
+    assert world.float_plans == {"tiny/1": "openvino/f32"}
+
+
+def test_graph_that_cannot_be_read_now_is_tried_again(world):
+    world.with_floats = {"1"}
+    world.start()
+    world.float_error = BundleUnreadable("the volume hangs")
+    assert world.ask("floats", "tiny", "1") == "the volume hangs"
+    assert world.catalog.find().no_floats == ""
+    world.float_error = None
+    assert world.ask("floats", "tiny", "1") == ""
+
+
+def test_float_images_of_a_bundle_that_is_not_loaded_are_nobodys_error(world):
+    world.start()
+    assert world.ask("floats", "tiny", "7") == ""  # the caller looks which version serves
+
+
+def test_new_version_draws_float_images_from_its_start_and_the_old_ones_go(world):
+    world.with_floats = {"1", "2"}
+    world.start()
+    world.ask("floats", "tiny", "1")
+    old = set(world.engine.keys)
+    world.write("2")
+    world.look()
+    world.look()
+    assert world.ready == ["tiny/2"]
+    assert world.float_plans == {"tiny/2": "openvino/f32"}
+    world.engine.busy = {floats_of(world, "tiny/1")}
+    world.look(RETIRE_S)
+    world.engine.busy = set()
+    world.look(RETIRE_S)
+    assert not old & set(world.engine.keys)
+    assert floats_of(world, "tiny/2") in world.engine.keys
+
+
+def test_new_version_whose_float_images_fail_is_served_without(world):
+    world.with_floats = {"1", "2"}
+    world.start()
+    world.ask("floats", "tiny", "1")
+    world.float_error = RuntimeError("no memory")
+    world.write("2")
+    world.look()
+    world.look()
+    assert world.ready == ["tiny/2"]
+    assert world.catalog.find().no_floats == "RuntimeError: no memory"
+
+
+def test_unloaded_model_takes_its_float_images_along(world):
+    world.start()
+    world.with_floats = {"4"}
+    world.write("4", name="other")
+    world.ask("load", "other")
+    world.ask("floats", "other", "4")
+    assert len(world.engine.keys) == 3
+    world.ask("unload", "other")
+    world.look(RETIRE_S)
+    assert len(world.engine.keys) == 1
+    assert world.float_plans == {}
+
+
+def test_version_that_is_taken_back_has_its_float_images_still(world):
+    world.with_floats = {"1", "2"}
+    world.start()
+    world.ask("floats", "tiny", "1")
+    newer = world.write("2")
+    world.look()
+    world.look()
+    shutil.rmtree(newer)
+    world.look()
+    assert world.float_plans == {"tiny/1": "openvino/f32"}
+    assert world.opens == ["1", "2"]
+
+
+def test_next_engine_draws_float_images_before_it_serves(tmp_path, world):
+    world.with_floats = {"1"}
+    world.start()
+    world.ask("floats", "tiny", "1")
+    after = World(tmp_path, world.write)
+    after.with_floats = {"1"}
+    after.start()
+    assert (after.opens, len(after.engine.keys)) == (["1"], 2)
+    assert after.float_plans == {"tiny/1": "openvino/f32"}
+
+
+@pytest.mark.parametrize(("setting", "opened"), [("yes", ["1"]), ("no", [])])
+def test_setting_opens_the_graph_at_the_start_or_never(tmp_path, write_bundle, setting, opened):
+    write_bundle("1")
+    world = World(tmp_path, write_bundle, float_images=setting)
+    world.with_floats = {"1"}
+    world.start()
+    assert world.opens == opened
+    error = world.ask("floats", "tiny", "1")
+    assert world.opens == opened
+    assert error == ("" if opened else "CARFRONT_FLOAT_IMAGES is no")
+
+
+def test_graph_that_engines_crash_of_is_opened_no_more_and_the_bundle_serves(world):
+    world.with_floats = world.deadly_floats = {"1"}
+    world.start()
+
+    def start_and_open():
+        world.start()
+        world.ask("floats", "tiny", "1")
+
+    for _ in range(DEATHS):
+        world.dies(start_and_open)
+    world.start()
+    assert world.ready == ["tiny/1"]
+    assert "2 engines crashed" in world.ask("floats", "tiny", "1")
+    assert world.opens == []

@@ -1,22 +1,21 @@
 """Loading: what is proven is what serves. Beside others: with low priority, and none of it left."""
 
-import os
 import shutil
-import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from server.bundle.files import load_bundle
 from server.bundle.latents import latents
-from server.bundle.manifest import BundleError
+from server.bundle.manifest import FLOATS, BundleError
 from server.config import ServerConfig
 from server.engine import loader
-from server.engine.loader import LOW, Loader, at_low_priority
+from server.engine.loader import Loader
 from server.ipc.engine_dir import EngineDir
+from server.runtime.open_session import open_session
 from server.runtime.plans import SessionError
-from server.runtime.session import open_session
 
 DEFAULT = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1"
 
@@ -100,44 +99,16 @@ def test_bundle_whose_streams_cannot_be_opened_is_served_by_its_first_session(
     assert loaded.served.runs == [first, first]
 
 
-def priority(thread=None):
-    return os.getpriority(os.PRIO_PROCESS, thread or threading.get_native_id())
-
-
-def test_work_has_low_priority_and_the_caller_its_own():
-    usual = priority()
-    assert at_low_priority(priority, threads_a_stream=1) == LOW
-    assert priority() == usual
-
-
-def test_error_of_the_work_is_the_callers():
-    with pytest.raises(ZeroDivisionError):
-        at_low_priority(lambda: 1 / 0, threads_a_stream=1)
-
-
-@pytest.mark.parametrize("permitted", [True, False])
-def test_threads_that_the_work_starts_serve_with_the_usual_priority(monkeypatch, permitted):
-    if not permitted:
-        monkeypatch.setattr(loader, "_may_raise", lambda usual: False)
-    elif not loader._may_raise(priority()):
-        pytest.skip("this process may not raise a priority")
-    end, started = threading.Event(), threading.Event()
-    ids = []
-
-    def serve():
-        ids.append(threading.get_native_id())
-        started.set()
-        end.wait(10)
-
-    thread = threading.Thread(target=serve)
-
-    def work():
-        thread.start()
-        started.wait(10)
-        return priority()
-
-    usual = priority()
-    assert at_low_priority(work, threads_a_stream=4) == (LOW if permitted else usual)
-    assert priority(ids[0]) == usual
-    end.set()
-    thread.join()
+def test_float_images_of_a_bundle_have_one_session_for_all_streams(engine_dir):
+    config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=2)
+    loaded = Loader(config, engine_dir, time.monotonic)(load_bundle(DEFAULT))
+    assert loaded.on_demand[FLOATS].loaded is None
+    floats = loaded.on_demand[FLOATS].open()
+    assert str(floats.plan) == "cpu/f32"
+    assert floats.finish is None
+    assert floats.served.key not in (loaded.served.key, 0)
+    assert floats.served.runs[0] == floats.served.runs[1]
+    images = floats.served.runs[0](latents([7, 8], 100))
+    assert images.dtype == floats.served.shape.dtype == np.float32
+    bytes_ = loaded.served.runs[0](latents([7, 8], 100))
+    assert np.abs((images + 1) * 127.5 - bytes_).max() <= 0.51

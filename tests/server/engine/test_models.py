@@ -73,7 +73,9 @@ def test_lone_batch_has_the_session_on_all_processors_once_there_is_one():
 
 def test_batches_that_take_long_make_the_next_ones_smaller():
     limit = BatchLimit(64)
-    served = ServedModel(1, 8, SHAPE, [picture], Batcher(64, 4096, Clock(), 0.0, 32), limit)
+    served = ServedModel(
+        1, 8, SHAPE, [picture], Batcher(64, 4096, Clock(), 0.0, 32), limit, plan="cpu/f32"
+    )
     for _ in range(20):
         served.observe(64, 60.0, beside=2)
     assert served.batcher.max_batch_size == served.batcher.mixed_batch_size == 16

@@ -60,6 +60,11 @@ def test_http_worker_lives_until_it_ends(processes):
     assert one_lives(processes)
 
 
+def test_process_that_answers_grpc_is_waited_for_as_http_workers_are(processes):
+    register_process(processes, "grpc-0")
+    assert one_lives(processes)
+
+
 @pytest.mark.parametrize("note", ["1 1", "1", "", "no number", "4000000 17"])
 def test_number_that_is_another_process_s_by_now_is_no_http_worker(processes, note):
     processes.mkdir()

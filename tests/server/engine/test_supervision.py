@@ -15,6 +15,7 @@ from server.engine.supervision import MOST_S, Heartbeat
 from server.ipc.engine_dir import EngineDir
 from server.progress import Progress, threads_of
 from tests.clock import Clock
+from tests.patience import PATIENCE_S
 
 
 class Beat:
@@ -121,6 +122,6 @@ def test_what_an_engine_died_of_is_noted_before_it_is_reaped(
     assert reaped[1:] == [[told]]
     assert load_notes.last_death(engine_dir) == told
     assert f"engine-0 has died, {told} (signal {how:d})" in caplog.text
-    assert process.wait(10) == -how, "it was left for gunicorn to reap"
+    assert process.wait(PATIENCE_S) == -how, "it was left for gunicorn to reap"
     reap_and_note()
     assert len(reaped) == 3

@@ -123,3 +123,14 @@ def test_bundle_that_one_engine_serves_is_served():
     both = merge([loading, ready])
     assert both.find("b").state == READY
     assert both.asked == ("b",)
+
+
+def test_float_images_are_had_if_one_engine_draws_them():
+    refuses = replace(entry("a/1"), no_floats="no memory")
+    closed, draws = entry("a/1"), replace(entry("a/1"), float_plan="openvino/f32")
+    for others in ((refuses, closed, draws), (draws, refuses), (refuses, draws)):
+        merged = merge([Catalog("a/1", {"a/1": x}, (), {"a": "1"}) for x in others])
+        assert merged.entries["a/1"] == draws
+    merged = merge([Catalog("a/1", {"a/1": x}, (), {"a": "1"}) for x in (refuses, closed)])
+    assert merged.entries["a/1"] == closed
+    assert closed.floats_key not in (0, closed.key)

@@ -14,15 +14,16 @@ from server.ipc.messages import (
     pack,
     unpack,
 )
+from server.ipc.sources import LATENTS
 from server.queue_state import QueueState
 
 
 def test_messages_come_out_as_they_went_in():
     submits = [
         Submit(2**64 - 1, 7, 2**63, 2**40, 4096, 1.5, False, True),
-        Submit(1, 2**64 - 1, 5, 0, 1, 2.5, True, False),
+        Submit(1, 2**64 - 1, 5, 0, 1, 2.5, True, False, LATENTS, 0.7, 9999),
     ]
-    results = [Result(7, 1, 0.1, 0.2, QueueState(3, 4, 0.4, 0.5))]
+    results = [Result(7, 1, 0.1, 0.2, 24, QueueState(3, 4, 0.4, 0.5))]
     cancels = [Cancel(2**64 - 1), Cancel(3)]
     asks = [Ask(3, "load", "cars", "")]
     told = [Told(3, 'no such "model"')]

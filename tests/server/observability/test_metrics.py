@@ -1,5 +1,6 @@
 """Metrics of real processes that share a folder, and a name."""
 
+import itertools
 import os
 import re
 import subprocess
@@ -15,18 +16,21 @@ from server.bundle.files import load_bundle
 from server.bundle.manifest import read_manifest, write_manifest
 from server.config import ServerConfig
 from server.observability import metrics
+from server.observability.engine_metrics import EngineMetrics
 from server.runtime.plans import Plan
 
 PROGRAM = """if True:
     import sys
     from server.observability import metrics
+    from server.observability.exposition import Exposition
+    told = Exposition()
     metrics.DROPPED.labels("deadline").inc(int(sys.argv[1]))
     metrics.QUEUE_ROWS.set(int(sys.argv[1]))
-    print(metrics.exposition([]).decode(), "end", sep="", flush=True)
+    print(told.text([])[0].decode(), "end", sep="", flush=True)
     for word in sys.stdin:
         metrics.DROPPED.labels(word).inc(int(sys.argv[1]))
         metrics.QUEUE_ROWS.set(int(sys.argv[1]))
-        print(metrics.exposition([]).decode(), "end", sep="", flush=True)
+        print(told.text([])[0].decode(), "end", sep="", flush=True)
 """
 
 
@@ -122,10 +126,10 @@ PLAN = Plan("cpu", "f32")
 
 @pytest.fixture
 def engine_metrics():
-    infos = metrics.MODEL_INFO, metrics.PLAN_INFO
+    infos = metrics.MODEL_INFO, metrics.PLAN_INFO, metrics.FLOAT_IMAGES_OPEN
     for info in infos:
         info.clear()
-    yield metrics.EngineMetrics(again=False)
+    yield EngineMetrics(again=False)
     for info in infos:
         info.clear()
 
@@ -165,6 +169,24 @@ def test_bundle_taken_back_while_it_retires_is_served_once(engine_metrics, expor
     assert values_of(metrics.MODEL_INFO) == [0]
 
 
+def test_float_images_are_told_from_their_opening_until_their_bundle_retires(
+    engine_metrics, exported_twice
+):
+    old, new = exported_twice
+    engine_metrics.serving(old, PLAN, [])
+    assert values_of(metrics.FLOAT_IMAGES_OPEN) == [0]
+    engine_metrics.floats(old, replace(PLAN, reason="float images"))
+    assert values_of(metrics.FLOAT_IMAGES_OPEN) == [1]
+    assert values_of(metrics.PLAN_INFO) == [1, 1]
+    engine_metrics.serving(new, PLAN, [])
+    engine_metrics.floats(new, replace(PLAN, reason="float images"))
+    engine_metrics.retired(old)
+    assert values_of(metrics.FLOAT_IMAGES_OPEN) == [1]
+    engine_metrics.retired(new)
+    assert values_of(metrics.FLOAT_IMAGES_OPEN) == [0]
+    assert values_of(metrics.PLAN_INFO) == [0, 0]
+
+
 def test_plan_is_told_for_as_long_as_something_runs_by_it(engine_metrics, exported_twice):
     for bundle, plan in zip(exported_twice, (PLAN, replace(PLAN, reason="wanted")), strict=True):
         engine_metrics.serving(bundle, plan, [])
@@ -178,9 +200,9 @@ def test_every_engine_process_after_the_first_counts_as_a_restart_at_once():
         return metrics.REGISTRY.get_sample_value("carfront_engine_restarts_total")
 
     before = restarts()
-    metrics.EngineMetrics(again=False)
+    EngineMetrics(again=False)
     assert restarts() == before
-    metrics.EngineMetrics(again=True)
+    EngineMetrics(again=True)
     assert restarts() == before + 1
     assert "ready or not" in metrics.ENGINE_RESTARTS._documentation
 
@@ -198,3 +220,25 @@ def test_buckets_hold_the_objective_and_all_that_a_request_may_wait(histogram):
     assert metrics.SLO_S in buckets
     assert buckets[-1] >= ServerConfig().request_timeout_s
     assert list(buckets) == sorted(set(buckets))
+
+
+def test_a_quantile_of_requests_is_known_to_half_as_much_again_up_to_a_second():
+    buckets = metrics.SECONDS
+    steps = itertools.pairwise(buckets)
+    assert buckets[0] == 0.001
+    assert buckets[-1] == 60
+    assert all(high <= low * 1.5 * (1 + 1e-9) for low, high in steps if high <= 1)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.0005, 0.001, 0.0011, 0.25, 59.9, 60.0, 61.0])
+def test_a_duration_lies_in_the_bucket_that_prometheus_client_chooses(seconds):
+    ours = metrics.FineHistogram("a", "", buckets=metrics.SECONDS, registry=None)
+    theirs = Histogram("a", "", buckets=metrics.SECONDS, registry=None)
+    ours.observe(seconds)
+    theirs.observe(seconds)
+    assert buckets_of(ours) == buckets_of(theirs)
+
+
+def buckets_of(histogram):
+    (family,) = histogram.collect()
+    return [x[:3] for x in family.samples if not x.name.endswith("_created")]

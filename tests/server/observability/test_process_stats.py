@@ -89,7 +89,8 @@ def forked(folder, noted=()):
         hooks = runpy.run_path("server/gunicorn.conf.py")
         worker = types.SimpleNamespace(slot=3)
         server = types.SimpleNamespace(
-            connection_balance="balance", survivor=None, SIG_QUEUE=queue.SimpleQueue()
+            connection_balance="balance", survivor=None, key_limits=None,
+            SIG_QUEUE=queue.SimpleQueue(),
         )
         for number in {list(map(int, noted))}:
             server.SIG_QUEUE.put(number)

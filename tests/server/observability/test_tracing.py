@@ -4,6 +4,7 @@ import http.server
 import os
 import threading
 import urllib.request
+from contextlib import ExitStack
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -13,7 +14,7 @@ from opentelemetry.trace import StatusCode
 from server.config_error import ConfigError
 from server.observability import tracing
 from server.observability.tracing import Tracer
-from tests.servers import PYTHON, serving
+from tests.servers import PATIENCE_S, PYTHON, get, serving
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACEPARENT = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
@@ -32,7 +33,7 @@ def spans(exporter):
     def trace(status=200, environ=None):
         span = tracer.begin("GET", environ or {})
         steps = {"queue": 0.25, "infer": 0.5, "encode": 0.125}
-        tracer.end(span, "GET /<what>", {"http.response.status_code": status}, steps)
+        tracer.end(span, "GET /<what>", {"http.response.status_code": status}, steps, status >= 500)
         tracer.close()
         return {span.name: span for span in exporter.get_finished_spans()}
 
@@ -106,8 +107,12 @@ def test_spans_of_a_real_server_reach_the_collector():
         def log_message(self, *_):
             pass
 
-    collector = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector)
-    threading.Thread(target=collector.serve_forever, daemon=True).start()
+    stack = ExitStack()
+    collector = stack.enter_context(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Collector))
+    thread = threading.Thread(target=collector.serve_forever)
+    thread.start()
+    stack.callback(thread.join)
+    stack.callback(collector.shutdown)
     settings = {
         "CARFRONT_TRACES": "otlp",
         "CARFRONT_WORKERS": "1",
@@ -117,14 +122,12 @@ def test_spans_of_a_real_server_reach_the_collector():
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_SERVICE_NAME": "night-cars",
     }
-    with serving(PYTHON, settings) as server:
+    with stack, serving(PYTHON, settings) as server:
         asked = urllib.request.Request(f"{server.url}/v1/images/7.png", headers=TRACEPARENT)
         with urllib.request.urlopen(asked) as response:
             assert response.read()[:4] == b"\x89PNG"
-        assert arrived.wait(20)
-        urllib.request.urlopen(urllib.request.Request(f"{server.url}/healthz")).read()
-    collector.shutdown()
-    collector.server_close()
+        assert arrived.wait(PATIENCE_S)
+        get(f"{server.url}/healthz")
     spans = {
         span.name: (resource.resource, span)
         for _, message in received

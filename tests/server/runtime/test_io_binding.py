@@ -8,6 +8,7 @@ import pytest
 
 from server.bundle.latents import latents
 from server.runtime.io_binding import IoBinding, bucket_of, is_out_of_memory
+from tests.small_model import GRAPH, conditional_model_of
 
 MODEL = Path(__file__).parents[3] / "models" / "cars-dcgan" / "1" / "generator.onnx"
 
@@ -114,3 +115,17 @@ def test_other_errors_are_the_callers(session, io_binding):
 )
 def test_only_a_full_device_is_taken_for_one(text, full):
     assert is_out_of_memory(RuntimeError(text)) is full
+
+
+def test_classes_are_bound_beside_the_latents_and_padded_with_them(tmp_path):
+    folder = conditional_model_of(tmp_path, "pets", ["cat", "dog", "cow"])
+    session = ort.InferenceSession(str(folder / GRAPH), providers=["CPUExecutionProvider"])
+    batch, classes = latents(range(13), 100), np.arange(13) % 3
+    (wanted,) = session.run(None, {"latents": batch, "class": classes})
+    full = Full(session, rows=8)
+    io_binding = IoBinding(full, ("cpu", 0), 100, (32, 32, 3))
+    assert (io_binding.run(batch, classes) == wanted).all()
+    assert full.ran == [16, 8, 8], "in halves, each with its own classes"
+    (first,) = session.run(None, {"latents": batch[:3], "class": np.zeros(3, np.int64)})
+    assert (io_binding.run(batch[:3]) == first).all(), "class 0 where none is given"
+    assert (io_binding.run(batch[:3], classes[:3]) == wanted[:3]).all()

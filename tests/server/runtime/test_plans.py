@@ -1,13 +1,15 @@
 """The ways to run a bundle, best first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import onnxruntime as ort
 import pytest
 
 from server.bundle import repository
+from server.config import PLANS, PRECISIONS, PROVIDERS
 from server.runtime import plans
-from server.runtime.plans import EP_NAMES, Plan, SessionError, choose_plans
+from server.runtime.plans import EP_NAMES, Plan, SessionError, choose_plans, float_plans
 
 ROOT = Path(__file__).parents[3]
 
@@ -68,6 +70,16 @@ def test_chosen_provider_and_precision_are_never_departed_from():
         choose_plans("cpu", "bf16")
 
 
+def test_an_answer_can_name_every_plan(host, monkeypatch):
+    host(bf16="avx512_bf16")
+    monkeypatch.setattr(plans, "_offered", lambda plan, manifest: True)
+    chosen = [plan for x in PROVIDERS[1:] for plan in choose_plans(x, fallback=True)]
+    chosen += choose_plans(precision="exact")
+    assert {plan.provider for plan in chosen} == set(PROVIDERS[1:])
+    assert {plan.precision for plan in chosen} == set(PRECISIONS[1:])
+    assert {str(plan) for plan in chosen} <= set(PLANS)
+
+
 @pytest.mark.parametrize("provider", ["tensorrt", "tensorrt-rtx"])
 def test_tensorrt_serves_what_cuda_may_and_only_if_it_is_asked_for(provider):
     manifest = repository.find(ROOT / "models", "cars-dcgan").manifest
@@ -79,3 +91,51 @@ def test_tensorrt_serves_what_cuda_may_and_only_if_it_is_asked_for(provider):
     assert all(plan.on_gpu for plan in both)
     assert not any(plan.on_gpu for plan in choose_plans("cpu"))
     assert not {"tensorrt", "tensorrt-rtx"} & {plan.provider for plan in choose_plans()}
+
+
+def with_exact():
+    manifest = repository.find(ROOT / "models", "cars-dcgan", "1").manifest
+    exact = replace(
+        manifest.variant("fp32"), name="exact", plans=["openvino/exact", "cpu/exact"], refused=[]
+    )
+    return replace(manifest, variants=[*manifest.variants, exact])
+
+
+def test_exact_is_run_by_those_who_ask_for_it_alone(host):
+    host(intel=True, bf16="amx_bf16")
+    exact = [Plan("openvino", "exact"), Plan("cpu", "exact")]
+    assert choose_plans("auto", "exact", with_exact()) == exact
+    assert choose_plans("cpu", "exact", with_exact()) == exact[1:]
+    for provider in ("auto", "cpu", "openvino"):
+        for precision in ("auto", "f32"):
+            plans = choose_plans(provider, precision, with_exact(), fallback=True)
+            assert not set(exact) & set(plans)
+    host(intel=False)
+    assert choose_plans("auto", "exact", with_exact()) == exact
+
+
+def test_exact_needs_a_bundle_that_has_it(host):
+    host()
+    manifest = repository.find(ROOT / "models", "cars-dcgan", "1").manifest
+    with pytest.raises(SessionError, match="provider auto has no precision exact here; there is"):
+        choose_plans("auto", "exact", manifest)
+    with pytest.raises(SessionError, match="provider cuda has no precision exact here"):
+        choose_plans("cuda", "exact", with_exact())
+
+
+@pytest.mark.parametrize(
+    ("served", "fallback", "wanted"),
+    [
+        ("openvino/bf16", True, ["openvino/f32", "cpu/f32"]),
+        ("openvino/exact", False, ["openvino/f32"]),
+        ("cpu/int8", True, ["cpu/f32"]),
+        ("cuda/f16", True, ["cuda/f32", "cpu/f32"]),
+        ("tensorrt/f16", False, ["cuda/f32"]),
+    ],
+)
+def test_float_images_are_in_float32_by_the_provider_that_serves(served, fallback, wanted):
+    plans = float_plans(Plan(*served.split("/")), fallback)
+    assert [str(plan) for plan in plans] == wanted
+    assert {plan.variant for plan in plans} == {"floats"}
+    assert all(plan.reason for plan in plans)
+    assert plans[-1] != Plan(plans[-1].provider, "f32")

@@ -12,6 +12,7 @@ import pytest
 from server.bundle import repository
 from server.bundle.latents import latents
 from server.runtime import plugins
+from server.runtime.open_session import open_session
 from server.runtime.plans import EP_NAMES, Plan, SessionError, choose_plans
 from server.runtime.providers import (
     cuda_options,
@@ -19,7 +20,7 @@ from server.runtime.providers import (
     tensorrt_options,
     tensorrt_rtx_options,
 )
-from server.runtime.session import open_session
+from tests.small_model import GRAPH, conditional_model_of
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "models" / "cars-dcgan" / "1" / "generator.onnx"
@@ -29,6 +30,8 @@ def test_options_of_cuda_are_texts():
     options = cuda_options(1, graphs=True, nhwc=False)
     assert options["device_id"] == "1"
     assert (options["enable_cuda_graph"], options["prefer_nhwc"]) == ("1", "0")
+    assert options["use_tf32"] == "1"
+    assert cuda_options(1, graphs=True, nhwc=False, tf32=False)["use_tf32"] == "0"
     assert all(isinstance(value, str) for value in options.values())
 
 
@@ -43,6 +46,13 @@ def test_tensorrt_compiles_for_the_graphs_own_input_and_keeps_what_it_compiled(
     assert Path(options["trt_engine_cache_path"]).is_dir()
     assert all(isinstance(value, str) for value in options.values())
     assert "trt_engine_cache_enable" not in tensorrt_options(MODEL, precision, None)
+
+
+def test_tensorrt_compiles_for_classes_beside_the_latents(tmp_path):
+    graph = conditional_model_of(tmp_path, "pets", ["cat", "dog"]) / GRAPH
+    options = tensorrt_options(graph, "f32", None)
+    assert options["trt_profile_min_shapes"] == "latents:1x100,class:1"
+    assert options["trt_profile_max_shapes"] == "latents:1024x100,class:1024"
 
 
 def test_tensorrt_rtx_does_so_too(tmp_path):

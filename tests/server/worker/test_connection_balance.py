@@ -26,6 +26,12 @@ def test_worker_is_ahead_of_the_one_with_the_fewest(connection_balance):
     assert connection_balance.is_ahead(511, 9)
 
 
+def test_a_few_more_do_not_matter_among_hundreds(connection_balance):
+    connection_balance.tell(0, 800)
+    assert not connection_balance.is_ahead(1, 850)
+    assert connection_balance.is_ahead(1, 853)
+
+
 def test_worker_alone_is_ahead_of_nobody(connection_balance):
     connection_balance.tell(0, 900)
     assert not connection_balance.is_ahead(0, 900)
@@ -77,16 +83,17 @@ def two_servers(connection_balance, monkeypatch):
 
     monkeypatch.setattr(gunicorn_worker, "PAUSE_S", 30.0)  # the other surely comes first
     listener = gevent.socket.create_server(("127.0.0.1", 0), backlog=64)
+    listener.setblocking(False)  # as gunicorn's is
     servers = [
-        gunicorn_worker.Server(
+        gunicorn_worker.BalancedServer(
             listener,
             SimpleNamespace(
                 connection_balance=connection_balance,
                 slot=slot,
-                connections=None,
                 cfg=SimpleNamespace(accesslog=None),
             ),
             {"application": None, "environ": {}, "spawn": Pool(1000)},
+            None,
         )
         for slot in range(2)
     ]
@@ -103,7 +110,7 @@ def two_servers(connection_balance, monkeypatch):
 
 def test_connections_that_come_together_are_shared_out(two_servers):
     address = two_servers[0].address
-    with gevent.Timeout(20):
+    with gevent.Timeout(60):
         callers = [socket.create_connection(address) for _ in range(40)]
         until(lambda: sum(len(server.pool) for server in two_servers) == 40)
     counts = [len(server.pool) for server in two_servers]

@@ -2,6 +2,7 @@
 
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 
 import gevent
 import pytest
@@ -18,14 +19,16 @@ from tests_engine import (
 from server.bundle.latents import latents_range
 from server.errors import EngineUnavailable, InferenceFailed, LoadFailed, QueueFull
 from server.ipc.arena import Arena
+from server.ipc.catalog import Catalog
 from server.ipc.engine_dir import EngineDir
-from server.ipc.messages import SeedRange
+from server.ipc.sources import SeedRange
 from server.queue_state import QueueState
 from server.worker.engine_balancer import Balancer
 from server.worker.engine_client import EngineClient
 from server.worker.gevent_io import GeventLoop
 from server.worker.inflight import LOSSES
 from server.worker.request_terms import HOLDS_S, Refusal, RequestTerms
+from tests.patience import PATIENCE_S
 
 MODEL = key_of("tiny/1")
 TERMS = RequestTerms(10.0)
@@ -161,7 +164,7 @@ def test_only_engines_that_serve_the_model_are_asked(balancer, paths):
 # with engines that run
 
 
-def draw(client, seed, n=1, timeout_s=10.0):
+def draw(client, seed, n=1, timeout_s=PATIENCE_S):
     with client.generate(SeedRange(seed, n), RequestTerms(timeout_s)) as generated:
         return generated.images.copy()
 
@@ -220,6 +223,50 @@ def test_request_that_engine_after_engine_dies_with_is_given_to_no_other(paths):
         assert not client._inflight
         for gate in gates:
             gate.open.set()
+    client.close()
+
+
+def test_images_and_plan_are_those_of_the_engine_that_drew_all_rows(paths, client):
+    """The first engine has drawn half of the rows when it goes; the second has another plan."""
+    gate, batches = Gate(), []
+
+    def draws_half(latents):
+        batches.append(len(latents))
+        return gate(latents) if len(batches) > 1 else picture(latents) + 1
+
+    def ask():
+        with client.generate(SeedRange(5, 8), TERMS) as generated:
+            return generated.plan, generated.images.copy()
+
+    with running(paths[0], [draws_half], max_batch_size=4, plan="openvino/bf16"):
+        until(lambda: client.engines[0])
+        request = gevent.spawn(ask)
+        until(gate.entered.is_set)
+        with running(paths[1], plan="cuda/f16"):
+            until(lambda: client.engines[1])
+            client._balancer.backends[0].connection.hang_up()
+            plan, images = request.get()
+            gate.open.set()
+    assert plan == "cuda/f16"
+    assert (images == expected(5, 8)).all()
+
+
+def test_plans_of_the_engines_that_answer_are_told_each_once(paths):
+    for path, plan in zip(paths, ("cuda/f16", "cpu/f32", "cuda/f16"), strict=True):
+        engine_dir = publish(path)
+        catalog = Catalog.read(engine_dir.catalog)
+        entries = {ref: replace(entry, plan=plan) for ref, entry in catalog.entries.items()}
+        replace(catalog, entries=entries).write(engine_dir.catalog)
+    client = connect(*paths)
+    model = client.find()
+    assert client.plans == client.plans_of(model) == []
+    with running(paths[2]):
+        until(lambda: client.engines[2])
+        assert client.plans == client.plans_of(model) == ["cuda/f16"]
+        with running(paths[0]), running(paths[1]):
+            until(lambda: all(client.engines))
+            assert client.plans == client.plans_of(model) == ["cuda/f16", "cpu/f32"]
+            assert client.plans_of(replace(model, key=model.key + 1)) == [], "none has that bundle"
     client.close()
 
 
@@ -297,7 +344,7 @@ def test_administrators_wish_reaches_every_engine(paths):
     with running(paths[0], on_ask=does(0, "")), running(paths[1], on_ask=does(1, "no memory")):
         until(lambda: all(client.engines))
         with pytest.raises(LoadFailed, match="no memory"):
-            client.administer("load", "tiny", "", 10)
+            client.administer("load", "tiny", "", PATIENCE_S)
         assert sorted(asked) == [(0, "load", "tiny"), (1, "load", "tiny")]
         client.close()
 
@@ -307,7 +354,7 @@ def test_nobody_waits_for_the_word_of_an_engine_that_is_gone(paths, client):
     with running(paths[0]):
         with running(paths[1], on_ask=lambda wish, answer: asked.set()):
             until(lambda: all(client.engines))
-            request = gevent.spawn(client.administer, "load", "tiny", "", 10)
+            request = gevent.spawn(client.administer, "load", "tiny", "", PATIENCE_S)
             until(asked.is_set)
         client._balancer.backends[0].connection.hang_up()
         with pytest.raises(EngineUnavailable, match="ended while it was at it"):

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 from server.worker import gunicorn_worker
 from server.worker.connection_balance import ConnectionBalance
+from server.worker.load_samples import LoadSamples
 
 
 def test_stopping_worker_leaves_idle_connections_a_moment_only(monkeypatch):
@@ -11,9 +12,10 @@ def test_stopping_worker_leaves_idle_connections_a_moment_only(monkeypatch):
     limits = []
     me = object.__new__(gunicorn_worker.Worker)  # gunicorn's own beginning needs a server around it
     me.alive, me.slot, me.connection_balance = True, 0, ConnectionBalance()
-    me.connections = SimpleNamespace(sweep=limits.append)
+    me.connections = me.probes = SimpleNamespace(sweep=limits.append, answered_now=0)
+    me.sockets, me._load_samples = [], LoadSamples()
     monkeypatch.setattr(gunicorn_worker.GeventWorker, "notify", lambda self: None)
     me.notify()
     me.alive = False
     me.notify()
-    assert limits == [None, gunicorn_worker.LAST_REQUEST_S]
+    assert limits == [None, None, gunicorn_worker.LAST_REQUEST_S, gunicorn_worker.LAST_REQUEST_S]

@@ -1,19 +1,34 @@
 """What is read of a connection, and what is sent on it."""
 
 import re
+import sys
 import time
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
 
 import gevent
+import gevent.event
 import pytest
 from gevent import socket
+from tests_engine import until
 
-from server.errors import ERROR
+from server.errors import ERROR, BodiesFull, ProtocolError
+from server.worker.caller_socket import (
+    ARRIVED,
+    LEAST_READ,
+    CallerSocket,
+    Overdue,
+    have_arrivals_told,
+)
 from server.worker.connections import READER, REQUEST, REST, Connections, Limits
 from server.worker.gevent_io import GeventLoop
 from server.worker.http_connection import FAILED, Connection
-from server.worker.peer import hung_up
-from server.worker.request_reader import MAX_BODY, MAX_HEAD, MAX_LINE
+from server.worker.large_bodies import MAX_BODY
+from server.worker.peer import PEER, WAITED, hung_up
+from server.worker.request_reader import MAX_HEAD, MAX_LINE
+from server.worker.streamed import Cut, Streamed
+from tests.patience import PATIENCE_S
 
 GET = b"GET / HTTP/1.1\r\nHost: cars\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: cars\r\nConnection: close\r\n\r\n"
@@ -63,7 +78,7 @@ def connected():
         for option, value in settings.items():
             theirs.setsockopt(socket.SOL_SOCKET, getattr(socket, option), value)
         started.append(gevent.spawn(serve, theirs, server))
-        ours.settimeout(10)
+        ours.settimeout(PATIENCE_S)
         sockets.append(ours)
         return ours
 
@@ -111,6 +126,64 @@ def read(connected, request):
         connected(socket.SOCK_STREAM, application), request
     )
     return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells of no arrivals")
+def test_a_wait_before_a_request_is_read_is_told_to_the_application(clock_of_arrivals):
+    """It waits in the backlog of the listener, then for the greenlet; the clock goes on by 5 s."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        have_arrivals_told(listener)
+        with socket.create_connection(listener.getsockname(), timeout=PATIENCE_S) as caller:
+            caller.sendall(GET)
+            caller.shutdown(socket.SHUT_WR)
+            environ = {}
+
+            def application(found, start_response):
+                environ.update(found)
+                start_response("204 No Content", [("Connection", "close")])
+                return ()
+
+            clock_of_arrivals(5.0)
+            serve(listener.accept()[0], Server(application))
+            assert caller.recv(65536).startswith(b"HTTP/1.1 204")
+    assert 5.0 <= environ[WAITED] < 60.0
+
+
+@pytest.mark.parametrize("later_s", [-5.0, 3600.0])
+def test_a_clock_that_was_set_meanwhile_tells_of_no_wait(clock_of_arrivals, later_s):
+    caller_socket = CallerSocket(None, None)
+    now = time.time()
+    caller_socket._arrived = ARRIVED.pack(int(now), 0)
+    clock_of_arrivals(later_s)
+    assert caller_socket.waited_s() == 0.0
+
+
+def test_a_request_whose_rest_never_came_did_not_wait():
+    """What a slow caller takes is no time of the server's."""
+    late = CallerSocket(None, None)
+    late._arrived = ARRIVED.pack(int(time.time()) - 20, 0)
+
+    def end(*_):
+        raise Overdue
+
+    late._socket = SimpleNamespace(recvmsg=end)
+    with pytest.raises(ProtocolError, match="took too long"):
+        late.receive(has_begun=True)
+    assert late.waited_s() == 0.0
+
+
+def test_where_the_system_tells_of_no_arrival_there_is_no_wait(connected):
+    assert read(connected, GET)[WAITED] == 0.0
+
+
+@pytest.fixture
+def clock_of_arrivals(monkeypatch):
+    """Return a function that sets the clock that arrivals are compared with."""
+
+    def go_on(seconds):
+        monkeypatch.setattr("server.worker.caller_socket.time", lambda: time.time() + seconds)
+
+    return go_on
 
 
 def test_head_and_body_are_one_packet(connected):
@@ -284,6 +357,13 @@ def test_head_has_no_body_in_its_answer(connected, version):
     assert answer.endswith(b"\r\n\r\n")
 
 
+def test_head_of_what_was_not_made_tells_no_length(connected):
+    head = b"HEAD / HTTP/1.1\r\nHost: cars\r\nConnection: close\r\n\r\n"
+    answer = told(connected(socket.SOCK_STREAM, picture(b"", has_length=False)), head)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Length" not in answer
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -339,6 +419,109 @@ def test_body_and_head_may_be_as_long_as_they_may_be(connected):
     assert read(connected, head + body)["body"] == body
 
 
+LARGE = b"b" * (2 * MAX_BODY + 1)
+IMAGES = b"POST /v1/images HTTP/1.1\r\nHost: cars\r\n"
+
+
+def in_chunks(body, size=9000):
+    """Return the field and the chunks of a body."""
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(x), x) for x in pieces)
+    return b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "sent", [b"Content-Length: %d\r\n\r\n%b" % (len(LARGE), LARGE), in_chunks(LARGE)]
+)
+def test_large_body_is_read_where_it_may_carry_latents(connected, sent):
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(IMAGES + sent + CLOSING)
+    with caller.makefile("rb") as answer:
+        text = answer.read()
+    assert text.count(b"HTTP/1.1 200 OK\r\n") == 2
+    assert LARGE in text
+    assert (
+        told(connected(socket.SOCK_STREAM, echo), IMAGES.replace(b"/v1/images", b"/") + sent)[:12]
+        == b"HTTP/1.1 413"
+    )
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"Content-Length: %d\r\n\r\n" % (2**24 + 1), b"Transfer-Encoding: chunked\r\n\r\n1000001\r\n"],
+)
+def test_body_over_the_limit_of_large_ones_is_refused_before_it_comes(connected, sent):
+    answer = told(connected(socket.SOCK_STREAM, echo), IMAGES + sent)
+    assert answer.startswith(b"HTTP/1.1 413 Refused\r\n")
+    assert answer.endswith(b"the body is longer than 16777216 bytes")
+
+
+def test_large_body_counts_from_its_first_byte_until_it_is_answered(connected):
+    asked, let_go = gevent.event.Event(), gevent.event.Event()
+
+    def application(environ, start_response):
+        asked.set()
+        assert let_go.wait(PATIENCE_S)
+        return echo(environ, start_response)
+
+    caller = connected(socket.SOCK_STREAM, application)
+    caller.sendall(IMAGES + b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:50_000])
+    connections = connected.servers[0].connections
+    until(lambda: connections._heard == 50_000)
+    caller.sendall(LARGE[50_000:])
+    assert asked.wait(PATIENCE_S)
+    assert connections._heard == len(LARGE)
+    let_go.set()
+    until(lambda: connections._heard == 0)
+    caller.sendall(IMAGES + b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:50_000])
+    until(lambda: connections._heard == 50_000)
+    caller.close()
+    until(lambda: connections._heard == 0)
+
+
+def test_large_body_in_chunks_counts_as_well(connected):
+    caller = connected(socket.SOCK_STREAM, echo)
+    sent = IMAGES + in_chunks(LARGE)
+    caller.sendall(sent[:-100])
+    connections = connected.servers[0].connections
+    until(lambda: connections._heard > 2 * MAX_BODY - 100)
+    caller.sendall(sent[-100:])
+    until(lambda: connections._heard == 0)
+
+
+def test_small_body_is_not_counted(connected):
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(IMAGES + b"Content-Length: %d\r\n\r\n" % MAX_BODY + b"a" * 50_000)
+    (connection,) = until(lambda: list(connected.servers[0].connections))
+    until(lambda: connection.waits_for == REST)
+    assert connection.heard == 0
+
+
+def test_request_whose_body_comes_most_slowly_reads_that_others_take_all_memory(connected):
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(IMAGES + b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:50_000])
+    connections = connected.servers[0].connections
+    until(lambda: connections._heard == 50_000)
+    connections.limits = replace(LIMITS, bodies_bytes=60_000)
+    caller.sendall(LARGE[50_000:])
+    caller.shutdown(socket.SHUT_WR)
+    with caller.makefile("rb") as answer:
+        text = answer.read()
+    assert text.startswith(b"HTTP/1.1 503 Refused\r\n")
+    assert b"the large bodies of others take the 60000 bytes that are for all" in text
+    assert connected.servers[0].reasons == ["bodies"]
+
+
+def test_request_that_is_refused_for_others_bodies_is_told_so_while_it_waits(connected):
+    caller = connected(socket.SOCK_STREAM, echo)
+    caller.sendall(IMAGES + b"Content-Length: %d\r\n\r\n" % len(LARGE) + LARGE[:50_000])
+    connection = waiting(connected, REST)
+    connection.end(BodiesFull(7))
+    caller.shutdown(socket.SHUT_WR)
+    with caller.makefile("rb") as answer:
+        assert answer.read().startswith(b"HTTP/1.1 503 Refused\r\n")
+
+
 def test_requests_that_come_together_are_answered_in_turn(connected):
     post = b"POST / HTTP/1.1\r\nHost: cars\r\nContent-Length: 4\r\n\r\nbody"
     chunked = CHUNKED + b"4\r\nbody\r\n0\r\n\r\n"
@@ -388,6 +571,145 @@ def test_failure_of_the_errors_rendering_is_an_answer_still(connected):
     caller = connected(socket.SOCK_STREAM, application)
     connected.servers[0].application = application
     assert told(caller) == FAILED
+
+
+# answers that are sent while they are made
+
+OLD = b"GET / HTTP/1.0\r\n\r\n"
+PARTS = [b"the ", b"picture", b" of a car"]
+AHEAD = 10_000_000
+"""The bytes of what is made ahead."""
+
+
+class Stream:
+    """An application whose answer is made of ``parts``, one of which may be an error."""
+
+    def __init__(self, *parts, has_length=True):
+        self.parts = parts
+        self.length = sum(map(len, PARTS)) if has_length else None
+        self.taken = self.ended = 0
+
+    def __call__(self, environ, start_response):
+        start_response("200 OK", [("Content-Length", str(self.length))] * bool(self.length))
+        return Streamed(self.yielded(), self.length, AHEAD, self.end)
+
+    def yielded(self):
+        for part in self.parts:
+            if isinstance(part, Exception):
+                raise part
+            self.taken += 1
+            yield part
+
+    def end(self):
+        self.ended += 1
+
+
+def test_answer_of_a_known_length_is_sent_as_it_is_made(connected):
+    stream = Stream(*PARTS)
+    caller = connected(socket.SOCK_STREAM, stream)
+    for times in (1, 2):  # the connection is kept
+        caller.sendall(GET)
+        with caller.makefile("rb") as answer:
+            head = b"".join(iter(answer.readline, b"\r\n"))
+            assert b"\r\nContent-Length: 20\r\n" in head
+            assert b"Transfer-Encoding" not in head
+            assert answer.read(20) == b"".join(PARTS)
+        until(lambda times=times: stream.ended == times)
+
+
+def test_answer_of_an_unknown_length_is_sent_in_chunks(connected):
+    stream = Stream(*PARTS, has_length=False)
+    head, _, body = told(connected(socket.SOCK_STREAM, stream), CLOSING).partition(b"\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked\r\n" in head
+    assert b"Content-Length" not in head
+    assert body == b"4\r\nthe \r\n7\r\npicture\r\n9\r\n of a car\r\n0\r\n\r\n"
+    assert stream.ended == 1
+
+
+def test_older_caller_knows_the_end_of_an_answer_by_that_of_the_connection(connected):
+    stream = Stream(*PARTS, has_length=False)
+    request = OLD.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n")
+    head, _, body = told(connected(socket.SOCK_STREAM, stream), request).partition(b"\r\n\r\n")
+    assert b"\r\nConnection: close\r\n" in head
+    assert b"Transfer-Encoding" not in head
+    assert body == b"".join(PARTS)
+
+
+def test_caller_of_an_answer_that_has_begun_is_not_asked_whether_it_is_there(connected):
+    """What is sent for that would stand in the midst of the body."""
+    stream = Stream(*PARTS)
+    parts = stream.yielded
+
+    def application(environ, start_response):
+        def asking():
+            for part in parts():
+                assert not environ[PEER].is_gone()
+                yield part
+
+        stream.yielded = asking
+        return stream(environ, start_response)
+
+    text = told(connected(socket.SOCK_STREAM, application), CLOSING)
+    assert text.startswith(b"HTTP/1.1 200 OK")
+    assert text.endswith(b"\r\n\r\nthe picture of a car")
+
+
+def over_tcp(application):
+    """Return a caller that is connected by TCP, which has a reset of its own, and its server."""
+    server = Server(rendering_errors(application))
+    listener = socket.socket()  # create_server returns one that gevent does not know
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    caller = socket.create_connection(listener.getsockname(), timeout=PATIENCE_S)
+    theirs, _ = listener.accept()
+    listener.close()
+    return caller, server, gevent.spawn(serve, theirs, server)
+
+
+@pytest.mark.parametrize("request_", [GET, OLD])
+@pytest.mark.parametrize("has_length", [True, False])
+def test_answer_that_cannot_go_on_is_taken_for_a_whole_one_by_nobody(request_, has_length):
+    stream = Stream(b"the ", b"picture", Cut(), has_length=has_length)
+    caller, _, serving = over_tcp(stream)
+    caller.sendall(request_)
+    with caller, pytest.raises(ConnectionResetError):
+        while caller.recv(65536):
+            pass
+    serving.get()
+    assert stream.ended == 1
+
+
+@pytest.mark.parametrize("has_length", [True, False])
+def test_caller_that_reads_nothing_has_no_more_made_for_it_and_is_cut_off(has_length):
+    stream = Stream(*[b"a" * 3_000_000] * 9, has_length=has_length)
+    stream.length = 27_000_000 if has_length else None
+    caller, server, serving = over_tcp(stream)
+    caller.sendall(GET)
+    until(lambda: any(x.waits_for == READER for x in server.connections))
+    (connection,) = server.connections
+    taken = stream.taken
+    assert taken < 9
+    assert AHEAD < connection.unsent < AHEAD + 3_000_000
+    connection.end()
+    serving.get()
+    assert (stream.taken, stream.ended) == (taken, 1)
+    assert connection.unsent == 0
+    with caller, pytest.raises(ConnectionResetError):
+        while caller.recv(2**20):
+            pass
+
+
+def test_answer_that_begins_wrongly_is_an_error_and_ends(connected, caplog):
+    stream = Stream(*PARTS)
+
+    def application(environ, start_response):
+        answer = stream(environ, start_response)
+        start_response("200 OK", [("Content-Length", "19")])
+        return answer
+
+    text = told(connected(socket.SOCK_STREAM, application), CLOSING)
+    assert text.startswith(b"HTTP/1.1 500 Refused\r\n")
+    assert (stream.taken, stream.ended) == (0, 1)
 
 
 # callers that are slow
@@ -469,15 +791,19 @@ def test_answer_that_is_not_read_ends_and_is_held_no_longer(connected):
     assert (connection.unsent, len(connected.servers[0].connections)) == (0, 0)
 
 
-def test_reader_that_takes_some_is_given_time_anew(connected):
+def test_reader_that_takes_enough_is_given_time_anew_and_one_that_takes_less_is_not(connected):
     caller = connected(socket.SOCK_STREAM, picture(b"a" * 3_000_000), SO_SNDBUF=4096)
     caller.sendall(GET)
     connection = waiting(connected, READER)
     before, unsent = connection.since, connection.unsent
-    while connection.unsent == unsent:
-        caller.recv(65536)
+    while connection.unsent > unsent - LEAST_READ // 2:
+        caller.recv(512)
         gevent.sleep(0)
-    assert connection.since > before
+    assert connection.since == before
+    while connection.since == before:
+        caller.recv(512)
+        gevent.sleep(0)
+    assert LEAST_READ <= unsent - connection.unsent < 2 * LEAST_READ
 
 
 def test_requests_are_logged_where_somebody_wants_to_know(connected):
@@ -487,7 +813,7 @@ def test_requests_are_logged_where_somebody_wants_to_know(connected):
     told(caller, CLOSING)
     ((uri, status, sent, seconds),) = server.logged
     assert (uri, status, sent) == ("/", "200 OK", 11)
-    assert 0 <= seconds < 10
+    assert 0 <= seconds < PATIENCE_S
 
 
 @pytest.mark.parametrize(
@@ -535,6 +861,19 @@ def test_caller_that_only_sends_no_more_is_told_from_one_that_is_gone():
                 while not (gone := hung_up(loop, [connection])):
                     gevent.sleep(0)
                 assert gone == {connection}
+
+
+def test_caller_whose_socket_is_closed_already_is_gone_and_hides_no_other():
+    ours, theirs = half_closed("whole")
+    with ours, theirs:
+        there = Connection(theirs, ("127.0.0.1", 7), Server(picture(b"")))
+        closed = [Connection(socket.socket(), "", Server(picture(b""))) for _ in range(2)]
+        for connection in closed:
+            connection._socket._socket.close()
+        there._version, loop = "HTTP/1.1", GeventLoop()
+        while there not in (gone := hung_up(loop, [*closed, there])):
+            gevent.sleep(0)
+        assert gone == {there, *closed}
 
 
 def test_caller_of_http_1_0_is_asked_for_no_sign():

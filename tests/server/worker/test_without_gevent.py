@@ -1,27 +1,22 @@
 """The client of the engines in a process without gevent: threads, with an event loop of theirs."""
 
-import heapq
-import itertools
-import select
-import selectors
 import socket
 import subprocess
 import sys
 import threading
-import time
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
 from tests_engine import SHAPE, Gate, Peer, connect, picture, running
+from tests_engine import wait_until as until
 
 from server.bundle.latents import latents_range
 from server.errors import ClientGone, DeadlineExceeded, EngineUnavailable, LoadFailed
-from server.ipc.messages import SeedRange
+from server.ipc.sources import SeedRange
 from server.worker.request_terms import RequestTerms
+from server.worker.thread_loop import ThreadLoop
+from tests.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[3]
 WITH_GEVENT = {"caller_socket", "gevent_io", "gunicorn_worker", "http_connection"}
@@ -31,103 +26,6 @@ sys.modules["gevent"] = None  # an import of it raises
 for name in {names!r}:
     importlib.import_module(name)
 """
-
-
-class ThreadWaiter:
-    """Where a thread waits for a value; it gives up the loop's lock meanwhile."""
-
-    def __init__(self, lock):
-        self._changed = threading.Condition(lock)
-        self._values = []
-
-    def wait(self):
-        self._changed.wait_for(lambda: self._values)
-        return self._values[0]
-
-    def wake(self, value):
-        self._values.append(value)
-        self._changed.notify()
-
-
-class ThreadLoop:
-    """An event loop in a thread; ``lock`` is held for each callback and each call of a client."""
-
-    def __init__(self):
-        self.lock = threading.RLock()
-        self._selector = selectors.DefaultSelector()
-        self._alarm, self._ours = socket.socketpair()
-        read = partial(self._ours.recv, 4096)
-        self._selector.register(self._ours, selectors.EVENT_READ, read)
-        self._soon = deque()
-        self._timers = []
-        self._numbers = itertools.count()
-        self._ended = False
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def close(self):
-        self._ended = True
-        self._alarm.send(b"!")
-        self._thread.join(10)
-        self._selector.close()
-        self._alarm.close()
-        self._ours.close()
-
-    def waiter(self):
-        return ThreadWaiter(self.lock)
-
-    def call_soon(self, callback, *args):
-        self._soon.append((callback, args))
-        self._alarm.send(b"!")
-
-    def call_later(self, delay_s, callback, *args):
-        timer = [time.monotonic() + delay_s, next(self._numbers), callback, args]
-        heapq.heappush(self._timers, timer)
-        self._alarm.send(b"!")
-
-        def stop():
-            timer[2] = lambda *_: None
-
-        return stop
-
-    def call_periodically(self, period_s, callback):
-        stopped = []
-
-        def run():
-            if not stopped:
-                callback()
-                self.call_later(period_s, run)
-
-        self.call_soon(run)
-        return lambda: stopped.append(True)
-
-    def watch_readable(self, descriptor, callback):
-        self._selector.register(descriptor, selectors.EVENT_READ, callback)
-        return lambda: self._selector.unregister(descriptor)
-
-    def in_thread(self, function, *args):
-        return function(*args)
-
-    def socket(self, family, kind):
-        return socket.socket(family, kind)
-
-    def poll(self):
-        return select.poll()
-
-    def _run(self):
-        while not self._ended:
-            until = self._timers[0][0] if self._timers else float("inf")
-            ready = self._selector.select(min(max(until - time.monotonic(), 0), 1))
-            with self.lock:
-                for key, _ in ready:
-                    with suppress(KeyError):  # a callback before it has ended the watch
-                        self._selector.get_key(key.fileobj).data()
-                while self._timers and self._timers[0][0] <= time.monotonic():
-                    _, _, callback, args = heapq.heappop(self._timers)
-                    callback(*args)
-                for _ in range(len(self._soon)):
-                    callback, args = self._soon.popleft()
-                    callback(*args)
 
 
 @pytest.fixture
@@ -147,7 +45,7 @@ def client(path, loop):
         client.close()
 
 
-def draw(client, seed, n=1, timeout_s=10.0, **terms):
+def draw(client, seed, n=1, timeout_s=PATIENCE_S, **terms):
     """Return the images; each step holds the loop's lock, as a thread has to."""
     with (
         client.loop.lock,
@@ -158,13 +56,6 @@ def draw(client, seed, n=1, timeout_s=10.0, **terms):
 
 def expected(seed, n=1):
     return picture(latents_range(seed, n, 8))
-
-
-def until(condition, within_s=10.0):
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def test_api_and_worker_import_without_gevent():
@@ -207,7 +98,7 @@ def test_thread_waits_no_longer_than_its_deadline(path, client):
         first = threads.submit(draw, client, 1, 90)
         until(gate.entered.is_set)
         with pytest.raises(DeadlineExceeded):
-            draw(client, 2, 90, timeout_s=0.05)  # it finds no slot
+            draw(client, 2, 90, timeout_s=0.5)  # it finds no slot
         gate.open.set()
         first.result()
 
@@ -234,6 +125,6 @@ def test_administrator_in_a_thread_gets_the_engines_word(path, client):
     with running(path, on_ask=on_ask):
         until(lambda: client.ready)
         with client.loop.lock:
-            client.administer("load", "tiny", "", timeout_s=10)
+            client.administer("load", "tiny", "", timeout_s=PATIENCE_S)
             with pytest.raises(LoadFailed, match="it is broken"):
-                client.administer("load", "tiny", "2", timeout_s=10)
+                client.administer("load", "tiny", "2", timeout_s=PATIENCE_S)

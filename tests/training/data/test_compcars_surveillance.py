@@ -1,5 +1,8 @@
 """CompCars surveillance-nature: two lists of files, and a colour for most of them."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 from scipy.io import savemat
@@ -58,7 +61,70 @@ def test_colours_of_one_photograph_are_read_too(sv_data):
     assert colors(sv_data) == {TEST[0]: "red"}
 
 
+def test_colours_of_files_with_slashes_of_windows_are_found_by_their_names(sv_data):
+    row = np.empty((1, 2), object)
+    row[0] = TEST[0].replace("/", "\\"), np.array([[2]])
+    savemat(sv_data / "color_list.mat", {"color_list": row})
+    assert colors(sv_data) == {TEST[0]: "red"}
+
+
 def test_colours_in_another_shape_are_refused(sv_data):
     savemat(sv_data / "color_list.mat", {"color_list": np.arange(6)})
     with pytest.raises(DataError, match=r"color_list.mat: wanted rows of file and number"):
         colors(sv_data)
+
+
+@pytest.mark.parametrize("code", ["utf-8-sig", "utf-16"])
+def test_lists_of_windows_name_the_same_photographs(sv_data, code):
+    wanted = photos(sv_data)
+    for file in ("train_surveillance.txt", "test_surveillance.txt"):
+        names = (sv_data / file).read_text().split()
+        text = "".join(name.replace("/", "\\") + "\r\n" for name in names)
+        (sv_data / file).write_bytes(text.encode(code))
+    assert photos(sv_data) == wanted
+
+
+def test_copy_in_folders_in_folders_with_other_cases_and_endings_is_found(sv_data, tmp_path):
+    root = tmp_path / "CompCars archive" / "SV_DATA" / "SV_DATA"
+    root.parent.mkdir(parents=True)
+    sv_data.rename(root)
+    (root / "image").rename(root / "Image")
+    (root / "Image" / "1" / "e7aa.jpg").rename(root / "Image" / "1" / "E7AA.JPG")
+    (root / "Image" / "2" / "b0c1.jpg").rename(root / "Image" / "2" / "b0c1.jpeg")
+    (root / "test_surveillance.txt").rename(root / "Test_Surveillance.TXT")
+    found = photos(tmp_path)
+    names = ["1/d5dcefddcde927.jpg", "2/b0c1.jpeg", "1/E7AA.JPG"]
+    assert found == [Photo(root / "Image" / name) for name in names]
+    assert found.layout == (
+        "CompCars, surveillance-nature: 3 images listed in train_surveillance.txt and "
+        "test_surveillance.txt, folder CompCars archive/SV_DATA/SV_DATA/Image/"
+    )
+    assert found.notes == ()
+
+
+def test_second_copy_is_told_and_not_used(sv_data, tmp_path):
+    shutil.copytree(sv_data, tmp_path / "x_copy")
+    found = photos(tmp_path)
+    assert found == photos(sv_data)
+    assert found.notes == ("not used, though it may hold the data set too: x_copy/",)
+
+
+def test_listed_photographs_that_are_not_there_are_counted(sv_data, tmp_path):
+    (sv_data / "image" / "2" / "b0c1.jpg").unlink()
+    found = photos(tmp_path)
+    assert [photo.file.relative_to(sv_data / "image").as_posix() for photo in found] == TRAIN + TEST
+    assert found.notes == (
+        "1 of 3 listed photographs are not there, first sv_data/image/2/b0c1.jpg",
+    )
+
+
+def test_list_with_paths_from_elsewhere_names_no_file_outside(sv_data, tmp_path):
+    (sv_data / "train_surveillance.txt").write_text("/1/d5dcefddcde927.jpg\n../2/b0c1.jpg\n")
+    assert photos(sv_data, "train") == [Photo(sv_data / "image" / name) for name in TRAIN]
+
+
+def test_list_that_is_a_pipe_is_told_and_not_waited_for(sv_data):
+    (sv_data / "train_surveillance.txt").unlink()
+    os.mkfifo(sv_data / "train_surveillance.txt")
+    with pytest.raises(DataError, match=r"found no train_surveillance.txt, but"):
+        photos(sv_data, "train")

@@ -84,3 +84,42 @@ def test_margin_is_part_of_what_is_cached(data):
     narrow = load_images("compcars-web", data, crop_margin=0.0)
     wide = load_images("compcars-web", data, crop_margin=0.5)
     assert not np.array_equal(narrow, wide)
+
+
+def test_copy_in_a_folder_of_its_name_with_other_cases_is_found(data, tmp_path):
+    (tmp_path / "x").mkdir()
+    root = tmp_path / "x" / "data"
+    data.rename(root)
+    (root / "image").rename(root / "image1")
+    (root / "IMAGE").mkdir()
+    (root / "image1").rename(root / "IMAGE" / "image")
+    (root / "IMAGE/image" / "78/1/2014/a.jpg").rename(root / "IMAGE/image" / "78/1/2014/a.JPEG")
+    found = photos(tmp_path, views="front-side")
+    names = ["78/1/2014/a.JPEG", FRONT_SIDE]
+    assert found == [Photo(root / "IMAGE" / "image" / name, BOX) for name in names]
+    assert found.layout == (
+        "CompCars, web-nature: 2 images of front-side views, folders x/data/IMAGE/image/ and "
+        "x/data/label/"
+    )
+    assert photos(root, "test", "front-side") == found[1:]
+
+
+def test_lists_and_labels_of_windows_are_read(data):
+    lists = data / "train_test_split" / "classification"
+    lists.rename(lists.with_name("Classification"))
+    content = (f"\ufeff{SIDE}\r\n{FRONT}\r\n").replace("/", "\\")
+    (lists.with_name("Classification") / "train.txt").write_text(content, newline="")
+    (data / "label" / FRONT).with_suffix(".txt").write_text("\ufeff1\r\n1\r\n10 6 49 45\r\n")
+    assert photos(data, "train") == [Photo(data / "image" / FRONT, BOX)]
+
+
+def test_labels_that_macos_left_behind_are_none(data):
+    (data / "label" / "78/1/2014" / "._a.txt").write_bytes(b"\0\5\x16\7")
+    assert photos(data) == [Photo(data / "image" / FRONT, BOX)]
+
+
+def test_label_without_its_photograph_is_counted(data):
+    (data / "image" / FRONT).unlink()
+    found = photos(data, views="front-side")
+    assert found[0] == Photo(data / "image" / FRONT, BOX)
+    assert found.notes == (f"1 of 2 listed photographs are not there, first image/{FRONT}",)

@@ -1,12 +1,13 @@
 """Every data set is loaded by its name, with the settings that mean something to it."""
 
 import inspect
+import json
 
 import numpy as np
 import pytest
 
 from training.config import DEFAULTS
-from training.data import SOURCES, DataError, load_images
+from training.data import SOURCES, DataError, layout_of, load_images
 
 
 def test_unknown_data_set_is_answered_with_what_there_is():
@@ -67,3 +68,31 @@ def test_photographs_of_32_pixels_are_enlarged(photographs, capsys, monkeypatch)
     halved = large.reshape(4, 32, 2, 32, 2, 3).mean(axis=(2, 4))
     assert np.abs(halved - small).mean() < 4
     assert "cifar10-cars has 32x32 pixels: 64x64 adds no detail" in capsys.readouterr().err
+
+
+def test_layout_is_told_and_noted_from_the_cache_too(tmp_path, street, save, capsys, cache):
+    save(street(), tmp_path / "cars" / "a.png")
+    for _ in range(2):
+        images = load_images("folder", tmp_path / "cars")
+        assert capsys.readouterr().err.splitlines()[0] == "folder of images: 1 images"
+        assert layout_of(images) == "folder of images: 1 images"
+    (sidecar,) = (file for file in cache.glob("*.json") if "report" not in file.name)
+    facts = json.loads(sidecar.read_text())
+    del facts["layout"]  # as in a cache of an older version
+    sidecar.write_text(json.dumps(facts))
+    assert layout_of(load_images("folder", tmp_path / "cars")) == "folder of images: 1 images"
+    assert layout_of(np.zeros((1, 32, 32, 3), np.uint8)) is None
+
+
+def test_what_is_missing_is_told_after_the_layout(tmp_path, street, save, capsys):
+    for n in range(100):
+        save(street(32, 32), tmp_path / "image" / f"{n:03}.png")
+    names = "".join(f"{n:03}.jpg\n" for n in range(101))
+    (tmp_path / "train_surveillance.txt").write_text(names)
+    assert len(load_images("compcars-surveillance", tmp_path, split="train")) == 100
+    layout, note, *_, last = capsys.readouterr().err.splitlines()
+    assert layout.startswith("CompCars, surveillance-nature: 101 images listed in train_")
+    assert note == (
+        "compcars-surveillance: 1 of 101 listed photographs are not there, first image/100.jpg"
+    )
+    assert "100 photographs, 1 skipped" in last

@@ -68,3 +68,46 @@ def test_nothing_left_out_is_not_told(tmp_path, street, save, capsys):
     save(street(), tmp_path / "cars" / "a.png")
     load_images("folder", tmp_path / "cars")
     assert "left out" not in capsys.readouterr().err
+
+
+def below(path):
+    return [photo.file.relative_to(path).as_posix() for photo in photos(path)]
+
+
+def test_what_systems_leave_behind_is_no_photograph(tmp_path, street, save):
+    for name in ("archive/cars/a.jpg", "__MACOSX/cars/a.jpg", ".thumbnails/a.jpg", "@eaDir/a.jpg"):
+        save(street(), tmp_path / name)
+    for name in ("archive/cars/._a.jpg", "archive/Thumbs.db", "archive/desktop.ini"):
+        (tmp_path / name).touch()
+    assert below(tmp_path) == ["archive/cars/a.jpg"]
+    assert left_out(tmp_path, photos(tmp_path)) == (
+        "3 files left out: 3 hidden, and 3 hidden folders with all that is in them"
+    )
+
+
+def test_pipe_and_broken_link_named_like_images_are_left_out_and_told(tmp_path, street, save):
+    save(street(), tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "b.jpg")
+    (tmp_path / "c.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "d.jpg").symlink_to("d.jpg")
+    assert below(tmp_path) == ["a.jpg"]
+    assert left_out(tmp_path, photos(tmp_path)) == (
+        "3 files left out: 3 pipes, devices or broken links"
+    )
+
+
+def test_links_to_folders_are_followed_each_folder_once(tmp_path, street, save):
+    save(street(), tmp_path / "elsewhere" / "far.jpg")
+    root = tmp_path / "my cars"
+    save(street(), root / "sub" / "near.jpg")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(root / "sub")
+    (root / "sub" / "up").symlink_to(root)
+    (root / "file.jpg").symlink_to(tmp_path / "elsewhere" / "far.jpg")
+    assert below(root) == ["file.jpg", "linked/far.jpg", "sub/near.jpg"]
+
+
+def test_folder_is_told_with_its_number_of_images(tmp_path, street, save, capsys):
+    save(street(), tmp_path / "cars" / "a.JPEG")
+    load_images("folder", tmp_path / "cars")
+    assert capsys.readouterr().err.splitlines()[0] == "folder of images: 1 images"

@@ -1,26 +1,11 @@
-"""A wrong path is answered with the layout that was expected and with what is there."""
+"""Photographs have names, and a wrong path is answered with what is there."""
 
-import pytest
-
-from training.data.layout import DataError, box_from_1, find_root, found_in
-
-LAYOUT = "  sv_data/image/<model>/<file>.jpg"
+from training.data.layout import Photo, box_from_1, found_in
 
 
-def test_folder_itself_or_the_one_that_holds_it_will_do(tmp_path):
-    (tmp_path / "sv_data" / "image").mkdir(parents=True)
-    assert find_root(tmp_path, "sv_data", ["image"], LAYOUT) == tmp_path / "sv_data"
-    assert find_root(tmp_path / "sv_data", "sv_data", ["image"], LAYOUT) == tmp_path / "sv_data"
-
-
-def test_missing_part_is_told_with_the_layout_and_what_is_there(tmp_path):
-    (tmp_path / "sv_data").mkdir()
-    (tmp_path / "sv_data" / "holiday.jpg").touch()
-    with pytest.raises(DataError) as told:
-        find_root(tmp_path, "sv_data", ["image"], LAYOUT)
-    assert str(told.value) == (
-        f"--data-path {tmp_path}: expected\n{LAYOUT}\nfound no image/ in sv_data/, but holiday.jpg"
-    )
+def test_photograph_in_a_table_is_named_by_its_row(tmp_path):
+    assert Photo(tmp_path / "a" / "b.jpg").name(tmp_path) == "a/b.jpg"
+    assert Photo(tmp_path / "a.parquet", row=7).name(tmp_path) == "a.parquet, row 7"
 
 
 def test_long_folder_is_told_by_its_first_names(tmp_path):

@@ -1,5 +1,7 @@
 """A file becomes the right pixels, whatever its format, or is skipped with the reason."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -257,6 +259,14 @@ def test_what_is_no_image_is_skipped_with_the_reason(tmp_path):
     assert "cannot identify image" in prepare(Photo(tmp_path / "a.jpg"), 32, 0.0).fault
     assert prepare(Photo(tmp_path / "gone.jpg"), 32, 0.0).fault.startswith("FileNotFoundError")
     assert prepare(Photo(tmp_path / "folder.jpg"), 32, 0.0).fault.startswith("IsADirectoryError")
+
+
+def test_pipe_is_skipped_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    (tmp_path / "b.jpg").symlink_to("a.jpg")
+    for name in ("a.jpg", "b.jpg"):
+        prepared = prepare(Photo(tmp_path / name), 32, 0.0)
+        assert prepared.fault == "Unusable: it is a pipe, a socket or a device"
 
 
 def test_picture_of_unknown_range_is_skipped(tmp_path, save):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.patience import PATIENCE_S
 from training.data.layout import DataError, Photo
 from training.data.prepare import Prepared
 from training.data.workers import CHUNK, in_order, prepare_all
@@ -21,14 +22,21 @@ ROOT = Path(__file__).parents[3]
 PREPARE = """
 import sys
 from pathlib import Path
-from training.data import load_images
+
+from training.data import prepare
+from training.data.layout import Photo
+from training.data.photographs import load_photographs
+
+prepare._content = lambda photo: photo.file  # a pipe is taken for a file that never ends
 
 if __name__ == "__main__":
-    load_images("folder", Path(sys.argv[1]))
+    root = Path(sys.argv[1])
+    photos = [Photo(file) for file in sorted(root.glob("*.png"))]
+    load_photographs("folder", root, photos, {"size": 32}, 0.0, "folder of images")
 """
 
 
-def until(holds, seconds=60):
+def until(holds, seconds=PATIENCE_S):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline
@@ -91,7 +99,10 @@ def test_killed_process_is_told_in_a_sentence(photos):
 
 @pytest.fixture
 def blocked(photos, tmp_path, cache):
-    """A preparation in a session of its own, in the midst of a file that never ends."""
+    """A preparation in a session of its own, in the midst of a pipe that never ends.
+
+    The script's processes take the pipe for a file: outside this test a pipe is not opened.
+    """
     photos[20].file.unlink()
     os.mkfifo(tmp_path / "zzz.png")
     script = tmp_path / "script.py"
@@ -142,7 +153,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
 def test_ctrl_c_ends_all_processes_and_leaves_no_half_cache(blocked, cache):
     assert len(living(blocked.pid)) >= 3
     os.killpg(blocked.pid, signal.SIGINT)  # as a terminal does
-    _, told = blocked.communicate(timeout=60)
+    _, told = blocked.communicate(timeout=PATIENCE_S)
     assert told.count("Traceback") == told.count("\nKeyboardInterrupt") == 1
     assert blocked.returncode == -signal.SIGINT
     until(lambda: not living(blocked.pid))

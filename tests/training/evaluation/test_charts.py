@@ -44,6 +44,17 @@ def test_ticks_are_round_numbers(low, high, wanted):
     assert ticks(low, high) == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("last", [1, 2, 3, 4, 9, 60])
+def test_epochs_have_whole_numbers(last):
+    epochs = [float(epoch) for epoch in range(1, last + 1)]
+    axes = Axes("losses", "epoch", "loss", whole_x=True)
+    svg = line_chart(axes, [Series("a", epochs, [0.0] * len(epochs))])
+    root = ElementTree.fromstring(svg)
+    below = [text.text for text in root.iter("text") if text.get("y") == f"{HEIGHT - 29:.1f}"]
+    assert below
+    assert all(number.isdecimal() for number in below)
+
+
 def test_chart_says_title_axes_and_names():
     svg = line_chart(AXES, [Series("a & b", [1, 2, 3], [4, 5, 6])])
     assert {"epoch", "SWD x 1,000", "a & b"} <= set(texts(svg))

@@ -68,9 +68,29 @@ def test_each_image_is_compared_once_and_with_as_many(shuffled, monkeypatch):
 
 
 def test_photographs_are_cut_at_random_for_they_come_sorted(photographs):
-    real, _ = module._halves(photographs, photographs, seed=0)
+    real, _ = module._halves(photographs, None, photographs, seed=0)
     brightness = [half[:, 0, 0].mean() for half in real]
     assert abs(brightness[0] - brightness[1]) < 10
+
+
+def test_photographs_held_out_are_the_second_half(shuffled):
+    train, held_out, drawn = shuffled[:500], shuffled[500:600], shuffled[600:900]
+    real, fake = module._halves(train, held_out, drawn, seed=0)
+    assert [len(half) for half in (*real, *fake)] == [100] * 4
+    assert {x.tobytes() for x in real[0]} <= {x.tobytes() for x in train}
+    assert {x.tobytes() for x in real[1]} == {x.tobytes() for x in held_out}
+
+
+def test_photographs_are_like_photographs_and_noise_is_not(honest, shuffled):
+    like = honest.likeness
+    assert like.frechet.generated < 1.5 * like.frechet.baseline
+    assert like.recall.generated > 0.5
+    assert like.cars.generated > 0.9
+    noise = np.random.default_rng(0).integers(0, 256, shuffled[:200].shape, np.uint8)
+    unlike = judge(noise, shuffled[1000:1200], None, silent).likeness
+    assert unlike.frechet.generated > 5 * unlike.frechet.baseline
+    assert unlike.coverage.generated < 0.1
+    assert unlike.cars.generated < 0.1
 
 
 def test_inception_gives_fid_and_kid(shuffled, monkeypatch):

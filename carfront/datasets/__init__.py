@@ -1,0 +1,1 @@
+"""Data sets of many images: drawn, written into shards, read again and checked."""

@@ -1,0 +1,1 @@
+"""The dashboard as code: ``make dashboard`` writes it, ``make dashboard-picture`` draws it."""

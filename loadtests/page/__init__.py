@@ -1,0 +1,1 @@
+"""Writes ``docs/performance.md`` and its plots from what was measured."""

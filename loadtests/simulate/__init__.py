@@ -1,0 +1,1 @@
+"""Predicts what replicas do under a load, and what Kubernetes' autoscalers make of it."""

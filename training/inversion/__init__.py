@@ -1,0 +1,1 @@
+"""Photographs restored with a bundle's generator: the search of ``inversion``, on this machine."""
