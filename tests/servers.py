@@ -31,18 +31,18 @@ NO_TIMEOUTS = {
 """Processes that a busy machine lets stand still are not taken to hang."""
 DEFAULT_TIMEOUTS = {"CARFRONT_BATCH_TIMEOUT_MS": "10000", "GUNICORN_CMD_ARGS": ""}
 """The defaults of the server, for tests of processes that hang."""
-DRAIN = f"--graceful-timeout {2 * PATIENCE_S} --dirty-graceful-timeout {2 * PATIENCE_S}"
-"""A server that is told to stop finishes what it has. One that only its limit would end does not
-stop within ``PATIENCE_S``, and so fails a test."""
-PATIENT = {
+UNHURRIED = {
     **NO_TIMEOUTS,
-    "GUNICORN_CMD_ARGS": f"{NO_TIMEOUTS['GUNICORN_CMD_ARGS']} {DRAIN}",
     "CARFRONT_REQUEST_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
     "CARFRONT_READ_TIMEOUT_S": f"{PATIENCE_S}",
     "CARFRONT_SEND_TIMEOUT_S": f"{PATIENCE_S}",
     "CARFRONT_KEEPALIVE_S": f"{2 * PATIENCE_S}",
 }
 """A machine that is slow for a while refuses nobody, and ends no connection, for lack of time."""
+DRAIN = f"--graceful-timeout {2 * PATIENCE_S} --dirty-graceful-timeout {2 * PATIENCE_S}"
+"""A server that is told to stop finishes what it has. One that only its limit would end does not
+stop within ``PATIENCE_S``, and so fails a test."""
+PATIENT = {**UNHURRIED, "GUNICORN_CMD_ARGS": f"{UNHURRIED['GUNICORN_CMD_ARGS']} {DRAIN}"}
 
 
 def until(condition: Callable[[], Any], within_s: float = PATIENCE_S) -> Any:

@@ -20,7 +20,7 @@ from tests.k8s.rendering import (
     render,
     settings,
 )
-from tests.servers import PATIENCE_S, until
+from tests.servers import PATIENCE_S, UNHURRIED, until
 
 IMAGE = "carfront:cpu"
 """The name of the image that the pods run."""
@@ -106,8 +106,11 @@ class Pod:
 def pod(
     docker: Docker, name: str, port: int | None = None, overlay: str = "cpu", **environ: str
 ) -> Iterator[Pod]:
-    """Run the image as the pod of ``overlay``, until it is ready and as long as this lasts."""
-    with started(docker, name, IMAGE, render(overlay), port, environ) as running:
+    """Run the image as the pod of ``overlay``, until it is ready and as long as this lasts.
+
+    It is as patient as the tests' other servers, but ends within the pod's time.
+    """
+    with started(docker, name, IMAGE, render(overlay), port, {**UNHURRIED, **environ}) as running:
         until(lambda: running.is_ready or running.state("Running") != "true")
         assert running.state("Running") == "true", running.log()
         yield running
