@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,6 +70,22 @@ def whole(tmp_path_factory, photographs):
     return out
 
 
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory, photographs):
+    """A run of the same photographs that has done one epoch."""
+    out = tmp_path_factory.mktemp("runs") / "first-epoch"
+    with pytest.MonkeyPatch.context() as patch:
+        measure_few_statistics(patch)
+        train(config(out, epochs=1), photographs[:32])
+    return out
+
+
+@pytest.fixture
+def begun(first_epoch, tmp_path):
+    """A copy of that run, to go on with."""
+    return shutil.copytree(first_epoch, tmp_path, dirs_exist_ok=True)
+
+
 def weights(run):
     """Return the numbers in a run's newest checkpoint, optimizers included.
 
@@ -110,10 +127,9 @@ def test_saved_model_draws_images_from_latents(whole):
     assert float(tf.reduce_max(tf.abs(images))) <= 1
 
 
-def test_interrupted_run_ends_with_the_same_weights(whole, tmp_path, photographs):
-    train(config(tmp_path, epochs=1), photographs[:32])
-    train(config(tmp_path, epochs=2), photographs[:32])
-    wanted, found = weights(whole), weights(tmp_path)
+def test_interrupted_run_ends_with_the_same_weights(whole, begun, photographs):
+    train(config(begun, epochs=2), photographs[:32])
+    wanted, found = weights(whole), weights(begun)
     assert wanted.keys() == found.keys()
     for name, value in wanted.items():
         if "save_counter" not in name:
@@ -152,15 +168,14 @@ def test_run_directory_of_other_settings_is_refused(whole, photographs):
 
 
 def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
-    whole, tmp_path, photographs, monkeypatch
+    begun, photographs, monkeypatch
 ):
-    train(config(tmp_path, epochs=1), photographs[:32])
-    before = weights(tmp_path)
+    before = weights(begun)
     step = DCGAN._train_generator
     monkeypatch.setattr(DCGAN, "_train_generator", lambda *a: step(*a) * float("nan"))
     with pytest.raises(Diverged, match=r"g_loss became nan in batch 1\. The checkpoint of epoch 1"):
-        train(config(tmp_path, epochs=2), photographs[:32])
-    after = weights(tmp_path)
+        train(config(begun, epochs=2), photographs[:32])
+    after = weights(begun)
     assert all((before[name] == after[name]).all() for name in before)
 
 
@@ -277,17 +292,14 @@ def test_epoch_that_was_kept_is_exported_and_another_one_is_refused(tmp_path, ph
     assert json.loads((tmp_path / "run.json").read_text()) == facts
 
 
-def test_run_that_was_never_measured_by_features_says_by_what_it_was(tmp_path, photographs):
-    train(config(tmp_path, epochs=1), photographs[:16])
-    (tmp_path / "best" / "best-features.npz").unlink()  # as in a run that is older than these
+def test_run_that_was_never_measured_by_features_says_by_what_it_was(begun, photographs):
+    (begun / "best" / "best-features.npz").unlink()  # as in a run that is older than these
     with pytest.raises(NotKept, match=r"was measured by features; another --choose-by is: swd"):
-        train(config(tmp_path, epochs=1, choose_by="features"), photographs[:16])
+        train(config(begun, epochs=1, choose_by="features"), photographs[:32])
 
 
-@pytest.mark.parametrize("settings", [{"loss": "hinge"}, {"r1_weight": 1.0, "r1_every": 3}])
-def test_interrupted_run_of_another_recipe_ends_with_the_same_weights(
-    settings, tmp_path, photographs
-):
+def test_interrupted_run_of_another_recipe_ends_with_the_same_weights(tmp_path, photographs):
+    settings = {"loss": "hinge", "r1_weight": 1.0, "r1_every": 3}
     one, two = tmp_path / "one", tmp_path / "two"
     train(config(one, **settings), photographs[:32])
     train(config(two, epochs=1, **settings), photographs[:32])
@@ -299,10 +311,9 @@ def test_interrupted_run_of_another_recipe_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize("wanted", [1, 2])
-def test_steps_are_those_of_the_epochs(wanted, tmp_path, photographs):
-    train(config(tmp_path, epochs=1), photographs[:32])
-    train(config(tmp_path, epochs=wanted), photographs[:32])
-    facts = json.loads((tmp_path / "run.json").read_text())
+def test_steps_are_those_of_the_epochs(wanted, begun, photographs):
+    train(config(begun, epochs=wanted), photographs[:32])
+    facts = json.loads((begun / "run.json").read_text())
     assert (facts["epochs"], facts["steps"]) == (wanted, 4 * wanted)
 
 
@@ -332,12 +343,21 @@ def test_lines_within_an_epoch_tell_how_far_it_is_where_no_bar_does(
     assert all("g_loss 0.500" in line and "images/s" in line for line in lines)
 
 
-def test_without_measurements_the_last_epoch_is_exported(tmp_path, photographs):
-    train(config(tmp_path, swd_every=0), photographs[:32])
-    facts = json.loads((tmp_path / "run.json").read_text())
+@pytest.fixture(scope="module")
+def unmeasured(tmp_path_factory, photographs):
+    """A run of two epochs whose images were not held against photographs."""
+    out = tmp_path_factory.mktemp("runs") / "unmeasured"
+    with pytest.MonkeyPatch.context() as patch:
+        measure_few_statistics(patch)
+        train(config(out, swd_every=0), photographs[:32])
+    return out
+
+
+def test_without_measurements_the_last_epoch_is_exported(unmeasured):
+    facts = json.loads((unmeasured / "run.json").read_text())
     assert facts["exported_epoch"] == 2
     assert "swd" not in facts["metrics"]
-    assert not (tmp_path / "best").exists()
+    assert not (unmeasured / "best").exists()
 
 
 def files(run):
@@ -345,23 +365,21 @@ def files(run):
     return {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("swd_every", [0, 1])
+@pytest.mark.parametrize(("run", "swd_every"), [("unmeasured", 0), ("whole", 1)])
 def test_fewer_epochs_than_are_done_are_refused_and_nothing_is_rewritten(
-    swd_every, tmp_path, photographs
+    run, swd_every, request, photographs
 ):
-    train(config(tmp_path, swd_every=swd_every), photographs[:16])
-    before = files(tmp_path)
+    out = request.getfixturevalue(run)
+    before = files(out)
     told = r"has reached epoch 2, and --epochs is 1; give 2 or more, or another --out"
     with pytest.raises(RunMismatch, match=told):
-        train(config(tmp_path, swd_every=swd_every, epochs=1), photographs[:16])
-    assert files(tmp_path) == before
+        train(config(out, swd_every=swd_every, epochs=1), photographs[:32])
+    assert files(out) == before
 
 
 def test_best_epoch_whose_checkpoint_was_never_written_counts_as_reached(
-    tmp_path, photographs, monkeypatch
+    begun, photographs, monkeypatch
 ):
-    train(config(tmp_path, epochs=1), photographs[:16])
-
     def killed(checkpoints, epochs_done):
         raise KeyboardInterrupt
 
@@ -369,9 +387,9 @@ def test_best_epoch_whose_checkpoint_was_never_written_counts_as_reached(
         patch.setattr("training.checkpoints.Checkpoints.save", killed)
         patch.setattr("training.choice.sliced_wasserstein", lambda *_: SwdResult({32: 0.0}, 16))
         with pytest.raises(KeyboardInterrupt):
-            train(config(tmp_path, epochs=2), photographs[:16])
+            train(config(begun, epochs=2), photographs[:32])
     with pytest.raises(RunMismatch, match="has reached epoch 2, and --epochs is 1"):
-        train(config(tmp_path, epochs=1), photographs[:16])
+        train(config(begun, epochs=1), photographs[:32])
 
 
 def test_kill_between_an_epochs_checkpoint_and_its_report_leaves_a_run_that_can_be_finished(
@@ -393,10 +411,8 @@ def test_kill_between_an_epochs_checkpoint_and_its_report_leaves_a_run_that_can_
 
 
 def test_kill_while_the_model_is_written_leaves_no_facts_of_another_model(
-    tmp_path, photographs, monkeypatch
+    begun, photographs, monkeypatch
 ):
-    train(config(tmp_path, epochs=1), photographs[:16])
-
     def killed(weights, path, config):
         (path / "saved_model.pb").write_bytes(b"")
         raise KeyboardInterrupt
@@ -404,10 +420,10 @@ def test_kill_while_the_model_is_written_leaves_no_facts_of_another_model(
     with monkeypatch.context() as patch:
         patch.setattr("training.trainer.export_generator", killed)
         with pytest.raises(KeyboardInterrupt):
-            train(config(tmp_path, epochs=2), photographs[:16])
-    assert not (tmp_path / "run.json").exists()
-    train(config(tmp_path, epochs=2), photographs[:16])
-    assert json.loads((tmp_path / "run.json").read_text())["epochs"] == 2
+            train(config(begun, epochs=2), photographs[:32])
+    assert not (begun / "run.json").exists()
+    train(config(begun, epochs=2), photographs[:32])
+    assert json.loads((begun / "run.json").read_text())["epochs"] == 2
 
 
 def test_every_code_that_trained_the_exported_epoch_is_in_the_facts(

@@ -69,13 +69,15 @@ def measure(
         found: dict[str, list[float]] = {"restored": [], "mean": [], "nearest": []}
         began = time.monotonic()
         inputs, filled = [], []
-        for truth in truths:
+        for number, truth in enumerate(truths, 1):
             photograph = Photograph(truth, shown)
             image = invert(generator, LOSSES[loss](photograph), settings).image
             answers = {"restored": to_bytes(image), "mean": mean}
             answers["nearest"] = nearest(others, photograph)
             for name, answer in answers.items():
                 found[name].append(off(answer, truth, where))
+            told = f"{way}, photograph {number} of {len(truths)}"
+            print(f"{told}: {found['restored'][-1]:.1f} grey levels off", file=sys.stderr)
             inputs.append(np.where(shown > 0, truth, GREY).astype(np.uint8))
             filled.append(answers["restored"] if where is shown else photograph.filled(image))
         rows += [filled] if where is shown else [inputs, filled]
@@ -127,7 +129,11 @@ def main(argv: list[str] | None = None) -> int:
     every = (len(tests) - options.skip) // options.count
     truths = tests[options.skip :: every][: options.count]
     settings = Settings(options.steps, options.restarts, options.prior, options.rate)
-    errors, rows = measure(generator, truths, others, options.loss, settings)
+    try:
+        errors, rows = measure(generator, truths, others, options.loss, settings)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is written", file=sys.stderr)
+        return 130
     print("| | restored | mean photograph | nearest photograph | s |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for way, found in errors.items():
