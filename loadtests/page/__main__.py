@@ -12,7 +12,6 @@ from pathlib import Path
 from loadtests.page import plots
 from loadtests.page.results import read
 from loadtests.page.sections import SECTIONS, replaced
-from loadtests.page.tables import processors, sources
 from loadtests.serving import ROOT
 
 PAGE = ROOT / "docs/performance.md"
@@ -28,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--page", type=Path, default=PAGE, help="the page (docs/performance.md)")
     args = parser.parse_args(argv)
     results = read()
-    told = "\n\n".join([processors(results), sources(results)])
-    args.page.write_text(replaced(args.page.read_text(), results, told))
+    args.page.write_text(replaced(args.page.read_text(), results))
     for section in SECTIONS:
         own = [each for each in results if each.kind == section.kind]
         if own and section.plot:

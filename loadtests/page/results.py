@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,13 +48,8 @@ class Result:
 
     @property
     def origin(self) -> tuple[str, str]:
-        """Return the date and the commit of the measurement: its own, or that of its file."""
-        if {"date", "commit"} <= self.facts.keys():
-            return str(self.facts["date"])[:10], str(self.facts["commit"])
-        told = ["git", "log", "-1", "--format=%as %h", "--", f"{RESULTS / self.name}.json"]
-        ended = subprocess.run(told, cwd=ROOT, capture_output=True, text=True)
-        date, _, commit = ended.stdout.strip().partition(" ")
-        return str(self.facts.get("date", date)), commit
+        """Return the date and the commit of the measurement."""
+        return str(self.facts["date"])[:10], str(self.facts["commit"])
 
 
 def read(folder: Path = RESULTS) -> list[Result]:

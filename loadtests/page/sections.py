@@ -144,9 +144,9 @@ def body(results: Sequence[Result]) -> str:
     return "\n\n".join(section.text(own) for section, own in of_kind.items() if own)
 
 
-def replaced(page: str, results: Sequence[Result], sources: str) -> str:
+def replaced(page: str, results: Sequence[Result]) -> str:
     """Return ``page`` with the part between its marks made anew."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    where = f"{SOURCES}\n\n{sources}"
-    return f"{before}{BEGIN}\n\n{body(results)}\n\n{where}\n\n{END}{after}"
+    made = [BEGIN, body(results), SOURCES, tables.processors(results), tables.sources(results), END]
+    return before + "\n\n".join(made) + after

@@ -85,7 +85,9 @@ def _check(args: argparse.Namespace) -> int:
 
 def _recommend(args: argparse.Namespace) -> int:
     found = report.recommendation()
-    _save(args.save, {"command": "python -m loadtests.simulate recommend"} | found)
+    facts = origin("python -m loadtests.simulate recommend")
+    del facts["hardware"]  # nothing is measured
+    _save(args.save, facts | found)
     print(report.table(found))
     faults = report.faults(found)
     for fault in faults:

@@ -8,7 +8,6 @@ ratios compare each checkout with the first one, round by round; results are med
 """
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -18,7 +17,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.readings import commit_of, hardware
+from loadtests.readings import commit_of, hardware, save
 from tests.containers.engine import Docker, Missing, engine, make_base
 from tests.containers.pods import started
 from tests.k8s.rendering import Resources, containers, only, pod_template, render_folder
@@ -79,12 +78,10 @@ def main(argv: list[str] | None = None) -> int:
         print(table(rounds, {x.name: probe_period_s(resources[x]) for x in args.checkouts}))
         if args.save:
             facts = {
-                "command": " ".join(["python -m tests.containers.time_to_ready", *given]),
-                "hardware": hardware(),
                 "commits": {checkout.name: checkout.commit for checkout in args.checkouts},
                 "rounds": rounds,
             }
-            args.save.write_text(json.dumps(facts, indent=2) + "\n")
+            save(args.save, " ".join(["python -m tests.containers.time_to_ready", *given]), facts)
         print("removing the images", flush=True)
     return 0
 
