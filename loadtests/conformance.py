@@ -18,7 +18,7 @@ CONFIG = Path(__file__).with_name("conformance.toml")
 COMMAND = "from schemathesis.cli import schemathesis; schemathesis()"
 TOKEN = "conformance-administers"
 """The administrator's token of the server under test."""
-SETTINGS = {"CARFRONT_ADMIN_TOKEN": TOKEN, "CARFRONT_REQUEST_TIMEOUT_MS": "60000"}
+SETTINGS = {"CARFRONT_ADMIN_TOKEN": TOKEN, "CARFRONT_REQUEST_TIMEOUT_MS": "600000"}
 
 
 def main(argv: list[str] | None = None) -> int:

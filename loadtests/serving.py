@@ -110,7 +110,7 @@ def is_ready(url: str, timeout_s: float = 2.0) -> bool:
     return True
 
 
-def get(url: str, timeout_s: float = 10.0) -> bytes:
+def get(url: str, timeout_s: float = 120.0) -> bytes:
     """Return the body at ``url``, requested without any proxy.
 
     Raises:

@@ -25,15 +25,15 @@ LARGE_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "0"}
 SMALL_BATCHES = {"CARFRONT_MAX_BATCH_SIZE": "8"}
 """Few sizes are soon compiled; few tests are about the size of a batch."""
 NO_TIMEOUTS = {
+    "CARFRONT_REQUEST_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
     "CARFRONT_BATCH_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
     "GUNICORN_CMD_ARGS": f"--timeout {PATIENCE_S}",
 }
-"""Processes that a busy machine lets stand still are not taken to hang."""
+"""Processes that a busy machine lets stand still are not taken to hang, nor requests refused."""
 DEFAULT_TIMEOUTS = {"CARFRONT_BATCH_TIMEOUT_MS": "10000", "GUNICORN_CMD_ARGS": ""}
 """The defaults of the server, for tests of processes that hang."""
 UNHURRIED = {
     **NO_TIMEOUTS,
-    "CARFRONT_REQUEST_TIMEOUT_MS": f"{PATIENCE_S * 1000}",
     "CARFRONT_READ_TIMEOUT_S": f"{PATIENCE_S}",
     "CARFRONT_SEND_TIMEOUT_S": f"{PATIENCE_S}",
     "CARFRONT_KEEPALIVE_S": f"{2 * PATIENCE_S}",

@@ -51,7 +51,7 @@ def bundle():
 
 def test_images_of_the_server_and_of_the_bundle_are_the_same(server, bundle):
     seeds = range(2**64 - 100, 2**64)
-    with Client(server.url) as client:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
         drawn = client.draw(seeds)
         latents = np.load(BUNDLE / "golden.npy")  # their seeds are in the manifest
         golden = json.loads((BUNDLE / "manifest.json").read_text())["golden"]
@@ -66,10 +66,10 @@ def test_both_clients_get_images_of_latents_and_models(server):
     rows = np.random.default_rng(7).standard_normal((5, 100), np.float32)
 
     async def ask():
-        async with AsyncClient(server.url) as client:
+        async with AsyncClient(server.url, timeout_s=PATIENCE_S) as client:
             return await client.latents(rows), await client.models(), await client.images(range(9))
 
-    with Client(server.url) as client:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
         images, models, cars = client.latents(rows), client.models(), client.images(range(9))
         with pytest.raises(BadRequest, match="class is 'dog'; wanted none") as caught:
             client.images([1], class_="dog")
@@ -83,10 +83,10 @@ def test_both_clients_get_images_of_latents_and_models(server):
 
 def test_both_clients_get_morphs(server):
     async def asked():
-        async with AsyncClient(server.url) as client:
+        async with AsyncClient(server.url, timeout_s=PATIENCE_S) as client:
             return await client.morph(7, 21, frames=5)
 
-    with Client(server.url) as client:
+    with Client(server.url, timeout_s=PATIENCE_S) as client:
         film = client.morph(7, 21, frames=5)
         assert film.shape == (5, 32, 32, 3)
         assert np.array_equal(film[[0, -1]], client.images([7, 21]))

@@ -122,11 +122,7 @@ def memory_of(pid):
 
 
 def test_answers_that_nobody_reads_take_no_more_memory_than_they_may():
-    settings = {
-        "CARFRONT_WORKERS": "1",
-        "CARFRONT_UNSENT_MIB": "4",
-        "CARFRONT_SEND_TIMEOUT_S": "20",  # the default
-    }
+    settings = {"CARFRONT_WORKERS": "1", "CARFRONT_UNSENT_MIB": "4"}
     with serving(PYTHON, settings) as server:
         right = ask_anew(server, MANY_IMAGES)
         (worker,), _, _ = family(server.pid)

@@ -39,7 +39,6 @@ from tests.chaos.callers import Clients
 from tests.chaos.faults import SABOTAGE, held, kill, stopped
 from tests.chaos.processes import family, is_whole, open_files
 from tests.servers import (
-    DEFAULT_TIMEOUTS,
     LARGE_BATCHES,
     PATIENCE_S,
     PYTHON,
@@ -288,7 +287,7 @@ class LogReader:
 
 def test_http_worker_that_waits_for_the_reader_of_its_log_is_not_replaced(tmp_path):
     log = LogReader(tmp_path)
-    settings = {"CARFRONT_WORKERS": "2", **DEFAULT_TIMEOUTS}
+    settings = {"CARFRONT_WORKERS": "2", "GUNICORN_CMD_ARGS": "--timeout 60"}
     with ThreadPoolExecutor(7) as beside, serving(log.python, settings) as server:
         log.make_small()
         before = family(server.pid)

@@ -242,7 +242,7 @@ def test_a_replica_that_is_gone_and_then_all(
     _, end = second
     end()
     until(lambda: watched.fires("CarfrontTargetDown"))
-    assert watched.panel("Engines down") == {(): 1}
+    until(lambda: watched.panel("Engines down") == {(): 1})
     watched.prometheus.scrape({})
     until(lambda: "CarfrontAbsent" in watched.prometheus.firing())
     assert watched.panel("Replicas") == {(): 0}

@@ -52,8 +52,8 @@ def server(settings):
 
 @pytest.fixture
 def impatient(settings):
-    """A server that cuts off a reader which takes nothing for a few seconds."""
-    with serving(PYTHON, settings | {"CARFRONT_SEND_TIMEOUT_S": "4"}) as running:
+    """A server that cuts off a reader which takes nothing for as long as by default."""
+    with serving(PYTHON, settings | {"CARFRONT_SEND_TIMEOUT_S": "20"}) as running:
         yield running
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from loadtests.fuzz.caller import ANSWER_S
 from loadtests.fuzz.request import Images
 
 SERVICE = "/inference.GRPCInferenceService/"
@@ -40,7 +39,8 @@ class Call:
     codes: frozenset[str] = frozenset({"OK"})
     images: Images | None = None
     """The images that an answer of status OK has."""
-    timeout_s: float = ANSWER_S
+    timeout_s: float | None = None
+    """The seconds that the call may take; None is as long as an answer may."""
     is_compressed: bool = False
     most_answers: int | None = None
     """The number of answers after which the call is cancelled; None waits for its end."""

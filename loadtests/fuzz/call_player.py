@@ -54,7 +54,7 @@ def _begin(channel: Any, call: Call) -> Any:
     """Make a call; what is called takes any number of messages, as far as gRPC itself cares."""
     return channel.stream_stream(call.method)(
         iter(call.messages),
-        timeout=call.timeout_s,
+        timeout=call.timeout_s or ANSWER_S,
         metadata=call.metadata,
         compression=grpc.Compression.Gzip if call.is_compressed else None,
     )

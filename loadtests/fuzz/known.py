@@ -9,6 +9,7 @@ from email.message import Message
 from random import Random
 from urllib.parse import urlsplit
 
+from loadtests.fuzz.caller import ANSWER_S
 from loadtests.fuzz.calls import CallMaker
 from loadtests.fuzz.maker import Maker
 from loadtests.fuzz.odd_values import OddValues
@@ -65,7 +66,7 @@ def _latents(url: str, seed: int, key: bytes) -> bytes:
 
 def _asked(url: str, method: str, path: str, key: bytes) -> tuple[Message, bytes]:
     """Return the header fields and the body of an answer."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=ANSWER_S)
     with closing(connection):
         connection.request(method, path, headers={"X-API-Key": key} if key else {})
         response = connection.getresponse()

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from loadtests.fuzz import restored
+from loadtests.fuzz.caller import ANSWER_S
 from loadtests.fuzz.large import WHOLE
 from loadtests.fuzz.outcome import Fault
 from loadtests.fuzz.request import SMUGGLED, Images, Request
@@ -73,7 +74,7 @@ class References:
 
     def _asked(self, wanted: Images) -> tuple[int, float, bytes]:
         """Return the status of a clean request, its ``Retry-After`` in seconds, and the body."""
-        connection = http.client.HTTPConnection(self._place, timeout=60)
+        connection = http.client.HTTPConnection(self._place, timeout=ANSWER_S)
         try:
             if wanted.n == 1 and wanted.format == "png":
                 connection.request("GET", f"/v1/images/{wanted.seed}.png", headers=self._fields)

@@ -20,6 +20,8 @@ SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
 BATCH_HANGS_S = ServerConfig().batch_timeout_ms / 1000
 """After this time the engine itself takes a batch for one that hangs."""
+LOOK_S = 10.0
+"""The seconds that a look at a server takes at most: an HTTP worker that hangs answers none."""
 ENGINE_HANGS_S = ServerConfig().silence_s + 2
 """After this time gunicorn has killed an engine that hangs: it looks once a second, and has the
 engine abort first."""
@@ -54,7 +56,7 @@ class Victim:
         if not is_whole(self.server.pid, self.worker_count):
             return False
         try:
-            metrics = get(f"{self.server.url}/metrics").decode()
+            metrics = get(f"{self.server.url}/metrics", LOOK_S).decode()
         except OSError:
             return False
         return 'carfront_engine_up{engine="0"} 1.0' in metrics

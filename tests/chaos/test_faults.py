@@ -17,8 +17,8 @@ def patient(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def watchful(tmp_path_factory):
-    """A server that replaces what hangs, and what a busy machine lets stand still for as long."""
-    env = LARGE_BATCHES | DEFAULT_TIMEOUTS
+    """A server that replaces what hangs, HTTP workers later than a busy machine stands still."""
+    env = LARGE_BATCHES | DEFAULT_TIMEOUTS | {"GUNICORN_CMD_ARGS": "--timeout 40"}
     with victim(PYTHON, tmp_path_factory.mktemp("watchful"), env=env) as harmed:
         yield harmed
 

@@ -37,7 +37,7 @@ class Docker:
         """The address of the engine, as clients find it in DOCKER_HOST."""
         self._command = ["docker", "--host", self.host]
 
-    def __call__(self, *arguments: str, timeout_s: float = 600.0) -> str:
+    def __call__(self, *arguments: str, timeout_s: float = 4 * PATIENCE_S) -> str:
         """Return what the client printed, errors too; a failure raises, with its words."""
         done = subprocess.run(
             [*self._command, *arguments],
@@ -115,7 +115,9 @@ def make_base(docker: Docker, folder: Path) -> None:
     """
     root = folder / "root"
     command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=4 * PATIENCE_S
+    )
     if done.returncode:
         raise Missing(f"debootstrap ended with {done.returncode}: {done.stdout[-200:]}")
     _copy_python(root / "usr/local")

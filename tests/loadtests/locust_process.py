@@ -5,13 +5,19 @@ import re
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from loadtests.serving import ROOT
 from tests.loadtests.fakes import LOADTEST_PYTHON
 from tests.servers import PATIENCE_S
 
 LOCUST = [LOADTEST_PYTHON, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"]
+
+
+LONGER_S = (5, 50, 500)
+"""The seconds of a run, and of the next one where a slow machine did not ask for everything."""
+ANY_PACE = ("--max-p95-ms", f"{PATIENCE_S * 1000}")
+"""The options of a run that does not fail for the time that a slow machine takes."""
 
 
 def start(*args: str, command: list[str] = LOCUST) -> subprocess.Popen[str]:
@@ -54,6 +60,12 @@ def counts(name: str, at_least: int = 1) -> Callable[[str], bool]:
     """Return what waits until Locust's table has so many requests of a name."""
     row = re.compile(rf"^\w+ +{re.escape(name)} +(\d+)")
     return lambda line: bool((found := row.match(line)) and int(found[1]) >= at_least)
+
+
+def has_rows(output: str, names: Iterable[str]) -> bool:
+    """Return whether our report has a row of each of ``names``."""
+    report = output.partition("Exact times")[2]
+    return all(re.search(rf"^{re.escape(name)} +\d", report, re.MULTILINE) for name in names)
 
 
 def row(output: str, name: str) -> list[int]:

@@ -1,6 +1,7 @@
 """The comparison measures every column of every server, or says why it does not."""
 
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from loadtests.peers.catalog import PEERS
 from loadtests.readings import MeasureError
 from loadtests.serving import ROOT
 from tests.loadtests.fakes import SERVE_PYTHON
+from tests.servers import UNHURRIED
 
 OURS = Contender("ours", str(ROOT), sys.executable)
 PEER = Contender("flask", PEERS["flask"].module, sys.executable)
@@ -142,7 +144,10 @@ def test_two_servers_are_compared_with_every_answer_right(tmp_path):
     wanted = ["start", "first image", "32 connections", "CPU of singles", "memory", "killed"]
     options = ["--rounds=1", "--seconds=1", f"--python={SERVE_PYTHON}", f"--save={saved}"]
     only = [f"--only={name}" for name in wanted]
-    ended = subprocess.run([*command, *options, *only], cwd=ROOT, capture_output=True, text=True)
+    env = {**os.environ, **UNHURRIED}
+    ended = subprocess.run(
+        [*command, *options, *only], cwd=ROOT, env=env, capture_output=True, text=True
+    )
     assert ended.returncode == 0, ended.stderr
     found = json.loads(saved.read_text())
     assert found["dashes"] == []

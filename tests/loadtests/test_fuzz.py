@@ -17,7 +17,17 @@ import pytest
 from PIL import Image
 
 from loadtests.fuzz import __main__ as fuzz
-from loadtests.fuzz import caller, documents, large, phases, player, tally, verdict
+from loadtests.fuzz import (
+    call_player,
+    caller,
+    documents,
+    known,
+    large,
+    phases,
+    player,
+    tally,
+    verdict,
+)
 from loadtests.fuzz.conversation import MODULES, Conversation, conversation
 from loadtests.fuzz.known import Known
 from loadtests.fuzz.maker import Maker
@@ -30,7 +40,7 @@ from loadtests.fuzz.restored import Restored
 from loadtests.fuzz.tally import Tally, literal
 from loadtests.fuzz.verdict import References, faults
 from loadtests.serving import Server
-from tests.servers import NO_TIMEOUTS, PATIENCE_S, PYTHON, SMALL_BATCHES
+from tests.servers import NO_TIMEOUTS, PATIENCE_S, PYTHON, SMALL_BATCHES, UNHURRIED
 
 ODD = OddValues([1, "a", None], [{"n": 1, "seed": 3}, {"n": 0}], ["text", "\u00e9"])
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Request-Id: fuzz-1\r\n\r\nok"
@@ -287,9 +297,8 @@ LAST = GOOD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Wait no longer for what does not come; for what comes there is time."""
+    """Wait no longer for an end that does not come; for answers there is time."""
     monkeypatch.setattr(caller, "ANSWER_S", 0.3)
-    monkeypatch.setattr(player, "ANSWER_S", 0.3)
     monkeypatch.setattr(player, "CONTINUE_S", 0.2)
 
 
@@ -323,7 +332,9 @@ def test_fault_of_a_connection_is_named(requests, serve, fault):
         (request(closes=True), LAST, "kept open after the last"),
     ],
 )
-def test_what_does_not_come_is_waited_for_and_named(asked, sent, fault, impatient):
+def test_what_does_not_come_is_waited_for_and_named(asked, sent, fault, impatient, monkeypatch):
+    if not sent:
+        monkeypatch.setattr(player, "ANSWER_S", 0.3)
     with scripted(answering(sent, then_close=False)) as url:
         found = held(url, asked)
     assert any(fault in kind for kind in found), found
@@ -516,8 +527,11 @@ def test_literal_of_a_long_request_is_cut_in_its_middle():
 
 @pytest.mark.servers
 def test_real_server_answers_as_it_owes(tmp_path, capsys, monkeypatch):
-    for name, value in (SMALL_BATCHES | NO_TIMEOUTS).items():
+    for name, value in (SMALL_BATCHES | UNHURRIED).items():
         monkeypatch.setenv(name, value)
+    for module in (caller, player, call_player, known, verdict):
+        monkeypatch.setattr(module, "ANSWER_S", PATIENCE_S)
+    monkeypatch.setattr(player, "CONTINUE_S", PATIENCE_S)
     saved = tmp_path / "fuzz.json"
     command = ["--requests", "1500", "--seed", "20", "--python", PYTHON, "--save", str(saved)]
     status = fuzz.main(command)

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from tests.loadtests.fakes import fake_server
-from tests.loadtests.locust_process import counts, ended, row, start, stopped
+from tests.loadtests.locust_process import ANY_PACE, counts, ended, row, start, stopped
 
 pytestmark = pytest.mark.servers
 SINGLE, BATCH, BAD = "SingleImage", "Integrator", "BadClient"
@@ -13,7 +13,7 @@ SINGLE, BATCH, BAD = "SingleImage", "Integrator", "BadClient"
 
 def test_users_of_several_kinds_pass_with_a_right_server():
     with fake_server() as url:
-        process = start("--host", url, "-u", "8", SINGLE, BATCH)
+        process = start("--host", url, "-u", "8", *ANY_PACE, SINGLE, BATCH)
         status, output = stopped(process, counts("single image, to compare", 2))
     assert status == 0, output
     for name in ("front page", "single image", "16 to 64 as npy"):
@@ -70,7 +70,7 @@ def test_a_slow_server_fails_by_the_limit_that_the_caller_chose():
 
 def test_failures_within_the_allowed_ratio_do_not_fail_the_run():
     with fake_server("unsteady") as url:
-        process = start("--host", url, "-u", "8", SINGLE, "--max-failure-ratio", "1")
+        process = start("--host", url, "-u", "8", SINGLE, "--max-failure-ratio", "1", *ANY_PACE)
         status, output = stopped(process, lambda line: "gave other bytes" in line)
     assert status == 0, output
 

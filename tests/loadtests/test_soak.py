@@ -7,7 +7,7 @@ import pytest
 
 from loadtests import soak
 from loadtests.soak import Sample, picture, verdict
-from tests.servers import PYTHON
+from tests.servers import NO_TIMEOUTS, PYTHON
 
 
 def run(engine=lambda second: 200.0, http=lambda second: 60.0, rate=lambda second: 1000.0):
@@ -52,6 +52,8 @@ def test_short_soak_of_the_real_server(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(soak, "EVERY_S", 0.1)
     monkeypatch.setattr(soak, "GROWTH", 3.0)  # it is not warm after so short a time
     monkeypatch.setattr(soak, "SLOWER", 0.0)
+    for name, value in NO_TIMEOUTS.items():
+        monkeypatch.setenv(name, value)
     out = tmp_path / "run"
 
     status = soak.main(["--minutes", "0.1", "--python", PYTHON, "--save", str(out)])

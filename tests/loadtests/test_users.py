@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.loadtests.locust_process import counts, row, start, stopped
+from tests.loadtests.locust_process import ANY_PACE, counts, row, start, stopped
 from tests.loadtests.tampering import tampering
 from tests.servers import LARGE_BATCHES, PYTHON, serving
 
@@ -40,7 +40,7 @@ class All:
 
 @pytest.mark.parametrize("kind", ASKED)
 def test_every_answer_of_the_real_server_is_right(url, kind):
-    process = start("--host", url, "-u", "2", "--stop-timeout", "300", kind)
+    process = start("--host", url, "-u", "2", "--stop-timeout", "300", *ANY_PACE, kind)
     status, output = stopped(process, All(ASKED[kind]))
     assert status == 0, output
     for name in ASKED[kind]:

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from loadtests.capacity import __main__ as capacity
-from loadtests.capacity import slo
+from loadtests.capacity import meter, slo
 from loadtests.capacity.search import Found, Search
 from tests.loadtests.fakes import fake_server
-from tests.servers import PYTHON, SMALL_BATCHES
+from tests.servers import PATIENCE_S, PYTHON, SMALL_BATCHES
 from tests.small_model import small_model
 
 SHORT = ["--seconds", "0.3", "--beyond", "2", "--percentile", "80", "--precision", "50"]
@@ -52,6 +52,7 @@ def test_capacity_of_the_real_server(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(slo, "LATE", float("inf"))
     monkeypatch.setattr(capacity, "SETTLE_S", 0.0)
     monkeypatch.setattr(capacity, "CURVE", (0.5,))
+    monkeypatch.setattr(meter, "PATIENCE_S", PATIENCE_S)
     small_model(tmp_path / "models")
     settings = {**SMALL_BATCHES, "CARFRONT_MODELS": str(tmp_path / "models")}
     env = [f"--env={name}={value}" for name, value in settings.items()]
