@@ -98,8 +98,9 @@ def test_both_clients_get_morphs(server):
 
 def test_commands_of_the_readme_draw(server, tmp_path):
     car, sheet = tmp_path / "car.png", tmp_path / "cars.webp"
-    assert carfront("get", 7, "-o", car, "--url", server.url).returncode == 0
-    wanted = ("sheet", "-o", sheet, "--rows", 2, "--cols", 3, "--url", server.url)
+    where = ("--url", server.url, "--timeout", PATIENCE_S)
+    assert carfront("get", 7, "-o", car, *where).returncode == 0
+    wanted = ("sheet", "-o", sheet, "--rows", 2, "--cols", 3, *where)
     assert carfront(*wanted).returncode == 0
     assert car.read_bytes()[:4] == b"\x89PNG"
     assert sheet.read_bytes()[8:12] == b"WEBP"

@@ -20,7 +20,7 @@ from PIL import Image
 
 from server.codecs.formats import ALIASES, FORMATS
 from server.keys import digest_of
-from tests.servers import PYTHON, get, serving
+from tests.servers import PYTHON, get, serving, until
 from tests.small_model import small_model
 
 ROOT = Path(__file__).parents[1]
@@ -69,6 +69,7 @@ def server_in_a_hurry():
     """A server of cars that waits no longer than a test should for what does not arrive."""
     env = {"CARFRONT_WORKERS": "1", "CARFRONT_READ_TIMEOUT_S": "2"}
     with serving(PYTHON, env) as running:
+        until(lambda: "is warm for all batch sizes" in running.log.read_text())
         yield running
 
 

@@ -44,6 +44,7 @@ from tests.servers import (
     PYTHON,
     all_workers_connected,
     connected,
+    get,
     lines_of,
     serving,
     until,
@@ -1015,6 +1016,8 @@ def test_engine_that_is_at_work_on_a_load_is_not_killed_for_its_silence(tmp_path
         (tmp_path / "sabotage.loads").write_text("spin")
         copy_version(tmp_path / "models", "2")
         os.kill(server.pid, signal.SIGHUP)
+        served = f"{server.url}/v2/models/cars-dcgan"  # no batch runs when the lock is taken
+        until(lambda: "2" in json.loads(get(served))["versions"])
         until(lambda: Caller(server.url).model(5) == "cars-dcgan/2")
         assert family(server.pid)[1] == engines
         assert metric(Caller(server.url), "carfront_engine_deaths_total") == 0

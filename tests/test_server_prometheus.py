@@ -37,8 +37,8 @@ FULL = QUERIES - EMPTY
 STRIKES = {fault.name: fault.strike for fault in FAULTS}
 HASTY = {
     "CARFRONT_PROVIDER": "cpu",
-    "CARFRONT_BATCH_TIMEOUT_MS": "6000",
-    "GUNICORN_CMD_ARGS": f"--timeout 15 {DRAIN}",
+    "CARFRONT_BATCH_TIMEOUT_MS": "12000",
+    "GUNICORN_CMD_ARGS": f"--timeout 20 {DRAIN}",
 }
 """A server that soon replaces what hangs, and that does not even try for a GPU."""
 

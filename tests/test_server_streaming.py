@@ -47,6 +47,7 @@ def settings(tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(settings):
     with serving(PYTHON, settings) as running:
+        until(lambda: "is warm for all batch sizes" in running.log.read_text())
         yield running
 
 

@@ -190,7 +190,11 @@ def test_an_address_that_is_none_of_http_is_refused(client, url):
 
 
 def test_connections_are_kept(server):
-    with Client(server.url) as client:
-        for seed in range(20):
-            client.image(seed)
-    assert server.connections == 1
+    for _ in range(3):  # httpx ends one that a machine which stands still leaves idle for 5 s
+        before = server.connections
+        with Client(server.url) as client:
+            for seed in range(20):
+                client.image(seed)
+        if server.connections == before + 1:
+            return
+    pytest.fail("other connections for other calls")

@@ -81,7 +81,7 @@ class Prometheus:
         return list(found["data"]["result"])
 
     def firing(self) -> set[str]:
-        """Return the names of the alerts that fire, or did so seconds ago: nobody has to be quick."""
+        """Return the names of the alerts that fire, or did so within ten seconds."""
         fired = 'max_over_time(ALERTS{alertstate="firing"}[10s])'
         return {name for (name,) in self.ask(f"count by (alertname) ({fired})")}
 

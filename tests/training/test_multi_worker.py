@@ -20,6 +20,18 @@ FEW = [
     *("--limit-images", "16", "--batch-size", "8", "--precision", "float32"),
     *("--statistics-passes", "1", "--swd-every", "0"),
 ]
+HEARTBEAT_S = 120
+WORKER = f"""
+import sys
+from functools import partialmethod
+from tensorflow.python.eager.context import Context
+Context.configure_coordination_service = partialmethod(
+    Context.configure_coordination_service, heartbeat_timeout_in_ms={HEARTBEAT_S * 1000}
+)
+from training.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""A worker that takes others for lost later than by default, after ten seconds."""
 TWO_DEVICES = """
 import sys
 import tensorflow as tf
@@ -46,7 +58,7 @@ class Two:
         task = {"type": "worker", "index": index}
         config = {"cluster": {"worker": addresses}, "task": task}
         out = self.out if index == 0 else self.out.with_name("not-made")
-        command = [sys.executable, "-m", "training", "--strategy", "multi-worker", *FEW]
+        command = [sys.executable, "-c", WORKER, "--strategy", "multi-worker", *FEW]
         command += ["--out", str(out), "--epochs", str(epochs), *changes]
         environ = os.environ | {"TF_CONFIG": json.dumps(config)}
         pipe = subprocess.PIPE

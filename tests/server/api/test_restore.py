@@ -20,6 +20,7 @@ from server.config import ServerConfig
 from server.errors import DeadlineExceeded, InferenceFailed, ModelGone, NotOffered, QueueFull
 from server.ipc.catalog import READY, Catalog, Entry
 from server.queue_state import QueueState
+from tests.patience import PATIENCE_S
 
 DIM, SHAPE = 8, (4, 4, 3)
 MATRIX = np.random.default_rng(0).normal(0, 0.5, (DIM, 48)).astype(np.float32)
@@ -85,7 +86,8 @@ def engines():
 
 @pytest.fixture
 def http(engines):
-    return create_app(ServerConfig(), engines).test_client()
+    config = ServerConfig(request_timeout_ms=PATIENCE_S * 1000)
+    return create_app(config, engines).test_client()
 
 
 def file_of(image, form="PNG"):

@@ -55,7 +55,7 @@ def test_stopping_engine_serves_on_until_its_workers_hang_up(path):
     with running(path) as engine:
         until(lambda: client.ready)
         until(lambda: engine._connections.open)
-        engine.stop()
+        engine.stop(PATIENCE_S)
         with client.generate(SeedRange(4, 2), RequestTerms(PATIENCE_S)) as generated:
             assert generated.images.shape == (2, 4, 4, 3)
         client.close()
@@ -304,14 +304,13 @@ def test_stranger_on_the_socket_harms_nobody(path):
 
 
 def test_batch_waits_until_it_is_full_where_a_delay_is_set(path):
-    """Half a minute would be over long after the test has failed."""
     client = tests_engine.connect(path)
 
     def draw(seed):
         with client.generate(SeedRange(seed, 1), RequestTerms(PATIENCE_S)):
             pass
 
-    with running(path, [picture], max_batch_size=3, max_delay_s=30.0) as engine:
+    with running(path, [picture], max_batch_size=3, max_delay_s=2.0 * PATIENCE_S) as engine:
         until(lambda: client.ready)
         calls = [gevent.spawn(draw, 0)]
         until(lambda: engine.served.batcher.rows == 1)

@@ -9,6 +9,7 @@ import pytest
 from tests_engine import until
 
 from server.worker.connection_balance import NOBODY, SLACK, ConnectionBalance
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def two_servers(connection_balance, monkeypatch):
 
 def test_connections_that_come_together_are_shared_out(two_servers):
     address = two_servers[0].address
-    with gevent.Timeout(60):
+    with gevent.Timeout(PATIENCE_S):
         callers = [socket.create_connection(address) for _ in range(40)]
         until(lambda: sum(len(server.pool) for server in two_servers) == 40)
     counts = [len(server.pool) for server in two_servers]

@@ -31,7 +31,7 @@ from server.worker.request_terms import HOLDS_S, Refusal, RequestTerms
 from tests.patience import PATIENCE_S
 
 MODEL = key_of("tiny/1")
-TERMS = RequestTerms(10.0)
+TERMS = RequestTerms(PATIENCE_S)
 FULL = QueueState(1, 2, 3.0, 4.0)
 
 
