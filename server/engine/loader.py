@@ -74,7 +74,9 @@ class Loader:
     def _load(self, bundle: Bundle, plans: list[Plan]) -> Loaded:
         """Return ``bundle``, or its float images, as the first of ``plans`` that works runs it."""
         config = self._config
-        session, failed = self._open(bundle, plans, config.lone_threads)
+        # Threads that spin are for a session that is left to batches which run alone.
+        spins = config.lone_threads > config.threads_a_stream
+        session, failed = self._open(bundle, plans, config.lone_threads, spins)
         if session.plan.on_gpu:
             return self._on_gpu(bundle, session, failed)
         session.warm_up(1, bundle.manifest.latents.dim)
@@ -140,12 +142,14 @@ class Loader:
             stream.warm_up(size, dim)
         return Loaded(self._served(bundle, streams, size, size), session.plan, failed)
 
-    def _open(self, bundle: Bundle, plans: list[Plan], threads: int) -> tuple[Session, list[Plan]]:
+    def _open(
+        self, bundle: Bundle, plans: list[Plan], threads: int, spins: bool = False
+    ) -> tuple[Session, list[Plan]]:
         """Return a session on the first of ``plans`` that works, and the plans that did not.
 
         The bundle's files are checked afterwards, since the session has read them by itself.
         """
-        opened = open_session(bundle, plans, threads, self._engine_dir.compiled)
+        opened = open_session(bundle, plans, threads, self._engine_dir.compiled, spins)
         bundle.check_files()
         return opened
 

@@ -34,8 +34,9 @@ class GradientSession(Session):
         threads: int,
         cache: Path | None = None,
         least_rows: int = 1,
+        spins: bool = False,
     ) -> None:
-        super().__init__(path, plan, threads, cache, least_rows)
+        super().__init__(path, plan, threads, cache, least_rows, spins)
         latents, cotangents = self._ort.get_inputs()
         self._cotangents, self._shape = cotangents.name, tuple(cotangents.shape[1:])
         self.latent_dim: int = latents.shape[1]

@@ -14,12 +14,16 @@ log = logging.getLogger(__name__)
 
 
 def open_session(
-    bundle: Bundle, plans: list[Plan], threads: int, cache: Path | None = None
+    bundle: Bundle,
+    plans: list[Plan],
+    threads: int,
+    cache: Path | None = None,
+    spins: bool = False,
 ) -> tuple[Session, list[Plan]]:
     """Return a session for the first of ``plans`` that works here, and the plans that did not.
 
     A plan works when its provider takes the whole graph and draws the golden images. ``cache`` is a
-    folder for what a provider compiles.
+    folder for what a provider compiles. Where ``spins``, threads wait for each other awake.
 
     Raises:
         SessionError: none of them works; the message has the reason of each.
@@ -37,7 +41,7 @@ def open_session(
                 raise SessionError("its images changed with the batch when the bundle was proven")
             least_rows = proven.least_rows.get(plan.listed_as, 1)
             kind, test = _kind(plan)
-            session = kind(bundle.path / variant.file, plan, threads, cache, least_rows)
+            session = kind(bundle.path / variant.file, plan, threads, cache, least_rows, spins)
             _check_inputs(session, bundle)
             test(session, bundle)
             return session, failed

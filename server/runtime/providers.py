@@ -41,10 +41,13 @@ class Opened:
     """Whether each bucket of fixed size becomes a CUDA graph."""
 
 
-def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = None) -> Opened:
+def open_provider(
+    path: Path, plan: Plan, threads: int, cache: Path | None = None, spins: bool = False
+) -> Opened:
     """Return a session of the graph at ``path`` as ``plan`` says, on ``threads`` threads.
 
-    ``cache`` is a folder for what a provider compiles; it outlives the process.
+    ``cache`` is a folder for what a provider compiles. Where ``spins``, threads of ONNX Runtime's
+    own provider wait for each other awake, as long as a batch runs.
 
     Raises:
         SessionError: the provider is not there, or does not take the graph.
@@ -52,8 +55,7 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
     """
     if plan.provider == "openvino":
         return Opened(_openvino(path, plan, threads))
-    options = _options()
-    options.intra_op_num_threads = threads
+    options = _options(threads, spins)
     if plan.provider == "cuda":
         note = cache and cache / "-".join(["layout", *path.parts[-3:-1], path.stem])
         exact = plan.floats or plan.gradient
@@ -67,10 +69,8 @@ def open_provider(path: Path, plan: Plan, threads: int, cache: Path | None = Non
 
 def _openvino(path: Path, plan: Plan, threads: int) -> Any:
     """Return a session on OpenVINO, which leaves two casts to ONNX Runtime's own provider."""
-    options = _options()
-    options.intra_op_num_threads = 1  # OpenVINO has threads of its own
-    settings = openvino_options(plan, threads)
-    return _checked(_graph(path), options, [(EP_NAMES["openvino"], settings)])
+    providers = [(EP_NAMES["openvino"], openvino_options(plan, threads))]
+    return _checked(_graph(path), _options(), providers)  # it has threads of its own
 
 
 def _cuda(path: Path, options: Any, note: Path | None, tf32: bool, may_record: bool) -> Opened:
@@ -236,11 +236,13 @@ def _check_there(wanted: str) -> None:
         raise SessionError(f"asked for {wanted}, this ONNX Runtime has {', '.join(there)}")
 
 
-def _options() -> Any:
+def _options(threads: int = 1, spins: bool = False) -> Any:
     options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    # Threads that spin while they wait would take the processors from the HTTP workers.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that spin while they wait take the processors from the HTTP workers.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+    options.add_session_config_entry("session.force_spinning_stop", "1")  # at a batch's end
     return options
 
 

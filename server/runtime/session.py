@@ -42,10 +42,11 @@ class Session:
         threads: int,
         cache: Path | None = None,
         least_rows: int = 1,
+        spins: bool = False,
     ) -> None:
         self.plan = plan
         self._least_rows = least_rows
-        opened = open_provider(path, plan, threads, cache)
+        opened = open_provider(path, plan, threads, cache, spins)
         self._ort = opened.session
         latents, *others = self._ort.get_inputs()
         classes = [x for x in others if x.type == "tensor(int64)"]

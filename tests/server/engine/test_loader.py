@@ -52,23 +52,23 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
 def test_bundle_serves_before_every_stream_has_a_session_of_its_own(engine_dir, monkeypatch):
     opened = []
 
-    def count(bundle, plans, threads, cache):
-        opened.append(threads)
-        return open_session(bundle, plans, threads, cache)
+    def count(bundle, plans, threads, cache, spins):
+        opened.append((threads, spins))
+        return open_session(bundle, plans, threads, cache, spins)
 
     monkeypatch.setattr(loader, "open_session", count)
     bundle = load_bundle(DEFAULT)
     config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=2)
     loaded = Loader(config, engine_dir, time.monotonic)(bundle)
     served = loaded.served
-    assert opened == [2]
+    assert opened == [(2, True)]
     assert served.runs[0] == served.runs[1]
     batch = latents([7, 8], 100)
     images = served.runs[0](batch)
 
     loaded.finish()
 
-    assert opened == [2, 1, 1]
+    assert opened == [(2, True), (1, False), (1, False)]
     assert served.runs[0] != served.runs[1]
     for run in (*served.runs, served.lone):
         assert (run(batch) == images).all()
