@@ -47,7 +47,7 @@ def open_provider(
     """Return a session of the graph at ``path`` as ``plan`` says, on ``threads`` threads.
 
     ``cache`` is a folder for what a provider compiles. Where ``spins``, threads of ONNX Runtime's
-    own provider wait for each other awake, as long as a batch runs.
+    own provider wait awake, for each other and a little for the next batch.
 
     Raises:
         SessionError: the provider is not there, or does not take the graph.
@@ -242,7 +242,6 @@ def _options(threads: int = 1, spins: bool = False) -> Any:
     options.log_severity_level = 3
     # Threads that spin while they wait take the processors from the HTTP workers.
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # at a batch's end
     return options
 
 
