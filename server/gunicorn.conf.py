@@ -74,8 +74,7 @@ dirty_apps = [f"server.engine.process:EngineApp:{engines}"]
 dirty_workers = engines
 dirty_timeout = server_config.silence_s
 
-master = None
-dirty_arbiter = None
+master = dirty_arbiter = None
 
 
 def on_starting(server):
@@ -106,10 +105,8 @@ def on_starting(server):
     server.survivor = Survivor(server)
     if port := server_config.grpc_port:
         if fault := boot.fault_of_address(server_config.host, port):
-            wanted = f"a port that is free at {server_config.host}"
-            sys.exit(
-                f"carfront cannot start: CARFRONT_GRPC_PORT is {port}; wanted {wanted}: {fault}"
-            )
+            wanted = f"wanted a port that is free at {server_config.host}"
+            sys.exit(f"carfront cannot start: CARFRONT_GRPC_PORT is {port}; {wanted}: {fault}")
         server.spawn_worker = start_one(server.spawn_worker, server)
 
 

@@ -12,10 +12,7 @@ ALIKE = 0.05
 """The share by which servers that were started alike may differ."""
 OURS = re.compile(r"(\S+)=\.(?:\s|$)")
 """The name of this checkout's server in the command."""
-ONE_PROCESS = (
-    "one process takes requests and draws, ours hands each request to another; and threads of ONNX "
-    "Runtime's own provider spin there while they wait, ours sleep"
-)
+ONE_PROCESS = "one process takes requests and draws, ours hands each request to another"
 FEWER_PROCESSES = "fewer processes; ours has an HTTP worker a processor, and one that draws"
 NO_PNG = "it is sent latents and answers pixels: it makes no latents and encodes no PNG"
 CPP = "its HTTP server is C++, which leaves inference more of the processors than our Python does"

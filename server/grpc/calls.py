@@ -76,7 +76,7 @@ class Calls:
     def handler(
         self,
         method: str,
-        request_class: type[Request],
+        kind: type[Request],
         answer: Callable[[Request, Call], Message],
         is_open: bool = False,
     ) -> grpc.RpcMethodHandler:
@@ -95,7 +95,7 @@ class Calls:
             body = b""
             try:
                 if error is None:
-                    request = self._receive(messages, call, request_class)
+                    request = self._receive(messages, call, kind)
                     with self._loop.lock:
                         message = answer(request, call)
                     body = message.SerializeToString()
@@ -118,12 +118,10 @@ class Calls:
         except ServingError as error:
             context.abort(code_of(error), str(error))
 
-    def read(
-        self, context: grpc.ServicerContext, request_class: type[Request], message: bytes
-    ) -> Request:
+    def read(self, context: grpc.ServicerContext, kind: type[Request], message: bytes) -> Request:
         """Return the message of a call that is answered elsewhere; end the call if it is none."""
         try:
-            return _read(request_class, message)
+            return _read(kind, message)
         except InvalidRequest as error:
             context.abort(code_of(error), str(error))
             raise
@@ -170,16 +168,14 @@ class Calls:
         if self._keys is not None:
             call.caller = self._keys.holder(call.authorization, call.metadata.get("x-api-key"))
 
-    def _receive(
-        self, messages: Iterator[bytes], call: Call, request_class: type[Request]
-    ) -> Request:
+    def _receive(self, messages: Iterator[bytes], call: Call, kind: type[Request]) -> Request:
         """Return the message of a call.
 
         Raises:
             ClientGone: the call was cancelled.
             InvalidRequest: there is no message, or it is none of that class.
         """
-        name = request_class.DESCRIPTOR.full_name
+        name = kind.DESCRIPTOR.full_name
         self._arriving[call] = None
         try:
             message = next(messages)
@@ -189,7 +185,7 @@ class Calls:
             raise ClientGone from error
         finally:
             del self._arriving[call]
-        return _read(request_class, message)
+        return _read(kind, message)
 
     def _end(self, call: Call, error: ServingError | None, size: int) -> None:
         """Tell metrics, traces and the log of a call that ends, and its caller what goes with it.
@@ -242,14 +238,13 @@ class Calls:
                 metrics.CONNECTIONS_ENDED.labels(reason).inc()
 
 
-def _read(request_class: type[Request], message: bytes) -> Request:
+def _read(kind: type[Request], message: bytes) -> Request:
     """Return what the bytes of a message say.
 
     Raises:
         InvalidRequest: they are no message of that class.
     """
     try:
-        return request_class.FromString(message)  # type: ignore[no-any-return]
+        return kind.FromString(message)  # type: ignore[no-any-return]
     except DecodeError as error:
-        wanted = f"one {request_class.DESCRIPTOR.full_name}"
-        raise InvalidRequest("message", message[:32], wanted) from error
+        raise InvalidRequest("message", message[:32], f"one {kind.DESCRIPTOR.full_name}") from error

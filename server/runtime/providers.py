@@ -104,9 +104,8 @@ def _cuda(path: Path, options: Any, note: Path | None, tf32: bool, may_record: b
 
 def _tensorrt(path: Path, plan: Plan, options: Any, cache: Path | None) -> Any:
     ort.preload_dlls()
-    settings = tensorrt_options(path, plan.precision, cache)
     cuda = (EP_NAMES["cuda"], cuda_options(CUDA_DEVICE[1], graphs=False, nhwc=False))
-    providers = [(EP_NAMES["tensorrt"], settings), cuda]
+    providers = [(EP_NAMES["tensorrt"], tensorrt_options(path, plan.precision, cache)), cuda]
     return _checked(str(path), _whole_graph(options), providers)
 
 

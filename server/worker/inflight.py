@@ -36,7 +36,6 @@ GRACE_S = 1.0
 LOSSES = 3
 """A request that so many engines died with while they ran it is given to no other: it may be what
 kills them."""
-
 FULL = Status.FULL
 """Looking up a member of an enum takes a tenth of a microsecond in Python 3.11."""
 
