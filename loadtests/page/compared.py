@@ -16,6 +16,9 @@ ONE_PROCESS = "one process takes requests and draws, ours hands each request to 
 FEWER_PROCESSES = "fewer processes; ours has an HTTP worker a processor, and one that draws"
 NO_PNG = "it is sent latents and answers pixels: it makes no latents and encodes no PNG"
 CPP = "its HTTP server is C++, which leaves inference more of the processors than our Python does"
+IN_CPP = (
+    "two processes, of which the one that takes requests is C++; ours are five, all of them Python"
+)
 CHECKED = "ours draws golden images and compares them before it says that it is ready"
 REASONS = {
     ("starlette", "1 connection"): ONE_PROCESS,
@@ -37,6 +40,7 @@ REASONS = {
     ("triton", "32 connections"): NO_PNG,
     ("triton", "128 connections"): NO_PNG,
     ("triton", "64 images a request"): NO_PNG,
+    ("triton", "memory"): IN_CPP,
     ("triton", "1 binary row"): CPP,
     ("triton", "CPU of 1 binary row"): CPP,
     ("triton", "CPU of singles"): NO_PNG,

@@ -33,7 +33,7 @@ def bench(axes: Axes, results: Sequence[Result]) -> None:
         for place, name in enumerate(names):
             ratios = result.facts["loads"][name]["ratios"]
             at = place + (number - (len(results) - 1) / 2) * 0.25
-            label = result.hardware if not place else None
+            label = result.place if not place else None
             axes.bar(at, median(ratios), 0.22, color=f"C{number}", alpha=0.5, label=label)
             axes.plot([at] * len(ratios), ratios, ".", color="black", markersize=3)
     axes.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=7)

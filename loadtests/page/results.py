@@ -42,6 +42,11 @@ class Result:
         return str(self.facts.get("hardware", "simulated")).replace("(R)", "")
 
     @property
+    def place(self) -> str:
+        """Return the hardware and the date, as there are several machines of a kind."""
+        return f"{self.hardware}, {self.origin[0]}"
+
+    @property
     def command(self) -> str:
         """Return the command that made it, as one types it; empty if its file does not tell."""
         return str(self.facts.get("command", ""))

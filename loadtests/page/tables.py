@@ -19,7 +19,7 @@ def bench(results: Sequence[Result]) -> str:
     parts = []
     for result in results:
         rows = [_bench_row(*load) for load in result.facts["loads"].items()]
-        told = f"{result.hardware}, medians of {result.facts['rounds']} rounds:"
+        told = f"{result.place}, medians of {result.facts['rounds']} rounds:"
         parts.append(f"{told}\n\n{markdown(columns, rows)}")
     return "\n\n".join(parts)
 
@@ -44,7 +44,7 @@ def spread(results: Sequence[Result]) -> str:
         for name, load in result.facts["loads"].items():
             ratios, middle = load["ratios"], median(load["ratios"])
             lowest, highest = (f"{end / middle - 1:+.0%}" for end in (min(ratios), max(ratios)))
-            place = f"{result.hardware}: {name}"
+            place = f"{result.place}: {name}"
             rows.append([place, str(len(ratios)), lowest, f"{middle:.2f}", highest])
     return markdown(columns, rows)
 
