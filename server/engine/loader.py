@@ -74,8 +74,9 @@ class Loader:
     def _load(self, bundle: Bundle, plans: list[Plan]) -> Loaded:
         """Return ``bundle``, or its float images, as the first of ``plans`` that works runs it."""
         config = self._config
-        # Threads that spin are for a session that is left to batches which run alone.
-        spins = config.lone_threads > config.threads_a_stream
+        # Threads that spin are for a session that is left to batches which run alone, as that of
+        # float images never is.
+        spins = config.lone_threads > config.threads_a_stream and not plans[0].floats
         session, failed = self._open(bundle, plans, config.lone_threads, spins)
         if session.plan.on_gpu:
             return self._on_gpu(bundle, session, failed)

@@ -55,7 +55,7 @@ def open_provider(
     """
     if plan.provider == "openvino":
         return Opened(_openvino(path, plan, threads))
-    options = _options(threads, spins)
+    options = _options(threads, spins and plan.provider == "cpu")
     if plan.provider == "cuda":
         note = cache and cache / "-".join(["layout", *path.parts[-3:-1], path.stem])
         exact = plan.floats or plan.gradient

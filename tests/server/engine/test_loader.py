@@ -49,14 +49,20 @@ def test_bundle_whose_files_are_replaced_while_it_is_opened_is_refused(
         assert len(load(load_bundle(folder)).served.runs) == 1
 
 
-def test_bundle_serves_before_every_stream_has_a_session_of_its_own(engine_dir, monkeypatch):
-    opened = []
+@pytest.fixture
+def opened(monkeypatch):
+    """The threads of each session that is opened, and whether they spin."""
+    found = []
 
-    def count(bundle, plans, threads, cache, spins):
-        opened.append((threads, spins))
+    def noted(bundle, plans, threads, cache, spins):
+        found.append((threads, spins))
         return open_session(bundle, plans, threads, cache, spins)
 
-    monkeypatch.setattr(loader, "open_session", count)
+    monkeypatch.setattr(loader, "open_session", noted)
+    return found
+
+
+def test_bundle_serves_before_every_stream_has_a_session_of_its_own(engine_dir, opened):
     bundle = load_bundle(DEFAULT)
     config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=2)
     loaded = Loader(config, engine_dir, time.monotonic)(bundle)
@@ -99,11 +105,12 @@ def test_bundle_whose_streams_cannot_be_opened_is_served_by_its_first_session(
     assert loaded.served.runs == [first, first]
 
 
-def test_float_images_of_a_bundle_have_one_session_for_all_streams(engine_dir):
+def test_float_images_of_a_bundle_have_one_session_for_all_streams(engine_dir, opened):
     config = ServerConfig(provider="cpu", threads=2, streams=2, max_batch_size=2)
     loaded = Loader(config, engine_dir, time.monotonic)(load_bundle(DEFAULT))
     assert loaded.on_demand[FLOATS].loaded is None
     floats = loaded.on_demand[FLOATS].open()
+    assert opened == [(2, True), (2, False)]
     assert str(floats.plan) == "cpu/f32"
     assert floats.finish is None
     assert floats.served.key not in (loaded.served.key, 0)

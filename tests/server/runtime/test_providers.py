@@ -162,12 +162,13 @@ def test_tensorrt_rtx_is_opened_on_the_first_gpu_and_nothing_else(plugin, monkey
         "InferenceSession",
         lambda path, options, **_: made.append(options) or SimpleNamespace(get_inputs=inputs),
     )
-    opened = open_provider(MODEL, Plan("tensorrt-rtx", "f16"), 1, tmp_path)
+    opened = open_provider(MODEL, Plan("tensorrt-rtx", "f16"), 1, tmp_path, spins=True)
     assert opened.device is None
     [(devices, settings)] = made[-1].devices
     assert [device.at for device in devices] == [0]
     assert settings["nv_runtime_cache_path"] == str(tmp_path)
     assert made[-1].entries["session.disable_cpu_ep_fallback"] == "1"
+    assert made[-1].entries["session.intra_op.allow_spinning"] == "0"
 
 
 @pytest.mark.parametrize("spins", [False, True])
