@@ -6,22 +6,20 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from loadtests.serving import Server, get, serving
 from server.config import ServerConfig
 from tests.bundles import copy_version
-from tests.chaos.processes import family, is_whole
+from tests.chaos.processes import family, is_whole, stands_still
 from tests.patience import PATIENCE_S
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 """On the server's Python path, this has ONNX Runtime fail on demand."""
 BATCH_HANGS_S = ServerConfig().batch_timeout_ms / 1000
 """After this time the engine itself takes a batch for one that hangs."""
-STOPPED = "TtZX"
-"""The states of threads that are stopped or have ended. Source: proc(5)."""
 LOOK_S = 10.0
 """The seconds that a look at a server takes at most: an HTTP worker that hangs answers none."""
 ENGINE_HANGS_S = ServerConfig().silence_s + 2
@@ -132,15 +130,6 @@ def stopped(pids: list[int]) -> Iterator[None]:
     finally:
         for pid in pids:
             kill([pid], signal.SIGCONT)
-
-
-def stands_still(pid: int) -> bool:
-    """Return whether no thread of a process runs; one that has ended has none."""
-    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
-        with suppress(OSError):  # it ends meanwhile
-            if stat.read_text().rpartition(")")[2].split()[0] not in STOPPED:
-                return False
-    return True
 
 
 def freeze(pids: list[int]) -> None:

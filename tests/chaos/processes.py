@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+STOPPED = "TtZX"
+"""The states of threads that are stopped or have ended. Source: proc(5)."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,15 @@ def processes() -> Iterator[Process]:
         with suppress(OSError):  # it ended while we looked
             _, parent, _, session = stat.read_text().rpartition(")")[2].split()[:4]
             yield Process(int(stat.parent.name), int(parent), int(session))
+
+
+def stands_still(pid: int) -> bool:
+    """Return whether no thread of a process runs; one that has ended has none."""
+    for stat in PROC.glob(f"{pid}/task/*/stat"):
+        with suppress(OSError):  # it ended while we looked
+            if stat.read_text().rpartition(")")[2].split()[0] not in STOPPED:
+                return False
+    return True
 
 
 def open_files(pid: int) -> set[tuple[str, int]]:

@@ -12,8 +12,6 @@ from tests.loadtests.fakes import LOADTEST_PYTHON
 from tests.servers import PATIENCE_S
 
 LOCUST = [LOADTEST_PYTHON, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"]
-
-
 LONGER_S = (5, 50, 500)
 """The seconds of a run, and of the next one where a slow machine did not ask for everything."""
 ANY_PACE = ("--max-p95-ms", f"{PATIENCE_S * 1000}")
@@ -64,14 +62,18 @@ def counts(name: str, at_least: int = 1) -> Callable[[str], bool]:
 
 def has_rows(output: str, names: Iterable[str]) -> bool:
     """Return whether our report has a row of each of ``names``."""
-    report = output.partition("Exact times")[2]
-    return all(re.search(rf"^{re.escape(name)} +\d", report, re.MULTILINE) for name in names)
+    return all(_rows(output, name) for name in names)
 
 
 def row(output: str, name: str) -> list[int]:
     """Return how many requests of ``name`` were good, refused, late and failed, by our report."""
+    (found,) = _rows(output, name)
+    return [int(each.replace(",", "")) for each in found]
+
+
+def _rows(output: str, name: str) -> list[tuple[str, ...]]:
+    """Return the four numbers of each row of ``name`` in our report."""
     report = output.partition("Exact times")[2]
-    (found,) = re.findall(
+    return re.findall(
         rf"^{re.escape(name)} +([\d,]+) +([\d,]+) +([\d,]+) +([\d,]+) ", report, re.MULTILINE
     )
-    return [int(each.replace(",", "")) for each in found]
