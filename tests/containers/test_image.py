@@ -21,12 +21,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from loadtests.serving import free_port
 from tests.containers import engine
 from tests.containers.engine import BASE, Docker, Missing
 from tests.containers.pods import IMAGE, Pod, limits_of, pod
-from tests.k8s.rendering import pod_template
+from tests.k8s.rendering import container_of, only, pod_template, render_folder
 from tests.k8s.test_load_job import LOAD, arguments, job_of, render_job
 from tests.loadtests.locust_process import LONGER_S, has_rows, row
 from tests.servers import PATIENCE_S, until
@@ -251,3 +252,67 @@ def test_image_of_the_load_generator_judges_a_server_as_its_jobs_start_it(
     good, *others = row(report, "single image")
     assert not any(others), report
     assert drawn >= good > 0
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training's image as the one pod of its Job, with a folder in place of its volume."""
+
+    docker: Docker
+    image: str
+    runs: Path
+
+    def start(self, name: str, *options: str, epochs: int) -> None:
+        """Begin a run, or go on with it, in a network of its own."""
+        job = only(render_folder(ROOT / "k8s/jobs/train"), "Job")
+        container = container_of(job)
+        settings = {each["name"]: each["value"] for each in container["env"]}
+        settings |= {"WORKERS": "1", "JOB_COMPLETION_INDEX": "0"}
+        limits = [x for x in limits_of(pod_template(job)) if not x.startswith("--cpus")]
+        shell, *script = container["command"]
+        self.docker(
+            *("run", "--detach", f"--name={name}", "--network=none", *limits),
+            f"--add-host={settings['JOB']}-0.{settings['SERVICE']}:127.0.0.1",
+            *(f"--env={key}={value}" for key, value in settings.items()),
+            *(f"--volume={self.runs}:/runs", f"--entrypoint={shell}", self.image, *script),
+            *("--out=/runs/cars", f"--epochs={epochs}", *options),
+        )
+
+    def has_done(self, epochs: int) -> bool:
+        return (self.runs / f"cars/checkpoints/ckpt-{epochs}.index").exists()
+
+
+@pytest.fixture
+def training(docker: Docker, tmp_path: Path) -> Iterator[Training]:
+    image = "carfront:train"
+    dockerfile = f"--file={ROOT / 'training/Dockerfile'}"
+    docker("build", "--network=host", "--pull=false", f"--tag={image}", dockerfile, str(ROOT))
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 40, 40, 3), np.uint8)
+    for number, each in enumerate(pixels):
+        Image.fromarray(each).save(photographs / f"{number}.png")
+    tmp_path.chmod(0o777)  # as the pod's fsGroup would have it
+    yield Training(docker, image, tmp_path)
+    docker("rm", "--force", "stopped", "finished")
+
+
+def test_image_of_the_training_goes_on_where_sigterm_stopped_it(training: Training):
+    docker, few = training.docker, ["--batch-size=8", "--statistics-passes=1", "--swd-every=0"]
+    few += ["--data=folder", "--data-path=/runs/photographs"]
+    training.start("stopped", *few, epochs=1000)
+    is_running = "{{.State.Running}}"
+    until(
+        lambda: (
+            training.has_done(1) or docker("inspect", "--format", is_running, "stopped") != "true"
+        )
+    )
+    docker("stop", f"--time={PATIENCE_S:g}", "stopped")
+    told = docker("logs", "stopped")
+    assert docker("wait", "stopped") == "130", told
+    stopped = re.search(r"stopped after epoch (\d+) of 1000", told)
+    assert stopped, told
+    epochs = int(stopped[1]) + 1
+    training.start("finished", *few, epochs=epochs)
+    assert docker("wait", "finished") == "0", docker("logs", "finished")
+    assert training.has_done(epochs)
