@@ -1,7 +1,11 @@
 """Each kind of user against the real server: its answers pass, a wrong byte in them does not."""
 
+import subprocess
+
 import pytest
 
+from loadtests.serving import ROOT
+from tests.loadtests.fakes import LOADTEST_PYTHON
 from tests.loadtests.locust_process import ANY_PACE, counts, row, start, stopped
 from tests.loadtests.tampering import tampering
 from tests.servers import LARGE_BATCHES, PYTHON, serving
@@ -19,6 +23,24 @@ ASKED = {
 }
 """What each kind of user asks for."""
 DRAWN = [kind for kind in ASKED if kind != "BadClient"]
+
+
+CACHE = """
+from loadtests.load.users.images import CacheHitter
+
+class Cache(CacheHitter):
+    def __init__(self):
+        self.popular, self.kept, self.asked = range(70), {}, set()
+
+    def get(self, seed, name, tag):
+        self.asked.add(seed)
+        self.kept[seed] = '"tag"', b""
+
+cache = Cache()
+for _ in range(20_000):
+    cache.look_again()
+print(len(cache.asked))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -57,3 +79,10 @@ def test_a_wrong_byte_is_found(url, kind):
     assert status == 1, output
     assert "MISSED, by the SLO 'default': " in output
     assert "requests failed" in output
+
+
+def test_a_cache_asks_in_time_for_every_popular_image():
+    """The golden images are among them: a cache of others would find nothing wrong."""
+    command = [LOADTEST_PYTHON, "-c", CACHE]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout == "70\n"

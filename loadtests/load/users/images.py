@@ -64,13 +64,17 @@ class CacheHitter(Caller):
 
     @task
     def look_again(self) -> None:
-        """Ask whether an image is still the same; get those that are not kept yet."""
+        """Ask whether an image is still the same; get those that are not kept yet.
+
+        A stale image makes room for another one: in time every popular image is drawn and checked.
+        """
         if len(self.kept) < KEPT_IMAGES:
             self.get(random.choice(self.popular), "image to cache", "")
             return
         seed = random.choice(tuple(self.kept))
         if random.random() < STALE_SHARE:
             self.get(seed, "image to cache", '"of an earlier version"')
+            self.kept.pop(seed)
         else:
             self.get(seed, "cached image", self.kept[seed][0])
 
