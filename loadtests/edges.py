@@ -31,6 +31,8 @@ ALL_FOR = 2
 """How many times as long the phase ``all`` is: its connections take longer to be there."""
 MEMORY_S = 90.0
 """The seconds at most of the phase ``memory``, which ends once all answers are held."""
+METRICS_S = 2.0
+"""The seconds after which a server that does not tell its metrics is asked no longer."""
 FILES = 8192
 """The open files that this program and the server need."""
 RSS = re.compile(r'carfront_process_resident_memory_bytes\{process="(http.*?)"\} (\S+)')
@@ -179,7 +181,7 @@ def hold(
 def workers_mb(server: Server) -> float:
     """Return the resident memory of all HTTP workers in MB, 0 where the server does not answer."""
     try:
-        text = get(f"{server.url}/metrics", 2.0).decode()
+        text = get(f"{server.url}/metrics", METRICS_S).decode()
     except OSError:
         return 0.0
     return sum(float(value) for _, value in RSS.findall(text)) / 1e6

@@ -22,7 +22,7 @@ from statistics import median
 
 from loadtests.callers import Callers, Phase
 from loadtests.percentile import percentile
-from loadtests.readings import Reading, save
+from loadtests.readings import MeasureError, Reading, save
 from loadtests.serving import Server, ServerFailed, serving
 
 FEWEST, MOST = 16, 2048
@@ -94,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
             outcome = asyncio.run(
                 overload(server, args.rounds, args.seconds, args.deadline_ms / 1000)
             )
-    except ServerFailed as error:
+    except (MeasureError, ServerFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -122,7 +122,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 async def overload(server: Server, rounds: int, seconds: float, deadline_s: float) -> Outcome:
-    """Measure the peak of ``server``, and its rate when ten times the peak is offered."""
+    """Measure the peak of ``server``, and its rate when ten times the peak is offered.
+
+    Raises:
+        MeasureError: no image was delivered while a peak was measured.
+    """
     peaks: list[Phase] = []
     overloads: list[Phase] = []
     batches_s: list[float] = []
@@ -130,7 +134,7 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
         for _ in range(WARM):  # the server and this program learn the server's rate
             warm = await callers.closed_loop(2.0, CALLERS)
             callers.images = images_a_request(warm.images_per_s, deadline_s)
-        peaks.append(await callers.closed_loop(seconds, CALLERS))
+        peaks.append(await peak_of(callers, seconds))
         for number in range(1, rounds + 1):
             pace = TIMES * peaks[-1].images_per_s / callers.images
             before = Reading.of(server)
@@ -138,7 +142,7 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
             spent = Reading.of(server) - before
             overloads.append(over)
             batches_s.append(spent.inference_s / max(spent.batches, 1))
-            peaks.append(await callers.closed_loop(seconds, CALLERS))
+            peaks.append(await peak_of(callers, seconds))
             print(f"round {number} of {rounds}: {over.images_per_s:,.0f} images/s", flush=True)
     around = [(a.images_per_s + b.images_per_s) / 2 for a, b in pairwise(peaks)]
     peak = median(around)
@@ -154,6 +158,18 @@ async def overload(server: Server, rounds: int, seconds: float, deadline_s: floa
         refused_p99_s=percentile([s for over in overloads for s in over.refused_s], 99),
         statuses=dict(sum((over.statuses for over in overloads), Counter())),
     )
+
+
+async def peak_of(callers: Callers, seconds: float) -> Phase:
+    """Return the answers to callers that ask without pause.
+
+    Raises:
+        MeasureError: no image was delivered, so there is no rate to compare another one with.
+    """
+    phase = await callers.closed_loop(seconds, CALLERS)
+    if not phase.delivered:
+        raise MeasureError(f"no image was delivered in {seconds:g} s without overload")
+    return phase
 
 
 def images_a_request(images_per_s: float, deadline_s: float) -> int:

@@ -28,6 +28,8 @@ LOADS = (
 )
 EVERY_S = 1.0
 """The seconds between two readings of the server's metrics."""
+FEWEST = 3
+"""The number of samples of a run at least, so that there are rates to compare."""
 WARM = 0.2
 """The part of the run after which the server is warm: memory and rate should stay from then on."""
 GROWTH = 1.03
@@ -98,8 +100,10 @@ def sampled(server: Server, seconds: float) -> Iterator[Sample]:
             command = [*wrk.command_for(load, Path(folder)), f"-d{int(seconds) + 60}s", server.url]
             stack.enter_context(wrk.running(command))
         began = told = time.monotonic()
-        while (now := time.monotonic()) - began < seconds:
+        count = 0
+        while (now := time.monotonic()) - began < seconds or count < FEWEST:
             yield Sample.of(server, began)
+            count += 1
             if now - told >= 60:
                 told = now
                 print(f"{(now - began) / 60:.0f} of {seconds / 60:g} minutes", flush=True)

@@ -25,6 +25,7 @@ from tests.servers import PATIENCE_S, PATIENT, PYTHON, SMALL_BATCHES, serving, u
 pytestmark = pytest.mark.servers
 BUNDLE = ROOT / "models" / "cars-dcgan" / "2"
 SEEDS = 20_000
+SHARDS = 40
 NONE_DRAWN = "Stopped: 0 of 1,000,000 images are in {}, in whole files. The same command goes on."
 PROXIES = {"NO_PROXY": "127.0.0.1"}
 
@@ -161,36 +162,62 @@ def shards(folder: Path) -> dict[str, tuple[int, int]]:
     return {name: (x.st_ino, x.st_mtime_ns) for name, x in facts.items()}
 
 
-def test_twenty_thousand_images_are_complete_after_two_kills(tmp_path):
-    wanted = command(
-        "generate", "--seeds", f"0:{SEEDS}", "-o", tmp_path, "--shard-mb", 2, "--bundle", BUNDLE
+def generation(folder):
+    return command(
+        "generate", "--seeds", f"0:{SEEDS}", "-o", folder, "--shard-mb", 2, "--bundle", BUNDLE
     )
+
+
+def killed_twice(folder):
+    """Have the generation of a data set killed twice; return its shards and its last words.
+
+    Nothing, where it was done before it was sent a signal.
+    """
     there = {}
     for count, how in ((7, signal.SIGKILL), (19, signal.SIGINT)):
         process = subprocess.Popen(
-            wanted, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            generation(folder),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         more = max(count, len(there) + 1)  # the process draws, and is not about to start
-        until(lambda more=more: len(shards(tmp_path)) >= more)
-        process.send_signal(how)
+        until(lambda more=more: len(shards(folder)) >= more)
+        process.send_signal(how)  # none is sent to a process that has ended
+        was_done = process.returncode == 0
         told = process.communicate()[1]
+        if was_done:
+            return None
         assert process.returncode == (-9 if how == signal.SIGKILL else 130), told
-        assert there.items() <= shards(tmp_path).items()  # none of them was drawn again
-        there = shards(tmp_path)
-        assert count <= len(there) < 40
-    assert f"of {SEEDS:,} images are in {tmp_path}, in whole files" in told
-    assert not list(tmp_path.glob(".shard*"))
-    done = subprocess.run(wanted, cwd=ROOT, capture_output=True, text=True)
+        assert there.items() <= shards(folder).items()  # none of them was drawn again
+        there = shards(folder)
+        assert count <= len(there) <= SHARDS
+        if len(there) == SHARDS:
+            return None
+    return there, told
+
+
+def test_twenty_thousand_images_are_complete_after_two_kills(tmp_path):
+    for number in range(3):
+        folder = tmp_path / f"{number}"
+        if killed := killed_twice(folder):
+            break
+    assert killed, "the data set was complete before it was killed"
+    there, told = killed
+    assert f"of {SEEDS:,} images are in {folder}, in whole files" in told
+    assert not list(folder.glob(".shard*"))
+    done = subprocess.run(generation(folder), cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert there.items() <= shards(tmp_path).items()
-    assert json.loads((tmp_path / INDEX).read_text())["complete"] is True
+    assert there.items() <= shards(folder).items()
+    assert json.loads((folder / INDEX).read_text())["complete"] is True
     seeds = []
-    for name in sorted(shards(tmp_path)):
-        with tarfile.open(tmp_path / name) as tar:
+    for name in sorted(shards(folder)):
+        with tarfile.open(folder / name) as tar:
             seeds += [int(each.removesuffix(".png")) for each in tar.getnames()]
     assert seeds == [*range(SEEDS)]
-    found = carfront("verify", tmp_path, "--sample", 2048, "--bundle", BUNDLE)
+    found = carfront("verify", folder, "--sample", 2048, "--bundle", BUNDLE)
     assert found.returncode == 0, found.stderr
-    told = r"20,000 images in 40 files are as they were written; (2,\d+) drawn again"
+    told = rf"20,000 images in {SHARDS} files are as they were written; (2,\d+) drawn again"
     drawn = re.search(told, found.stdout)[1]
     assert 2048 <= int(drawn.replace(",", "")) < 2048 + 256

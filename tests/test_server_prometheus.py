@@ -104,27 +104,40 @@ def test_every_panel_shows_what_callers_do(watched: Watched):
     until(lambda: watched.prometheus.ask(counts) == wanted)
     panel = partial(watched.panel, window=ALL_OF_IT)
     until(lambda: all(panel(*each) for each in FULL))
-    rates = panel("Requests by status")
-    assert set(rates) == set(wanted)
-    for status, times in wanted.items():  # Prometheus goes on a little beyond what it has seen
-        assert 0.999 * times <= rates[status] * float(ALL_OF_IT.rstrip("s")) <= 1.3 * times
+
+    def rates_are_right() -> bool:
+        rates, seconds = panel("Requests by status"), float(ALL_OF_IT.rstrip("s"))
+        return set(rates) == set(wanted) and all(
+            0.999 * times <= rates[status] * seconds <= 1.3 * times
+            for status, times in wanted.items()
+        )
+
+    until(rates_are_right)  # Prometheus goes on beyond what it has seen: the less, the more that is
     for title, query in FULL:
         assert all(value >= 0 for value in panel(title, query).values())
     for title, query in EMPTY:
         assert panel(title, query) == {}, title
     assert watched.shows("Refused by key", "poor", "rate", window=ALL_OF_IT)
-    assert watched.shows("Provider fallbacks", "cuda/f32")
-    assert panel("Failed requests") == {(): 0}
+    until(lambda: watched.shows("Provider fallbacks", "cuda/f32"))
+    until(lambda: panel("Failed requests") == {(): 0})
     assert watched.series("http_server_requests_total") == known
 
 
 def test_killed_engines_are_told_by_their_cause(watched: Watched):
+    """The alert wants two restarts within seconds, in which a slow machine may load no model."""
+
+    def again() -> bool:
+        before = watched.worth("Engine restarts", 0, "a")
+        kill(watched.victim.engines)
+        until(lambda: watched.rises("Engine restarts", 0, "a", before))
+        return watched.fires("CarfrontEngineRestarts")
+
     for deaths in (1, 2):
         until(lambda: watched.shows("Engine up"))
         kill(watched.victim.engines)
         is_told = partial(watched.shows, "Engine restarts", "killed", query=1, above=deaths - 0.5)
         until(is_told)
-    until(lambda: watched.fires("CarfrontEngineRestarts"))
+    until(again)
 
 
 def test_an_engine_that_does_not_come_back(watched: Watched):
@@ -210,15 +223,25 @@ def test_replicas_that_differ_and_one_that_draws_nearly_as_much_as_it_can(
     other, _ = second
     slow = Watched(other, watched.prometheus)
     watched.ask("/v1/images/7.png")
-    with ThreadPoolExecutor(1) as pool:
-        taken = pool.submit(order, other, "slow")
-        until(other.order.exists)
-        slow.ask("/v1/images", {"n": 8, "format": "npy"})
-        taken.result()
-    with asking([lambda: slow.ask("/v1/images/7.png")] * 2):
-        differing = "CarfrontPlansDiffer", "CarfrontModelsDiffer"
-        until(lambda: watched.fires(*differing, "CarfrontNearCapacity"))
-        until(lambda: watched.shows("Capacity in use", above=0.9, window="5s"))
+
+    def is_told() -> bool:
+        return watched.fires(
+            "CarfrontPlansDiffer", "CarfrontModelsDiffer", "CarfrontNearCapacity"
+        ) and watched.shows("Capacity in use", above=0.9, window="5s")
+
+    def is_told_of_a_slow_engine() -> bool:
+        """Whether it is told within a minute: an engine that was replaced is not slow any more."""
+        with ThreadPoolExecutor(1) as pool:
+            taken = pool.submit(order, other, "slow")
+            until(other.order.exists)
+            slow.ask("/v1/images", {"n": 8, "format": "npy"})
+            taken.result()
+        deadline = time.monotonic() + 60
+        with asking([lambda: slow.ask("/v1/images/7.png")] * 2):
+            until(lambda: is_told() or time.monotonic() > deadline)
+            return is_told()
+
+    until(is_told_of_a_slow_engine)
     until(lambda: watched.panel("Not on all replicas") == {(): 2})
     until(lambda: watched.panel("Replicas") == {(): 2})
 

@@ -17,11 +17,23 @@ class Ramp:
         self._users = 0
         self.record = Record()
         """What became of the requests of the present step; whoever counts requests counts here."""
-        self.kept = 0
-        """The largest number of users that kept the SLO over a step."""
         self.missed = 0
-        """The number of users that missed it; 0 if none has."""
+        """The number of users that missed the SLO over a step; 0 if none has."""
         self._why: list[str] = []
+        self._clean: list[tuple[int, set[str]]] = []
+        """The users of each step without a miss, and the limits that it could not be judged by."""
+        self._never_judged = {*slo.not_judged(Record(), objective)}
+        """The limits that no step so far could be judged by."""
+
+    @property
+    def kept(self) -> int:
+        """The largest number of users that kept the SLO over a step.
+
+        A step counts if it could be judged by all limits that any step could be judged by. What
+        nobody asks for in the whole run has no answer in any step.
+        """
+        counts = (users for users, unjudged in self._clean if unjudged <= self._never_judged)
+        return max(counts, default=0)
 
     def is_broken(self, time: float, users: int) -> bool:
         """Judge the step that is over, if one is, and tell whether the SLO was missed.
@@ -31,14 +43,20 @@ class Ramp:
         """
         step = self._shape.step(time)
         if (time >= 1 or step != self._step) and self.record.requests:
-            self._why = slo.misses(self.record, self._slo)
-            if self._why:
-                self.missed = self._users
-            else:
-                self.kept = self._users
-            self.record.of.clear()
+            self._judge()
         self._step, self._users = step, users
         return bool(self.missed)
+
+    def _judge(self) -> None:
+        """Judge the step that is over by its record, and empty that for the next one."""
+        unjudged = {*slo.not_judged(self.record, self._slo)}
+        self._never_judged &= unjudged
+        self._why = slo.misses(self.record, self._slo)
+        if self._why:
+            self.missed = self._users
+        else:
+            self._clean.append((self._users, unjudged))
+        self.record.of.clear()
 
     def misses(self, total: Record) -> list[str]:
         """Return what the whole run misses: a breaking point is no fault, a wrong answer is one."""

@@ -1,6 +1,5 @@
 """Clients that ask a server without pause and compare every image with what it drew before."""
 
-import http.client
 import io
 import json
 import random
@@ -8,11 +7,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 import numpy as np
 from PIL import Image
 
+from tests.kept_connection import CameLate, KeptConnection
 from tests.patience import PATIENCE_S
 
 SEEDS = 4096
@@ -25,12 +26,11 @@ sake, also where a fault leaves half of the machine."""
 
 
 class Client:
-    """One keep-alive connection that is made anew when it breaks."""
+    """One keep-alive connection that is made anew when it breaks; ``lost`` is told how it broke."""
 
-    def __init__(self, url: str, broken: Callable[[], None] = lambda: None) -> None:
-        self._place = urlsplit(url).netloc
-        self._broken = broken
-        self._connection = http.client.HTTPConnection(self._place, timeout=PATIENCE_S)
+    def __init__(self, url: str, lost: Callable[[str], None] = lambda how: None) -> None:
+        self._lost = lost
+        self._connection = KeptConnection(urlsplit(url).netloc)
 
     def __del__(self) -> None:
         self._connection.close()
@@ -46,11 +46,10 @@ class Client:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                self._connection.request(method, path, data, headers)
-                response = self._connection.getresponse()
+                response = self._connection.answer_to(method, path, data, headers)
                 answer = response.read()
-            except (OSError, http.client.HTTPException):
-                self._broken()
+            except (OSError, HTTPException) as error:
+                self._lost("late requests" if isinstance(error, CameLate) else "broken connections")
                 self._connection.close()
                 if time.monotonic() > deadline:
                     raise
@@ -123,7 +122,7 @@ class Clients:
 
     def _loop(self, number: int) -> None:
         rng = random.Random(number)
-        client = Client(self._url, lambda: self._count("broken connections"))
+        client = Client(self._url, self._count)
         while not self._stop.is_set():
             n = rng.choice(self._sizes)
             seed = rng.randrange(len(self._golden) - n + 1)

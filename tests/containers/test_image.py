@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ from tests.containers.engine import BASE, Docker, Missing
 from tests.containers.pods import IMAGE, Pod, limits_of, pod
 from tests.k8s.rendering import container_of, only, pod_template, render_folder
 from tests.k8s.test_load_job import LOAD, arguments, job_of, render_job
-from tests.loadtests.locust_process import LONGER_S, has_rows, row
+from tests.kept_connection import CameLate, KeptConnection
+from tests.loadtests.locust_process import LONGER_S, PATIENT_MASTER, has_rows, row
 from tests.servers import PATIENCE_S, until
 
 pytestmark = pytest.mark.servers
@@ -66,15 +67,16 @@ class Callers:
     ended: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, number: int) -> None:
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)) as connection:
+        with closing(KeptConnection(f"127.0.0.1:{self.port}")) as connection:
             for seed in itertools.count(number * 100_000):
                 if self.ended.is_set():
                     return
                 is_new = connection.sock is None
                 try:
-                    connection.request("GET", f"/v1/images/{seed}.png")
-                    response = connection.getresponse()
+                    response = connection.answer_to("GET", f"/v1/images/{seed}.png")
                     response.read()
+                except CameLate:
+                    continue
                 except (OSError, HTTPException) as error:
                     if not is_new:  # a new one may still wait to be accepted when the server ends
                         self.broken.append(repr(error))
@@ -236,7 +238,9 @@ def test_image_of_the_load_generator_judges_a_server_as_its_jobs_start_it(
         docker(*as_job("worker", "--master-port", port, options=("--detach", "--name=worker")))
         try:
             plan = f"--volume={tmp_path}:/etc/carfront-load:ro"
-            return docker(*as_job("master", "--master-bind-port", port, options=("--rm", plan)))
+            patience = f"--volume={PATIENT_MASTER}:/patience:ro", "--env=PYTHONPATH=/patience"
+            options = ("--rm", plan, *patience)
+            return docker(*as_job("master", "--master-bind-port", port, options=options))
         finally:
             docker("rm", "--force", "worker")
 

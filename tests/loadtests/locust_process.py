@@ -6,12 +6,15 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from loadtests.serving import ROOT
 from tests.loadtests.fakes import LOADTEST_PYTHON
 from tests.servers import PATIENCE_S
 
 LOCUST = [LOADTEST_PYTHON, "-m", "locust", "-f", "loadtests/locustfile.py", "--headless"]
+PATIENT_MASTER = Path(__file__).with_name("patient_master")
+"""On the Python path of Locust, this has a master wait for workers that stand still."""
 LONGER_S = (5, 50, 500)
 """The seconds of a run, and of the next one where a slow machine did not ask for everything."""
 ANY_PACE = ("--max-p95-ms", f"{PATIENCE_S * 1000}")
@@ -20,10 +23,11 @@ ANY_PACE = ("--max-p95-ms", f"{PATIENCE_S * 1000}")
 
 def start(*args: str, command: list[str] = LOCUST) -> subprocess.Popen[str]:
     """Start Locust, or another ``command``, with ``args``."""
+    path = os.pathsep.join([str(PATIENT_MASTER), os.environ.get("PYTHONPATH", "")])
     return subprocess.Popen(
         [*command, *args],
         cwd=ROOT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -142,12 +142,15 @@ def test_two_servers_are_compared_with_every_answer_right(tmp_path):
     saved = tmp_path / "compared.json"
     command = [sys.executable, "-m", "loadtests.compare", "ours=.", f"flask={PEER.place}"]
     wanted = ["start", "first image", "32 connections", "CPU of singles", "memory", "killed"]
-    options = ["--rounds=1", "--seconds=1", f"--python={SERVE_PYTHON}", f"--save={saved}"]
-    only = [f"--only={name}" for name in wanted]
+    command += ["--rounds=1", f"--python={SERVE_PYTHON}", f"--save={saved}"]
+    command += [f"--only={name}" for name in wanted]
     env = {**os.environ, **UNHURRIED}
-    ended = subprocess.run(
-        [*command, *options, *only], cwd=ROOT, env=env, capture_output=True, text=True
-    )
+    for seconds in (1, 10, 100):  # as many as this machine needs
+        ended = subprocess.run(
+            [*command, f"--seconds={seconds}"], cwd=ROOT, env=env, capture_output=True, text=True
+        )
+        if "no request was answered" not in ended.stderr + ended.stdout:
+            break
     assert ended.returncode == 0, ended.stderr
     found = json.loads(saved.read_text())
     assert found["dashes"] == []

@@ -27,21 +27,26 @@ CONFIGS = {"nginx": "proxy/nginx.conf", "haproxy": "proxy/haproxy.cfg"}
 TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 """The folders that nginx wants, by the names of their settings."""
 WAITS = re.compile(r"(client_header_timeout|client_body_timeout|timeout http-request +)\s*10s")
-"""How long a proxy waits for a request, which tests do not."""
+"""How long a proxy waits for a request: a machine that is slow for a while is waited for."""
+CHECK = f"    timeout check {PATIENCE_S}s\n"
+"""Without a time of its own a check has to be answered before the next one."""
 
 
-def changed(config, port, upstream, folder):
-    """Return the text of ``config`` with other places and shorter waits; what it lacks fails."""
+def changed(config, port, upstream, folder, waits_s):
+    """Return the text of ``config`` with other places and waits; what it lacks fails."""
     places = {
         "nginx": {"listen 8080;": f"listen 127.0.0.1:{port};", "127.0.0.1:8000;": f"{upstream};"},
-        "haproxy": {"bind :8080": f"bind 127.0.0.1:{port}", "127.0.0.1:8000": upstream},
+        "haproxy": {
+            "bind :8080": f"bind 127.0.0.1:{port}",
+            "    server one 127.0.0.1:8000": f"{CHECK}    server one {upstream}",
+        },
     }
     text = (ROOT / CONFIGS[config]).read_text()
     for old, new in places[config].items():
         assert text.count(old) == 1
         text = text.replace(old, new)
     assert WAITS.search(text)
-    text = WAITS.sub(r"\1 1s", text)
+    text = WAITS.sub(rf"\1 {waits_s}s", text)
     if config == "nginx":
         own = "".join(f"{name}_temp_path {folder}/{name};\n" for name in TEMPORARY)
         text = text.replace("http {", f"http {{\n{own}")
@@ -52,14 +57,15 @@ def changed(config, port, upstream, folder):
 
 
 @contextmanager
-def proxied(config, upstream, folder, ready=(200,)):
+def proxied(config, upstream, folder, ready=(200,), waits_s=PATIENCE_S):
     """Run a proxy in front of ``upstream``, as host:port; yield its host:port.
 
-    The proxy is ready once it answers with one of the statuses ``ready``.
+    The proxy is ready once it answers with one of the statuses ``ready``. It waits for a request
+    for ``waits_s``.
     """
     place = f"127.0.0.1:{free_port()}"
     file = folder / CONFIGS[config].rpartition("/")[2]
-    file.write_text(changed(config, place.rpartition(":")[2], upstream, folder))
+    file.write_text(changed(config, place.rpartition(":")[2], upstream, folder, waits_s))
     command = {
         "nginx": ["nginx", "-p", folder, "-c", file, "-g", "daemon off; error_log stderr;"],
         "haproxy": ["haproxy", "-db", "-f", file],
@@ -123,6 +129,13 @@ def proxies(server, tmp_path_factory):
 @pytest.fixture(params=list(CONFIGS))
 def proxy(request, proxies):
     return proxies[request.param]
+
+
+@pytest.fixture(params=list(CONFIGS))
+def hasty_proxy(request, server, tmp_path):
+    """Yield the host:port of a proxy that waits for a request for a second."""
+    with proxied(request.param, server, tmp_path, waits_s=1) as place:
+        yield place
 
 
 def test_image_is_the_same_as_without_a_proxy(proxy, server):
@@ -228,8 +241,8 @@ def test_what_is_not_for_the_public_is_not_shown(proxy, path):
         b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{",
     ],
 )
-def test_request_that_does_not_go_on_is_ended_by_the_proxy(proxy, server, begun):
-    host, port = proxy.split(":")
+def test_request_that_does_not_go_on_is_ended_by_the_proxy(hasty_proxy, begun):
+    host, port = hasty_proxy.split(":")
     with socket.create_connection((host, int(port)), PATIENCE_S) as slow:
         slow.sendall(begun)
         rest = b""
@@ -237,7 +250,7 @@ def test_request_that_does_not_go_on_is_ended_by_the_proxy(proxy, server, begun)
             while data := slow.recv(4096):
                 rest += data
     assert rest == b"" or rest.startswith(b"HTTP/1.1 408 ")
-    assert request(proxy, "GET", "/healthz")[0] == 200
+    until(lambda: status_of(hasty_proxy) == 200)
 
 
 def test_slow_reader_is_the_proxys(proxies, server):

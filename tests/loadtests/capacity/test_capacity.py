@@ -8,7 +8,7 @@ from loadtests.capacity import __main__ as capacity
 from loadtests.capacity import meter, slo
 from loadtests.capacity.search import Found, Search
 from tests.loadtests.fakes import fake_server
-from tests.servers import PATIENCE_S, PYTHON, SMALL_BATCHES
+from tests.servers import NO_TIMEOUTS, PATIENCE_S, PYTHON, SMALL_BATCHES
 from tests.small_model import small_model
 
 SHORT = ["--seconds", "0.3", "--beyond", "2", "--percentile", "80", "--precision", "50"]
@@ -54,7 +54,7 @@ def test_capacity_of_the_real_server(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(capacity, "CURVE", (0.5,))
     monkeypatch.setattr(meter, "PATIENCE_S", PATIENCE_S)
     small_model(tmp_path / "models")
-    settings = {**SMALL_BATCHES, "CARFRONT_MODELS": str(tmp_path / "models")}
+    settings = {**SMALL_BATCHES, **NO_TIMEOUTS, "CARFRONT_MODELS": str(tmp_path / "models")}
     env = [f"--env={name}={value}" for name, value in settings.items()]
     kinds = ["png:1", "npy:4", "oip:4"]
     limits = ["--limit-ms", "500", "--refused", "5", "--save", str(tmp_path / "run")]

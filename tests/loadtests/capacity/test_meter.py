@@ -12,9 +12,16 @@ from loadtests.capacity.meter import FEWEST, MOST, Length, Meter, generators, lo
 from loadtests.capacity.slo import Slo
 from loadtests.serving import Server
 from tests.loadtests.fakes import SHAPE, fake_server
+from tests.servers import PATIENCE_S
 
 PATIENT = Slo(percentile=0.9, limit_ms=1000.0, refused=0.001)
 NPY = Kind("npy", 16)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """How fast a server answers is measured, not tested."""
+    monkeypatch.setattr("loadtests.capacity.meter.PATIENCE_S", PATIENCE_S)
 
 
 def meter(url, pool, **changes):

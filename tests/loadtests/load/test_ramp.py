@@ -1,5 +1,7 @@
 """A ramp finds between which numbers of users the SLO breaks."""
 
+from dataclasses import replace
+
 import pytest
 
 from loadtests.answers import Refused, WrongAnswer
@@ -52,6 +54,19 @@ def test_a_server_that_never_breaks_is_told_so(ramp):
 def test_a_step_without_an_answer_is_judged_with_the_next_one(ramp):
     assert climb(ramp, [10, None, None, 200]) == [False] * 4 + [True]
     assert (ramp.kept, ramp.missed) == (10, 40)
+
+
+def test_a_step_without_an_answer_that_the_slo_judges_keeps_nothing(ramp):
+    ramp.record.add("front page", 1.0, None)
+    assert climb(ramp, [None, 200]) == [False, False, True]
+    assert (ramp.kept, ramp.missed) == (0, 20)
+
+
+def test_a_step_counts_without_an_answer_to_what_nobody_asks_for():
+    sheets = Latency("sheet of 64", 99, 500)
+    ramp = Ramp(RAMP, replace(QUICK, latencies=(*QUICK.latencies, sheets)))
+    climb(ramp, [10, 20, 170])
+    assert (ramp.kept, ramp.missed) == (20, 30)
 
 
 def record_of(error=None):
