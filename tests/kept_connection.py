@@ -1,10 +1,11 @@
 """A connection that is kept, and whose caller knows whether a request that is lost came late."""
 
+import socket
 import struct
+import sys
 import time
 from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPResponse
-from socket import IPPROTO_TCP, TCP_INFO
 
 from server.worker.gunicorn_worker import LAST_REQUEST_S
 from tests.patience import PATIENCE_S
@@ -69,5 +70,8 @@ class KeptConnection(HTTPConnection):
         return answer
 
     def _silence_s(self) -> float:
-        told = self.sock.getsockopt(IPPROTO_TCP, TCP_INFO, SILENCE.size)
+        """Return for how long nothing has come; 0 where the system does not say."""
+        if sys.platform != "linux":
+            return 0.0
+        told = self.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SILENCE.size)
         return float(SILENCE.unpack(told)[0]) / 1000
