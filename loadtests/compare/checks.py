@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from loadtests.answers import WrongAnswer
 from loadtests.compare.contenders import Running
-from loadtests.peers.drawing import BUNDLE, LATENT_DIM, exact_images
+from loadtests.peers.drawing import BUNDLE, LATENT_DIM, exact_images, plan
 from loadtests.peers.requests import Requests
 from loadtests.readings import MeasureError
 
@@ -18,8 +18,6 @@ ROWS = 8
 SHAPE = (32, 32, 3)
 RIGHT_WITHIN_S = 60.0
 """The seconds within which a server that is ready has to draw the right images."""
-PLAN = "openvino bf16"
-"""The plan of the peers' session, as the bundle's manifest calls it, which has its tolerance."""
 
 
 @cache
@@ -38,7 +36,7 @@ def right_images() -> NDArray[np.uint8]:
 def tolerance() -> int:
     """Return the grey levels by which the plan's images may differ from those in float32."""
     variant = json.loads((BUNDLE / "manifest.json").read_text())["variants"][0]
-    return int(variant["parity"]["plans"][PLAN]["limits"]["ordinary"]["levels"])
+    return int(variant["parity"]["plans"][plan()]["limits"]["ordinary"]["levels"])
 
 
 def check(server: Running) -> None:

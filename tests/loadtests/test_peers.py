@@ -28,6 +28,7 @@ from loadtests.peers.requests import (
 )
 from loadtests.readings import MeasureError
 from loadtests.serving import ROOT
+from server.runtime import plans
 from tests.loadtests.fakes import draw, npy_of, png_of
 
 PYTHON = os.environ.get("PEERS_PYTHON", str(ROOT / ".venvs/peers/bin/python"))
@@ -109,6 +110,22 @@ def test_load_generator_makes_the_requests_of_the_server_that_it_measures(monkey
         assert found == {"128 connections": 10.0}
     assert made[0] == made[1] == rates.LOADS[2].script
     assert made[2] == made[3] == posted.script(rates.LOADS[2])
+
+
+@pytest.mark.parametrize("providers", [[], [plans.EP_NAMES["openvino"]]])
+@pytest.mark.parametrize("vendor", ["GenuineIntel", "AuthenticAMD"])
+@pytest.mark.parametrize("flags", ["avx2", "avx2 avx512f", "avx512_bf16", "amx_bf16"])
+def test_peers_have_the_plan_that_our_server_has_on_each_processor(
+    monkeypatch, tmp_path, flags, vendor, providers
+):
+    """In bfloat16 without the instructions OpenVINO draws a fifth of the images."""
+    known = tmp_path / "cpuinfo"
+    known.write_text(f"vendor_id : {vendor}\nflags : {flags}\n")
+    monkeypatch.setattr(drawing, "PROCESSORS", known)
+    monkeypatch.setattr(plans, "_cpuinfo", known.read_text)
+    monkeypatch.setattr(drawing.ort, "get_available_providers", lambda: providers)
+    best = plans.choose_plans()[0]
+    assert drawing.plan() == f"{best.provider} {best.precision}"
 
 
 @pytest.mark.servers
